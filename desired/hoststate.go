@@ -1,0 +1,117 @@
+package desired
+
+import (
+	"io"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// HostState is everything one Revision wants on one Host, rendered: a pure
+// function of the two.
+type HostState struct {
+	Host      inventory.Host
+	Revision  string
+	Instances []Instance // by service name
+}
+
+// Instance is one Service on one Host.
+type Instance struct {
+	Service     string
+	Host        string
+	After       []string
+	Suspend     bool
+	Users       []UserSpec
+	Directories []Directory
+	Files       []File // every regular file: unit files, drop-ins, env files, others; by path
+	Units       []Unit
+	Artifacts   []Artifact
+	Strategy    Strategy
+	Drain       []DrainSpec  // rendered
+	Health      []HealthSpec // rendered
+}
+
+// Directory is a directory with its final owner and mode.
+type Directory struct {
+	Path, Owner, Group string
+	Mode               uint32
+}
+
+// FileKind is what a file is for.
+type FileKind string
+
+// The kinds of files.
+const (
+	FileUnit   FileKind = "unit"
+	FileDropIn FileKind = "drop-in"
+	FileEnv    FileKind = "env"
+	FilePlain  FileKind = "file"
+)
+
+// File is one regular file as it should be.
+type File struct {
+	Path, Owner, Group string
+	Mode               uint32
+	Kind               FileKind
+	Unit               string // of a unit file or drop-in: the unit's name
+	Content            hostdriver.Content
+	SHA256             string
+	// Secret tells that some of it came out of a SOPS file.
+	Secret     bool
+	ChangeMode ChangeMode
+	Sources    []string // in the repo, for messages
+	// Vars are, of an env file, what systemd will make of it, in order.
+	Vars []EnvVar
+}
+
+// EnvVar is one variable of an env file.
+type EnvVar struct {
+	Key    string
+	Value  hostdriver.Content
+	Secret bool
+	Source string
+}
+
+// Unit is one unit that the service has a say about.
+type Unit struct {
+	Name    string
+	File    string // path of its file, or "" where the unit is not ours
+	Enabled *bool
+	State   string // started | stopped | ""
+	// EnvFiles are the managed env files this unit reads, in the order it reads them.
+	EnvFiles []string
+	// Environment are the variables of the unit file's own Environment=, which env
+	// files beat.
+	Reads []string // managed paths (files, artifacts) whose change means this unit
+}
+
+// Artifact is a program or bundle, by digest.
+type Artifact struct {
+	Name    string
+	SHA256  string // of the source file as fetched
+	Size    int64
+	Link    string // the path users name
+	Release string // DIR/.releases/NAME/DIGEST
+	Form    hostdriver.ReleaseForm
+	Owner   string
+	Group   string
+	Source  string
+	// Open gives the bytes as they travel (see hostdriver.ReleaseForm).
+	Open       func() (io.ReadCloser, error) `json:"-"`
+	ChangeMode ChangeMode
+}
+
+// Strategy is a RolloutSpec with every default in place.
+type Strategy struct {
+	MaxUnavailable   IntOrPercent
+	MinHealthy       IntOrPercent
+	Batches          []IntOrPercent
+	MinHealthyTime   time.Duration
+	HealthyDeadline  time.Duration
+	ProgressDeadline time.Duration
+	DrainTimeout     time.Duration
+	AutoRevert       bool
+	Order            string
+	OnUnreachable    string
+}

@@ -1,0 +1,37 @@
+package hostdriver
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+)
+
+// Content is the bytes of a file on their way to a host, or read from one. It
+// may hold secrets: it prints as [redacted] under every verb and in every
+// encoding, and only Bytes gives it away.
+type Content struct{ b []byte }
+
+// NewContent wraps b, which must not be written to afterwards.
+func NewContent(b []byte) Content { return Content{b: b} }
+
+// Bytes returns the content itself. The slice is shared: do not write to it.
+func (c Content) Bytes() []byte { return c.b }
+
+// Len is the number of bytes.
+func (c Content) Len() int { return len(c.b) }
+
+// SHA256 is the lower-case hex digest of the content.
+func (c Content) SHA256() string {
+	sum := sha256.Sum256(c.b)
+	return hex.EncodeToString(sum[:])
+}
+
+const redacted = "[redacted]"
+
+func (c Content) String() string               { return redacted }
+func (c Content) GoString() string             { return redacted }
+func (c Content) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
+func (c Content) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (c Content) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (c Content) LogValue() slog.Value         { return slog.StringValue(redacted) }

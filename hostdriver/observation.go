@@ -1,0 +1,183 @@
+package hostdriver
+
+import "time"
+
+// Query is what to read. The host adds what its own manifest names, so that
+// things no longer desired are seen as well.
+type Query struct {
+	// Light reads only the units' states and the host's own records: what the
+	// budget needs before each step.
+	Light bool
+	Paths []PathQuery
+	Units []string
+	Users []string
+	// Groups are looked up beside the users' own.
+	Groups []string
+	// Salt keys the digests of process environments in this reading.
+	Salt string
+	Env  []EnvQuery
+	// Disk names directories whose filesystem's room is wanted; the nearest
+	// existing parent is measured.
+	Disk []string
+}
+
+// PathQuery asks for one path. Content comes back only where the digest differs
+// from SHA256 and the file is at most MaxContent bytes.
+type PathQuery struct {
+	Path       string
+	SHA256     string
+	MaxContent int64
+}
+
+// EnvQuery asks whether the main process of Unit holds the variables meant.
+// Digest is EnvDigest over all of them; only where it differs does the host
+// answer with a digest for each key.
+type EnvQuery struct {
+	Unit   string
+	Keys   []string // sorted, unique
+	Digest string
+}
+
+// Observation is only what the host said, at one moment.
+type Observation struct {
+	Host      string
+	At        time.Time     // the controller's clock when the reading ended
+	Took      time.Duration // how long the round trip took
+	BootID    string
+	Clock     time.Time // the host's wall clock
+	Systemd   string    // its version, such as "252"
+	Paths     map[string]PathState
+	Units     map[string]UnitState
+	Users     map[string]UserState
+	Groups    map[string]bool // name to exists
+	Processes map[string]ProcessState
+	Disk      map[string]DiskState
+
+	// The host's own records.
+	Manifest  Manifest             // Generation 0 where nothing is managed yet
+	Kept      []uint64             // generations that can be switched back to, ascending
+	Started   map[string]StartedAs // by unit: what it was last started with by us
+	Step      *StepRecord          // the step in hand, if one was left
+	Switching *Switching           // a switch that was cut in the middle
+	Epoch     uint64
+	Holder    string // who last mutated
+	Claim     string // the controller that claims this host, or ""
+}
+
+// PathType is what a path is.
+type PathType string
+
+// The types of paths.
+const (
+	PathAbsent  PathType = "absent"
+	PathFile    PathType = "file"
+	PathDir     PathType = "directory"
+	PathSymlink PathType = "symlink"
+	PathOther   PathType = "other"
+)
+
+// PathState is one path as lstat(2) sees it.
+type PathState struct {
+	Type    PathType
+	SHA256  string // of a regular file; "" where it could not be read or was not asked
+	Owner   string // name, or the number where it has none
+	Group   string
+	Mode    uint32
+	Size    int64
+	Target  string    // of a symlink
+	Changed time.Time // mtime, on the host's clock
+	Content *Content  // see PathQuery
+}
+
+// UnitState is one unit as systemctl show has it.
+type UnitState struct {
+	Load          string // loaded, not-found, masked, bad-setting, error
+	Active        string // active, inactive, failed, activating, deactivating, reloading
+	Sub           string
+	File          string // UnitFileState; "" where there is no file
+	Type          string // of a service: simple, exec, notify, forking, oneshot, …
+	Result        string
+	InvocationID  string
+	MainPID       int
+	ExecStatus    int    // ExecMainStatus
+	ExecCode      string // ExecMainCode: exited, killed, dumped
+	Restarts      int    // NRestarts
+	NeedReload    bool
+	Job           string // a queued job's id, or "0"
+	Fragment      string // FragmentPath
+	DropIns       []string
+	Source        string // SourcePath, of generated units
+	ActiveSince   time.Time
+	Started       time.Time // ExecMainStartTimestamp, on the host's clock
+	Environment   []string  `json:"-"` // EnvironmentFiles as loaded
+	TimerLast     time.Time
+	TimerNext     time.Time
+	StatusText    string
+	ConditionOK   bool
+	CanReload     bool
+	RestartPolicy string
+}
+
+// Running tells whether a process of the unit exists or the unit is otherwise up.
+func (u UnitState) Running() bool {
+	switch u.Active {
+	case "active", "reloading", "activating", "deactivating":
+		return true
+	}
+	return false
+}
+
+// ProcessState is what the main process of a unit really has.
+type ProcessState struct {
+	PID int
+	Exe string // where /proc/PID/exe points; " (deleted)" stripped, see Deleted
+	// Deleted tells that the executable was unlinked or replaced since.
+	Deleted bool
+	Cwd     string
+	// Env tells how the environment compares with the EnvQuery.
+	Env EnvMatch
+	// Digests has, where Env is EnvDiffers, each asked key's EnvDigest; a key
+	// the process does not have is absent from it.
+	Digests map[string]string
+}
+
+// EnvMatch is how a process' environment compares with what was asked.
+type EnvMatch string
+
+// The outcomes.
+const (
+	EnvNotAsked   EnvMatch = ""
+	EnvSame       EnvMatch = "same"
+	EnvDiffers    EnvMatch = "differs"
+	EnvUnreadable EnvMatch = "unreadable" // no such process, or it overwrote its environment
+)
+
+// UserState is a line of the passwd database.
+type UserState struct {
+	Exists bool
+	UID    int
+	Group  string // primary group's name
+	Home   string
+	Shell  string
+}
+
+// DiskState is the room on a filesystem.
+type DiskState struct {
+	FreeBytes  int64
+	FreeInodes int64 // -1 where the filesystem has no fixed number
+	ReadOnly   bool
+}
+
+// StartedAs is what a unit was last started or restarted with by us. It speaks of
+// the running process only while InvocationID is still the unit's.
+type StartedAs struct {
+	InvocationID string
+	Generation   uint64
+	Inputs       map[string]string // path to SHA256 (or release digest) at that start
+}
+
+// Switching is a switch that has begun and not ended: the files on disk may be a
+// mixture until it is done again or undone.
+type Switching struct {
+	From, To uint64
+}

@@ -1,0 +1,174 @@
+package hostdriver
+
+import (
+	"io"
+	"time"
+)
+
+// Op is one thing to be done on a host. The host does it under its lock.
+type Op interface{ op() string }
+
+// Result is what came of an Op.
+type Result struct {
+	// Units holds, after UnitOps and Switch, the state of the units touched.
+	Units map[string]UnitState
+	// Staged is the number of bytes that had to travel.
+	Staged int64
+	// Output and Exit are those of Run.
+	Output []byte
+	Exit   int
+}
+
+// Precheck looks, without changing anything, for what the step would trip over.
+// It fails with kind Failed and a mend for a person.
+type Precheck struct {
+	NeedBytes  map[string]int64 // directory to room needed on its filesystem
+	NeedInodes map[string]int64
+	Units      []string // must not be masked and have no job queued
+}
+
+// Stage brings a generation to the host without touching anything that is in
+// use: blobs and releases it does not have yet, then the manifest, all fsynced.
+// Doing it again is harmless.
+type Stage struct {
+	Manifest Manifest // Generation must be above every kept one
+	Blobs    map[string]Content
+	Releases []Release
+}
+
+// Release is an artifact to be unpacked at Path, which ends in its digest.
+type Release struct {
+	Path   string
+	SHA256 string // of the stream as it travels (see Form)
+	Size   int64
+	Form   ReleaseForm
+	Owner  string
+	Group  string
+	Open   func() (io.ReadCloser, error) `json:"-"`
+}
+
+// ReleaseForm is how a release travels.
+type ReleaseForm string
+
+// The forms.
+const (
+	FormFile ReleaseForm = "file" // one executable, mode 0755
+	FormTar  ReleaseForm = "tar"  // an uncompressed tar stream, unpacked into the folder Path
+)
+
+// Expect is what a path must still hold for a switch to begin: compare-and-swap
+// against a hand that edits between observation and write.
+type Expect struct {
+	Path   string
+	SHA256 string // "" for absent
+}
+
+// Switch makes a staged (or kept) generation the one on disk: every file written
+// beside its place and fsynced, then all renamed, links turned, what the
+// generation on disk had and this one has not removed; then daemon-reload and
+// the units enabled and disabled as the manifest says. It is journaled on the host:
+// after a crash, doing it again (or switching to From) leaves one whole generation.
+type Switch struct {
+	To     uint64
+	Expect []Expect
+	// Keep is how many generations stay on the host (0: 5).
+	Keep int
+	// DeadMan, where set, arms a transient timer on the host before anything is
+	// written, which restores the generation that was on disk unless Disarm comes first.
+	DeadMan time.Duration
+	// Record is saved as the step in hand before anything is written.
+	Record *StepRecord
+}
+
+// Disarm stops the dead man's timer.
+type Disarm struct{}
+
+// UnitOps starts, stops, restarts or reloads units in order, waiting for each
+// job, with a job mode that refuses to replace an admin's job.
+type UnitOps struct {
+	Actions []UnitAction
+	// Timeout bounds the wait for each job; on expiry the outcome is Unknown.
+	Timeout time.Duration
+	Record  *StepRecord
+}
+
+// UnitAction is one verb on one unit.
+type UnitAction struct {
+	Unit string
+	Verb UnitVerb
+	// OnlyIf is the InvocationID the unit must still have (the action is
+	// skipped as already done otherwise): set it to the InvocationID observed
+	// before, so that a restart is never sent twice. "" acts always.
+	OnlyIf string
+	// Inputs is recorded beside the new InvocationID (see StartedAs).
+	Generation uint64
+	Inputs     map[string]string
+}
+
+// UnitVerb is what is done to a unit.
+type UnitVerb string
+
+// The verbs.
+const (
+	VerbStart   UnitVerb = "start"
+	VerbStop    UnitVerb = "stop"
+	VerbRestart UnitVerb = "restart"
+	VerbReload  UnitVerb = "reload"
+)
+
+// PutStep saves the record of the step in hand.
+type PutStep struct{ Record StepRecord }
+
+// ClearStep removes it.
+type ClearStep struct{}
+
+// Claim makes the host remember (or forget, where Release) the Fence's holder as
+// the controller it belongs to.
+type Claim struct{ Release bool }
+
+// Run runs a command line of the fleet repo with sh -c, as root or as User.
+type Run struct {
+	Line    string
+	User    string
+	Env     map[string]string
+	Timeout time.Duration
+}
+
+func (Precheck) op() string  { return "precheck" }
+func (Stage) op() string     { return "stage" }
+func (Switch) op() string    { return "switch" }
+func (Disarm) op() string    { return "disarm" }
+func (UnitOps) op() string   { return "units" }
+func (PutStep) op() string   { return "put step" }
+func (ClearStep) op() string { return "clear step" }
+func (Claim) op() string     { return "claim" }
+func (Run) op() string       { return "run" }
+
+// OpName is the name of an op for messages and metrics.
+func OpName(o Op) string { return o.op() }
+
+// StepRecord is the host's own record of the step in hand, written before each
+// effect, so that any controller can finish or undo it with no store at all.
+// The host keeps it as it is: the driver writes it as JSON.
+type StepRecord struct {
+	Rollout  string    `json:"rollout"`
+	Revision string    `json:"revision"`
+	Services []string  `json:"services"`
+	Phase    string    `json:"phase"`
+	From     uint64    `json:"from"` // the generation to go back to
+	To       uint64    `json:"to"`
+	Epoch    uint64    `json:"epoch"`
+	Holder   string    `json:"holder"`
+	Since    time.Time `json:"since"`
+	// Drained names what was drained and where: opaque to the driver.
+	Drained []DrainRecord `json:"drained,omitempty"`
+	// Before holds the InvocationID of each unit before it is restarted.
+	Before map[string]string `json:"before,omitempty"`
+}
+
+// DrainRecord tells how to undo one drain: the adapter's name and its settings.
+type DrainRecord struct {
+	Service string            `json:"service"`
+	Adapter string            `json:"adapter"`
+	Spec    map[string]string `json:"spec"`
+}

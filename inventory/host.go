@@ -1,0 +1,30 @@
+package inventory
+
+// Host is one machine of the inventory, with the vars and labels of its groups
+// already laid under its own.
+type Host struct {
+	Name    string            `json:"name"`
+	Address string            `json:"address"`        // name or IP address to dial; the Name where none was given
+	Port    int               `json:"port,omitempty"` // 0: ssh's own (the ssh_config's, else 22)
+	User    string            `json:"user,omitempty"` // "" : the fleet's or the operator's
+	Jump    string            `json:"jump,omitempty"` // ProxyJump: a host's name or [user@]host[:port], comma separated
+	Labels  map[string]string `json:"labels,omitempty"`
+	Groups  []string          `json:"groups,omitempty"` // sorted, parents included
+	Vars    map[string]any    `json:"-"`                // may hold secrets of the operator's: never printed
+	Source  string            `json:"source,omitempty"` // file:line it was declared at
+}
+
+// Inventory is all hosts, in the order they were declared.
+type Inventory struct {
+	Hosts []Host
+}
+
+// Find returns the host of that name.
+func (inv Inventory) Find(name string) (Host, bool) {
+	for _, h := range inv.Hosts {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return Host{}, false
+}
