@@ -1,0 +1,93 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// Event is what happened: an operator's word, a look at the instances, or the
+// outcome of a Command.
+type Event struct {
+	At   time.Duration `json:"at"`
+	Kind EventKind     `json:"kind"`
+
+	// Of a result: which command it answers.
+	Visit   int         `json:"visit,omitempty"`
+	Attempt int         `json:"attempt,omitempty"`
+	Command CommandKind `json:"command,omitempty"`
+
+	Outcome Outcome `json:"outcome,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+	Mend    string  `json:"mend,omitempty"`
+	// Conflict tells, of a failure, that the host changed under us and nothing was done.
+	Conflict bool `json:"conflict,omitempty"`
+	// Refused tells, of a failure, that another job or a newer controller is there.
+	Refused bool `json:"refused,omitempty"`
+
+	From     uint64                   `json:"from,omitempty"`     // of stage
+	To       uint64                   `json:"to,omitempty"`       // of stage
+	Drains   []hostdriver.DrainRecord `json:"drains,omitempty"`   // of precheck: what a drain will have to undo
+	Sessions int                      `json:"sessions,omitempty"` // of wait
+	Forgot   bool                     `json:"forgot,omitempty"`   // the balancer no longer has it drained
+	Sample   *Sample                  `json:"sample,omitempty"`   // of probe
+
+	// Of observed.
+	Service   string     `json:"service,omitempty"`
+	Instances []Instance `json:"instances,omitempty"`
+}
+
+// EventKind is what kind of event it is.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventBegin    EventKind = "begin"
+	EventResult   EventKind = "result"
+	EventObserved EventKind = "observed"
+	EventStop     EventKind = "stop"   // finish or undrain the hosts in hand, begin no other
+	EventReplan   EventKind = "replan" // likewise, because a newer revision is there
+)
+
+// Outcome is what is known of a command's effect.
+type Outcome string
+
+// The outcomes. Unknown means that the reply was lost: the effect may have
+// happened. Every Command looks before it acts, so that it can be sent again.
+const (
+	Success Outcome = "success"
+	Failure Outcome = "failure"
+	Unknown Outcome = "unknown"
+)
+
+// Command is one effect to be carried out, whose outcome comes back as an Event.
+type Command struct {
+	Kind    CommandKind   `json:"kind"`
+	Visit   int           `json:"visit"`
+	Host    string        `json:"host,omitempty"`
+	Phase   Phase         `json:"phase,omitempty"`
+	Attempt int           `json:"attempt,omitempty"`
+	After   time.Duration `json:"after,omitempty"`   // not before this long from now
+	Service string        `json:"service,omitempty"` // of observe
+}
+
+// CommandKind is what is to be done.
+type CommandKind string
+
+// The commands. Each is safe to repeat: it looks before it acts, or the host does.
+const (
+	CmdObserve     CommandKind = "observe"  // look at every instance of Service, live
+	CmdPrecheck    CommandKind = "precheck" // would the step trip over something
+	CmdStage       CommandKind = "stage"    // bring the new generation to the host
+	CmdRecord      CommandKind = "record"   // save the step in hand on the host
+	CmdDrain       CommandKind = "drain"
+	CmdWait        CommandKind = "wait"   // ask once how many sessions are left
+	CmdStop        CommandKind = "stop"   // stop units that go away
+	CmdSwitch      CommandKind = "switch" // to To; on the way back, to From
+	CmdUnits       CommandKind = "units"  // start, restart, reload; checks first that it is still drained
+	CmdProbe       CommandKind = "probe"  // one Sample
+	CmdRevertUnits CommandKind = "revert units"
+	CmdUndrain     CommandKind = "undrain"
+	CmdClear       CommandKind = "clear"  // remove the step's record
+	CmdVerify      CommandKind = "verify" // nothing differs on this host for these services
+)

@@ -1,0 +1,81 @@
+package rollout
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// kindOrder is the order in which entries stand in a manifest.
+var kindOrder = map[hostdriver.EntryKind]int{
+	hostdriver.KindUser: 0, hostdriver.KindDirectory: 1, hostdriver.KindRelease: 2,
+	hostdriver.KindLink: 3, hostdriver.KindFile: 4, hostdriver.KindUnit: 5,
+}
+
+// Entries is what an instance wants as entries of a host's manifest.
+func Entries(inst *desired.Instance) []hostdriver.Entry {
+	var es []hostdriver.Entry
+	add := func(e hostdriver.Entry) {
+		e.Service = inst.Service
+		es = append(es, e)
+	}
+	for _, u := range inst.Users {
+		add(hostdriver.Entry{Kind: hostdriver.KindUser, Name: u.Name, Target: u.Home})
+	}
+	for _, d := range inst.Directories {
+		add(hostdriver.Entry{Kind: hostdriver.KindDirectory, Name: d.Path, Owner: d.Owner, Group: d.Group, Mode: d.Mode})
+	}
+	for _, f := range inst.Files {
+		add(hostdriver.Entry{Kind: hostdriver.KindFile, Name: f.Path, SHA256: f.SHA256, Owner: f.Owner, Group: f.Group, Mode: f.Mode})
+	}
+	for _, a := range inst.Artifacts {
+		add(hostdriver.Entry{Kind: hostdriver.KindRelease, Name: a.Release, SHA256: a.SHA256, Owner: a.Owner, Group: a.Group})
+		add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: a.Link, Target: a.Release})
+	}
+	for _, u := range inst.Units {
+		e := hostdriver.Entry{Kind: hostdriver.KindUnit, Name: u.Name, State: u.State}
+		if u.Enabled != nil {
+			e.Enabled = map[bool]string{true: "yes", false: "no"}[*u.Enabled]
+		}
+		add(e)
+	}
+	return es
+}
+
+// Target is the manifest a host has once the services of hs named in switched are
+// as desired and those named in removed are gone; everything else stays as the
+// host's current manifest has it.
+func Target(current hostdriver.Manifest, hs desired.HostState, switched, removed []string, generation uint64) hostdriver.Manifest {
+	m := hostdriver.Manifest{Generation: generation, Revision: hs.Revision}
+	for _, e := range current.Entries {
+		if !slices.Contains(switched, e.Service) && !slices.Contains(removed, e.Service) {
+			m.Entries = append(m.Entries, e)
+		}
+	}
+	for i := range hs.Instances {
+		if slices.Contains(switched, hs.Instances[i].Service) {
+			m.Entries = append(m.Entries, Entries(&hs.Instances[i])...)
+		}
+	}
+	sort.SliceStable(m.Entries, func(i, j int) bool {
+		a, b := m.Entries[i], m.Entries[j]
+		if a.Kind != b.Kind {
+			return kindOrder[a.Kind] < kindOrder[b.Kind]
+		}
+		return a.Name < b.Name
+	})
+	// Two services may share a user or a directory: one entry is enough.
+	m.Entries = slices.CompactFunc(m.Entries, func(a, b hostdriver.Entry) bool { return a.Kind == b.Kind && a.Name == b.Name })
+	return m
+}
+
+// NextGeneration is a number above every one the host has kept.
+func NextGeneration(o hostdriver.Observation) uint64 {
+	n := o.Manifest.Generation
+	for _, k := range o.Kept {
+		n = max(n, k)
+	}
+	return n + 1
+}

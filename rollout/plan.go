@@ -1,0 +1,381 @@
+package rollout
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// Input is what a Plan is made of.
+type Input struct {
+	Revision string
+	Hosts    []HostInput // in the inventory's order
+	Salt     string      // of the Queries
+	Prune    bool
+	// EmptyOK lets every managed service be taken away at once; without it, a
+	// revision that wants nothing anywhere prunes nothing.
+	EmptyOK bool
+	// Skip are services (by name) that are not to be touched: suspended, or not
+	// among those asked for. They still count in the budget.
+	Skip map[string]string // name to reason
+}
+
+// HostInput is one host's two sides. Observation is nil where the host did not
+// answer, and Reason says why.
+type HostInput struct {
+	Desired     desired.HostState
+	Observation *hostdriver.Observation
+	Reason      string
+	// Failed are services that could not be resolved for this host.
+	Failed []Problem
+	// Skip, where set, is why nothing may be done on this host.
+	Skip string
+}
+
+// Plan is all Changes of a Revision over the fleet, in order.
+type Plan struct {
+	Revision string        `json:"revision"`
+	Hosts    []HostPlan    `json:"hosts"`
+	Services []ServicePlan `json:"services"`
+	Visits   []Visit       `json:"visits"`
+	// Warnings are about the plan as a whole.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// HostPlan is one host's share.
+type HostPlan struct {
+	Host      string    `json:"host"`
+	Reachable bool      `json:"reachable"`
+	Reason    string    `json:"reason,omitempty"` // why it is not reachable, or not to be touched
+	Changes   []Change  `json:"changes"`
+	Problems  []Problem `json:"problems,omitempty"`
+	// Recover names the step that somebody left unfinished on this host.
+	Recover *hostdriver.StepRecord `json:"recover,omitempty"`
+}
+
+// ServicePlan is one service's strategy and budget over its hosts.
+type ServicePlan struct {
+	Service   string           `json:"service"`
+	After     []string         `json:"after,omitempty"`
+	Strategy  desired.Strategy `json:"strategy"`
+	Instances []Instance       `json:"instances"`
+	Budget    Budget           `json:"budget"`
+	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed
+}
+
+// Changed tells whether anything at all differs.
+func (p Plan) Changed() bool {
+	for _, h := range p.Hosts {
+		if len(h.Changes) > 0 || h.Recover != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Unreachable lists the hosts that did not answer.
+func (p Plan) Unreachable() []string {
+	var out []string
+	for _, h := range p.Hosts {
+		if !h.Reachable {
+			out = append(out, h.Host)
+		}
+	}
+	return out
+}
+
+// Problems lists all problems of all hosts.
+func (p Plan) Problems() []Problem {
+	var out []Problem
+	for _, h := range p.Hosts {
+		out = append(out, h.Problems...)
+	}
+	return out
+}
+
+// Build makes the plan. It is deterministic: the same input gives the same plan.
+func Build(in Input) Plan {
+	p := Plan{Revision: in.Revision}
+	diffs := make([]Difference, len(in.Hosts))
+	prune := in.Prune && !refusesPrune(in, &p)
+	for i := range in.Hosts {
+		diffs[i] = planHost(&in.Hosts[i], in, prune)
+		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))
+	}
+	p.Services = servicePlans(in)
+	waves := waves(p.Services)
+	for i := range in.Hosts {
+		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves)...)
+	}
+	orderVisits(&p, waves)
+	return p
+}
+
+// refusesPrune tells that the revision wants nothing anywhere although hosts have
+// managed services: an empty source is more likely a mistake than a wish.
+func refusesPrune(in Input, p *Plan) bool {
+	managed := false
+	for _, h := range in.Hosts {
+		if len(h.Desired.Instances) > 0 {
+			return false
+		}
+		managed = managed || h.Observation != nil && len(h.Observation.Manifest.Entries) > 0
+	}
+	if !managed || in.EmptyOK {
+		return false
+	}
+	p.Warnings = append(p.Warnings, "the revision wants nothing on any host: nothing is pruned (say --prune-all to mean it)")
+	return true
+}
+
+// planHost is the difference of one host without what must not be touched.
+func planHost(h *HostInput, in Input, prune bool) Difference {
+	if h.Observation == nil {
+		return Difference{Problems: h.Failed}
+	}
+	d := Diff(h.Desired, *h.Observation, DiffOptions{Salt: in.Salt, Prune: prune})
+	d.Problems = append(slices.Clone(h.Failed), d.Problems...)
+	failed := map[string]bool{}
+	for _, p := range h.Failed {
+		failed[p.Service] = true
+	}
+	skip := func(service string) bool {
+		_, s := in.Skip[service]
+		return s || h.Skip != "" || failed[service]
+	}
+	d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool { return skip(c.Service) })
+	d.Removed = slices.DeleteFunc(d.Removed, skip)
+	d.Problems = slices.DeleteFunc(d.Problems, func(p Problem) bool { return skip(p.Service) && !failed[p.Service] })
+	return d
+}
+
+func hostPlan(h *HostInput, d Difference) HostPlan {
+	hp := HostPlan{Host: h.Desired.Host.Name, Reachable: h.Observation != nil, Reason: h.Reason, Changes: d.Changes, Problems: d.Problems}
+	if h.Skip != "" {
+		hp.Reason = h.Skip
+	}
+	if h.Observation != nil && h.Skip == "" {
+		hp.Recover = h.Observation.Step
+	}
+	if hp.Changes == nil {
+		hp.Changes = []Change{}
+	}
+	return hp
+}
+
+// servicePlans gathers each service's instances over the hosts, by name.
+func servicePlans(in Input) []ServicePlan {
+	by := map[string]*ServicePlan{}
+	for i := range in.Hosts {
+		h := &in.Hosts[i]
+		for j := range h.Desired.Instances {
+			inst := &h.Desired.Instances[j]
+			sp := by[inst.Service]
+			if sp == nil {
+				sp = &ServicePlan{Service: inst.Service, After: inst.After, Strategy: inst.Strategy}
+				by[inst.Service] = sp
+			}
+			for _, dr := range inst.Drain {
+				sp.Strategy.DrainTimeout = max(sp.Strategy.DrainTimeout, dr.WaitAtMost())
+			}
+			sp.Instances = append(sp.Instances, observedInstance(h, inst))
+		}
+	}
+	out := make([]ServicePlan, 0, len(by))
+	for _, name := range sortedKeys(by) {
+		sp := by[name]
+		sp.Budget = NewBudget(sp.Service, sp.Strategy, sp.Instances, nil)
+		out = append(out, *sp)
+	}
+	return out
+}
+
+// observedInstance is what the full observation says of one instance.
+func observedInstance(h *HostInput, inst *desired.Instance) Instance {
+	is := Instance{Host: inst.Host, Service: inst.Service}
+	if h.Observation == nil {
+		is.Definite, is.Unreachable, is.Reason = true, true, "unreachable"
+		return is
+	}
+	return JudgeUnits(inst, h.Observation.Units)
+}
+
+// JudgeUnits tells whether an instance is up by its units alone.
+func JudgeUnits(inst *desired.Instance, units map[string]hostdriver.UnitState) Instance {
+	is := Instance{Host: inst.Host, Service: inst.Service, Up: true}
+	for i := range inst.Units {
+		u := &inst.Units[i]
+		if u.State != "started" {
+			continue
+		}
+		got := units[u.Name]
+		if got.Active == "active" || got.Active == "reloading" {
+			continue
+		}
+		is.Up, is.Definite = false, got.Active != "activating" && got.Active != "deactivating"
+		is.Idle = got.Active == "inactive" || got.Active == "failed" || got.Active == ""
+		is.Missing = is.Missing || got.Load == "not-found" || got.Load == ""
+		is.Reason = u.Name + " is " + orAbsent(got.Active)
+		if got.Active == "failed" {
+			is.Reason += " (" + resultWords(got) + ")"
+		}
+		if got.Load == "masked" {
+			is.Reason = u.Name + " is masked"
+		}
+		return is
+	}
+	return is
+}
+
+// waves is how many services each one comes after, at most: its place in the order.
+func waves(services []ServicePlan) map[string]int {
+	after := map[string][]string{}
+	for _, s := range services {
+		after[s.Service] = s.After
+	}
+	w := map[string]int{}
+	var depth func(name string, seen int) int
+	depth = func(name string, seen int) int {
+		if d, ok := w[name]; ok || seen > len(services) {
+			return d
+		}
+		d := 0
+		for _, a := range after[name] {
+			d = max(d, depth(a, seen+1)+1)
+		}
+		w[name] = d
+		return d
+	}
+	for _, s := range services {
+		depth(s.Service, 0)
+	}
+	return w
+}
+
+// visits makes one host's visits: at most one that disturbs nothing, and one that
+// does.
+func visits(h *HostInput, d Difference, waves map[string]int) []Visit {
+	if h.Observation == nil || h.Skip != "" {
+		return nil
+	}
+	blocked := map[string]bool{}
+	for _, p := range d.Problems {
+		blocked[p.Service] = true
+	}
+	by := map[string][]Change{}
+	for _, c := range d.Changes {
+		if !blocked[c.Service] {
+			by[c.Service] = append(by[c.Service], c)
+		}
+	}
+	quiet := Visit{Host: h.Desired.Host.Name, Quiet: true}
+	loud := Visit{Host: h.Desired.Host.Name}
+	if s := h.Observation.Step; s != nil {
+		loud.Recover, loud.Drained = true, s.Drained
+		for _, name := range s.Services {
+			if slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }) && !blocked[name] {
+				loud.Services = append(loud.Services, name)
+			}
+		}
+	}
+	for _, name := range sortedKeys(by) {
+		v := &quiet
+		if worst(by[name]) > None || slices.Contains(loud.Services, name) {
+			v = &loud
+		}
+		if !slices.Contains(v.Services, name) {
+			v.Services = append(v.Services, name)
+		}
+		v.take(name, by[name], slices.Contains(d.Removed, name))
+	}
+	var out []Visit
+	for _, v := range []Visit{quiet, loud} {
+		if len(v.Services) == 0 && !v.Recover {
+			continue
+		}
+		slices.SortStableFunc(v.Services, func(a, b string) int { return cmp.Or(waves[a]-waves[b], cmp.Compare(a, b)) })
+		v.Actions = inOrder(v.Actions, v.Services)
+		v.watch(h)
+		out = append(out, v)
+	}
+	return out
+}
+
+// inOrder sorts actions by their service's place in order, stops first.
+func inOrder(actions []UnitAction, order []string) []UnitAction {
+	sort.SliceStable(actions, func(i, j int) bool {
+		return slices.Index(order, actions[i].Service) < slices.Index(order, actions[j].Service)
+	})
+	return actions
+}
+
+// orderVisits sorts all visits into the order in which they may begin: recoveries,
+// then quiet ones, then by wave, unhealthy hosts first where the service says so,
+// then as the inventory has the hosts.
+func orderVisits(p *Plan, waves map[string]int) {
+	place := map[string]int{}
+	for i, h := range p.Hosts {
+		place[h.Host] = i
+	}
+	down := map[string]bool{}
+	first := map[string]bool{}
+	for _, s := range p.Services {
+		first[s.Service] = s.Strategy.Order != "inventory"
+		for _, i := range s.Instances {
+			if !i.Up {
+				down[i.Service+"/"+i.Host] = true
+			}
+		}
+	}
+	rank := func(v *Visit) (r [4]int) {
+		r[0], r[1], r[2], r[3] = 2, 1<<30, 1, place[v.Host]
+		if v.Quiet {
+			r[0] = 1
+		}
+		if v.Recover {
+			r[0] = 0
+		}
+		for _, s := range v.Services {
+			r[1] = min(r[1], waves[s])
+			if first[s] && down[s+"/"+v.Host] {
+				r[2] = 0
+			}
+		}
+		return r
+	}
+	slices.SortStableFunc(p.Visits, func(a, b Visit) int {
+		x, y := rank(&a), rank(&b)
+		return slices.Compare(x[:], y[:])
+	})
+	for i := range p.Visits {
+		p.Visits[i].ID = i
+	}
+	for i := range p.Services {
+		s := &p.Services[i]
+		n := 0
+		for _, v := range p.Visits {
+			if !v.Quiet && slices.Contains(v.Disturbs, s.Service) {
+				n++
+			}
+		}
+		s.Batches = batchSizes(s.Strategy.Batches, n)
+	}
+}
+
+// batchSizes spreads n hosts over the declared batches; the last one repeats, a
+// percentage of n rounds down and counts at least 1.
+func batchSizes(spec []desired.IntOrPercent, n int) []int {
+	if len(spec) == 0 || n == 0 {
+		return nil
+	}
+	var out []int
+	for i, left := 0, n; left > 0; i++ {
+		size := min(left, max(1, spec[min(i, len(spec)-1)].Of(n, false)))
+		out = append(out, size)
+		left -= size
+	}
+	return out
+}

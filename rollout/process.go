@@ -1,0 +1,262 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// process adds what must happen to the process of u: nothing, start, stop,
+// reload or restart. A restart is what the state of the process means, not an
+// event that could be lost: a process that runs with older inputs than desired is
+// stale, however that came about.
+func (d *differ) process(inst *desired.Instance, u *desired.Unit) {
+	got, known := d.o.Units[u.Name]
+	if !known || got.Load == "masked" || got.File == "masked" {
+		return
+	}
+	switch u.State {
+	case "stopped":
+		if got.Running() {
+			d.add(Change{Kind: KindProcess, Action: ActionStop, Subject: u.Name, From: got.Active, To: "inactive", Disruption: Restart, Reason: "should be stopped"})
+		}
+		return
+	case "started":
+	default:
+		return
+	}
+	if !got.Running() {
+		reason := "is not running"
+		switch {
+		case got.Active == "failed":
+			reason = fmt.Sprintf("has failed (%s)", resultWords(got))
+		case got.Load == "not-found":
+			reason = "is new"
+		}
+		d.add(Change{Kind: KindProcess, Action: ActionStart, Subject: u.Name, From: orAbsent(got.Active), To: "active", Reason: reason})
+		return
+	}
+	d.running(inst, u, got)
+}
+
+// running compares a running process with what it should have read.
+func (d *differ) running(inst *desired.Instance, u *desired.Unit, got hostdriver.UnitState) {
+	var restart, reload []string
+	var keys []string
+	onDisk := true // every input is on disk as desired: the process alone is behind
+	for _, in := range inputsOf(inst, u) {
+		why, ks := d.behind(inst, u, got, in)
+		if why == "" {
+			continue
+		}
+		if d.changes(in.path) {
+			onDisk = false
+		}
+		switch in.mode {
+		case desired.ChangeNone:
+			continue
+		case desired.ChangeReload:
+			reload = append(reload, why)
+		default:
+			restart = append(restart, why)
+		}
+		keys = append(keys, ks...)
+	}
+	if got.NeedReload && len(restart) == 0 && !d.writesAny(inst, u) {
+		restart = append(restart, "systemd has an older unit file loaded than the one on disk (daemon-reload is due)")
+	}
+	sort.Strings(keys)
+	c := Change{Kind: KindProcess, Subject: u.Name, Keys: slices.Compact(keys), Stale: onDisk && len(restart)+len(reload) > 0}
+	switch {
+	case len(restart) > 0:
+		c.Action, c.Disruption, c.Reason = ActionRestart, Restart, strings.Join(append(restart, reload...), "; ")
+		if !strings.HasSuffix(u.Name, ".service") {
+			c.Disruption = None // a timer, path or socket is turned over without disturbing what it starts
+		}
+	case len(reload) > 0:
+		c.Action, c.Disruption, c.Reason = ActionReload, Reload, strings.Join(reload, "; ")
+		if !got.CanReload {
+			c.Action, c.Disruption = ActionRestart, Restart
+			c.Reason += "; the unit has no ExecReload="
+		}
+	default:
+		return
+	}
+	if c.Stale {
+		c.Reason = "stale: " + c.Reason
+	}
+	d.add(c)
+}
+
+// writesAny tells whether the unit's file or a drop-in of it is being written.
+func (d *differ) writesAny(inst *desired.Instance, u *desired.Unit) bool {
+	for i := range inst.Files {
+		f := &inst.Files[i]
+		if (f.Kind == desired.FileUnit || f.Kind == desired.FileDropIn) && (f.Unit == u.Name || f.Path == u.File) && d.changes(f.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+// changes tells whether the content at path is among the changes in hand.
+func (d *differ) changes(path string) bool {
+	for _, c := range d.Changes[d.from:] {
+		if c.Subject == path && c.Kind != KindProcess && c.Kind != KindEnable {
+			return true
+		}
+	}
+	return false
+}
+
+// behind tells, in words, in what way the process of u is behind (or beside) the
+// input as desired; "" where it is not.
+func (d *differ) behind(inst *desired.Instance, u *desired.Unit, got hostdriver.UnitState, in input) (why string, keys []string) {
+	if in.env {
+		if why, keys, sure := d.envBehind(inst, u, in); sure {
+			return why, keys
+		}
+	}
+	if in.link != nil {
+		if why, sure := d.exeBehind(u, in); sure {
+			return why, nil
+		}
+	}
+	if rec, ok := d.o.Started[u.Name]; ok && rec.InvocationID != "" && rec.InvocationID == got.InvocationID {
+		if had, ok := rec.Inputs[in.path]; ok {
+			if had == in.digest {
+				return "", nil
+			}
+			return fmt.Sprintf("the process runs with an older %s", in.what), nil
+		}
+		// An input the unit did not have when we started it.
+		if e, ours := d.o.Manifest.Find(hostdriver.KindFile, in.path); !ours || e.Service != d.service {
+			return fmt.Sprintf("the process started without %s", in.what), nil
+		}
+	}
+	return d.behindByTime(got, in), nil
+}
+
+// behindByTime judges a process that somebody else started, by the clock of its
+// host: what was on disk at its start is what it has.
+func (d *differ) behindByTime(got hostdriver.UnitState, in input) string {
+	path := d.o.Paths[in.path]
+	started := got.Started
+	if started.IsZero() {
+		started = got.ActiveSince
+	}
+	unchanged := !d.changes(in.path) || d.onlyAccess(in)
+	switch {
+	case path.Type == hostdriver.PathAbsent:
+		return fmt.Sprintf("the process started without %s", in.what)
+	case unchanged && in.link != nil:
+		return "" // the running executable was looked at where it could be
+	case unchanged && !started.Before(path.Changed):
+		return ""
+	case unchanged:
+		return fmt.Sprintf("the process started before %s was last written", in.what)
+	}
+	e, ours := d.o.Manifest.Find(hostdriver.KindFile, in.path)
+	edited := ours && in.file != nil && e.SHA256 == in.file.SHA256
+	if edited && started.Before(path.Changed) {
+		return "" // it started with what is desired, before the hand edit
+	}
+	if edited {
+		return fmt.Sprintf("the process took up the edited %s", in.what)
+	}
+	return fmt.Sprintf("%s changes", in.what)
+}
+
+// onlyAccess tells that the content at an input's path is as desired and only its
+// owner or mode is being changed.
+func (d *differ) onlyAccess(in input) bool {
+	return in.file != nil && d.o.Paths[in.path].SHA256 == in.file.SHA256
+}
+
+// envBehind judges by the environment that the process really has.
+func (d *differ) envBehind(inst *desired.Instance, u *desired.Unit, in input) (why string, keys []string, sure bool) {
+	p, ok := d.o.Processes[u.Name]
+	if !ok {
+		return "", nil, false
+	}
+	switch p.Env {
+	case hostdriver.EnvSame:
+		// The variables meant are there. One that was taken away, or added by hand,
+		// shows in the record of the start or in the times.
+		got := d.o.Units[u.Name]
+		rec, recorded := d.o.Started[u.Name]
+		if recorded && rec.InvocationID == got.InvocationID {
+			if had, ok := rec.Inputs[in.path]; ok && had != in.digest {
+				return fmt.Sprintf("the process runs with an older %s", in.what), nil, true
+			}
+			return "", nil, true
+		}
+		path := d.o.Paths[in.path]
+		if path.SHA256 != in.file.SHA256 && !got.Started.Before(path.Changed) && d.variablesDiffer(in) {
+			return fmt.Sprintf("the process took up %s as it is on the host", in.what), nil, true
+		}
+		return "", nil, true
+	case hostdriver.EnvDiffers:
+		want, _ := unitEnv(inst, u)
+		for _, v := range in.file.Vars {
+			if p.Digests[v.Key] != hostdriver.EnvDigest(d.salt, map[string]string{v.Key: want[v.Key]}) {
+				keys = append(keys, v.Key)
+			}
+		}
+		if len(keys) == 0 {
+			return "", nil, true // another env file's keys
+		}
+		sort.Strings(keys)
+		keys = slices.Compact(keys)
+		verb := "is"
+		if len(keys) > 1 {
+			verb = "are"
+		}
+		return fmt.Sprintf("%s %s not what the process has", strings.Join(keys, ", "), verb), keys, true
+	}
+	return "", nil, false
+}
+
+// exeBehind judges an artifact by the executable that really runs.
+func (d *differ) exeBehind(u *desired.Unit, in input) (why string, sure bool) {
+	p, ok := d.o.Processes[u.Name]
+	if !ok || p.Exe == "" {
+		return "", false
+	}
+	dir := strings.TrimSuffix(in.link.Release, in.link.SHA256)
+	if !strings.HasPrefix(p.Exe, dir) {
+		return "", false // an interpreter, or another program of the bundle's user
+	}
+	rest := strings.TrimPrefix(p.Exe, dir)
+	if rest == in.link.SHA256 || strings.HasPrefix(rest, in.link.SHA256+"/") {
+		return "", true
+	}
+	running, _, _ := strings.Cut(rest, "/")
+	return fmt.Sprintf("the process runs release %s of artifact %s", short(running), in.link.Name), true
+}
+
+// resultWords puts a failed unit's result into words.
+func resultWords(u hostdriver.UnitState) string {
+	switch {
+	case u.Result == "" || u.Result == "success":
+		return "stopped"
+	case u.Result == "exit-code":
+		return fmt.Sprintf("exit status %d%s", u.ExecStatus, exitName(u.ExecStatus))
+	}
+	return u.Result
+}
+
+// exitName is systemd's name of an exit status it sets itself (systemd.exec(5)).
+func exitName(status int) string {
+	names := map[int]string{200: "CHDIR", 201: "NICE", 202: "FDS", 203: "EXEC", 204: "MEMORY", 205: "LIMITS", 208: "STDIN",
+		209: "STDOUT", 216: "GROUP", 217: "USER", 218: "CAPABILITIES", 219: "CGROUP", 226: "NAMESPACE", 233: "RUNTIME_DIRECTORY",
+		234: "STATE_DIRECTORY", 235: "CACHE_DIRECTORY", 236: "LOGS_DIRECTORY", 237: "CONFIGURATION_DIRECTORY", 238: "STATE_DIRECTORY", 243: "CREDENTIALS"}
+	if n, ok := names[status]; ok {
+		return "/" + n
+	}
+	return ""
+}

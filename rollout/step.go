@@ -1,0 +1,430 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Step takes one event and returns the next State and what is to be done for it.
+// It is a pure function: the same State and Event always give the same answer.
+func Step(s State, e Event) (State, []Command) {
+	s = s.clone()
+	s.At = max(s.At, e.At)
+	var out []Command
+	switch e.Kind {
+	case EventBegin:
+		for i := range s.Services {
+			s.Services[i].ProgressAt = s.At
+		}
+	case EventStop:
+		s.Stopping = orElse(e.Reason, "stopped")
+	case EventReplan:
+		s.Stopping, s.Replan = orElse(e.Reason, "a newer revision is there"), true
+	case EventObserved:
+		if ss := s.service(e.Service); ss != nil {
+			ss.Looking = false
+			if ss.Missed = e.Outcome != Success; !ss.Missed {
+				ss.Fresh, ss.Instances = true, e.Instances
+			}
+		}
+	case EventResult:
+		if e.Visit < 0 || e.Visit >= len(s.Visits) {
+			break
+		}
+		v := s.Visits[e.Visit] // a copy: its slices and maps are never written to in place
+		if v.Attempt != e.Attempt || !v.Active() {
+			break // late, or of another life
+		}
+		m := mover{s: &s, v: &v}
+		m.result(e)
+		s.Visits[e.Visit] = v
+		out = append(out, m.out...)
+	}
+	out = append(out, s.schedule()...)
+	s.Done = s.finished()
+	return s, out
+}
+
+func orElse(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// finished tells whether nothing is under way and nothing more will begin.
+func (s *State) finished() bool {
+	for i := range s.Visits {
+		if s.Visits[i].Active() {
+			return false
+		}
+		if s.Visits[i].Phase == PhasePending && s.Halted == nil && s.Stopping == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// mover moves one visit on.
+type mover struct {
+	s   *State
+	v   *Visit
+	out []Command
+}
+
+// commandOf is what a phase asks for.
+var commandOf = map[Phase]CommandKind{
+	PhasePrecheck: CmdPrecheck, PhaseStage: CmdStage, PhaseRecord: CmdRecord, PhaseDrain: CmdDrain, PhaseWait: CmdWait,
+	PhaseStop: CmdStop, PhaseSwitch: CmdSwitch, PhaseUnits: CmdUnits, PhaseHealthy: CmdProbe, PhaseRevertSwitch: CmdSwitch,
+	PhaseRevertUnits: CmdRevertUnits, PhaseRevertHealthy: CmdProbe, PhaseUndrain: CmdUndrain, PhaseClear: CmdClear, PhaseVerify: CmdVerify,
+}
+
+// enter begins a phase.
+func (m *mover) enter(p Phase) {
+	m.v.Phase, m.v.Since, m.v.Tries = p, m.s.At, 0
+	if p == PhaseHealthy || p == PhaseRevertHealthy {
+		m.v.Soak = Soak{}
+	}
+	switch p {
+	case PhaseDrain:
+		m.v.Draining = true
+	case PhaseUnits, PhaseRevertUnits:
+		m.v.Restarted = true
+	}
+	m.again(0)
+}
+
+// again sends the phase's command (once more), after a delay.
+func (m *mover) again(after time.Duration) {
+	m.v.Attempt++
+	m.out = append(m.out, Command{Kind: commandOf[m.v.Phase], Visit: m.v.ID, Host: m.v.Host, Phase: m.v.Phase, Attempt: m.v.Attempt, After: after})
+}
+
+// end closes the visit.
+func (m *mover) end(r Result, reason string) {
+	v := m.v
+	v.Phase, v.Result, v.Since = PhaseEnded, r, m.s.At
+	if reason != "" {
+		v.Reason = reason
+	}
+	for _, name := range v.Services {
+		if ss := m.s.service(name); ss != nil {
+			ss.Fresh = false
+			if r == ResultDone {
+				ss.ProgressAt, ss.Blocked = m.s.At, false
+			}
+		}
+	}
+	halt := func(k HaltKind) {
+		if m.s.Halted == nil {
+			m.s.Halted = &Halt{Kind: k, Host: v.Host, Service: first(v.Services), Reason: v.Reason}
+		}
+	}
+	switch r {
+	case ResultReverted:
+		halt(HaltReverted)
+	case ResultFailed:
+		halt(HaltFailed)
+	case ResultLost:
+		halt(HaltLost)
+	case ResultConflict:
+		m.s.Replan, m.s.Stopping = true, orElse(m.s.Stopping, v.Host+" changed meanwhile: "+v.Reason)
+	}
+}
+
+func first(xs []string) string {
+	if len(xs) == 0 {
+		return ""
+	}
+	return xs[0]
+}
+
+// result takes the outcome of the command that is under way.
+func (m *mover) result(e Event) {
+	v := m.v
+	if e.Outcome == Unknown {
+		m.unknown(e)
+		return
+	}
+	if m.s.Stopping != "" && m.canLeave() {
+		m.leave(ResultStopped, m.s.Stopping)
+		return
+	}
+	if e.Outcome == Failure {
+		m.failure(e)
+		return
+	}
+	v.Tries = 0
+	switch v.Phase {
+	case PhasePrecheck:
+		if len(v.Drains) > 0 {
+			v.Drained = e.Drains
+		}
+		m.next()
+	case PhaseStage:
+		v.From, v.To = e.From, e.To
+		m.next()
+	case PhaseRecord:
+		v.Recorded = true
+		m.next()
+	case PhaseWait:
+		m.waited(e)
+	case PhaseSwitch:
+		v.Switched, v.Recorded = true, true
+		m.next()
+	case PhaseUnits:
+		if e.Forgot {
+			m.enter(PhaseDrain)
+			return
+		}
+		m.next()
+	case PhaseHealthy, PhaseRevertHealthy:
+		m.sampled(e)
+	case PhaseUndrain:
+		v.Drained, v.Draining = nil, false
+		m.next()
+	case PhaseClear:
+		v.Recorded = false
+		m.next()
+	default:
+		m.next()
+	}
+}
+
+// next goes on to the phase that follows, passing over those with nothing to do.
+func (m *mover) next() {
+	v := m.v
+	loud := len(v.Drains) > 0 && len(v.Drained) > 0
+	order := []struct {
+		phase Phase
+		due   bool
+	}{
+		{PhasePrecheck, true},
+		{PhaseStage, v.Written},
+		{PhaseRecord, !v.Quiet},
+		{PhaseDrain, loud},
+		{PhaseWait, loud},
+		{PhaseStop, v.has("stop") && !v.Switched},
+		{PhaseSwitch, v.Written && !v.Switched},
+		{PhaseUnits, v.hasStarts()},
+		{PhaseHealthy, len(v.Watch) > 0},
+		{PhaseRevertSwitch, false},
+		{PhaseRevertUnits, v.Reverting},
+		{PhaseRevertHealthy, v.Reverting && len(v.Watch) > 0},
+		{PhaseUndrain, v.LeftDrained()},
+		{PhaseClear, v.Recorded},
+		{PhaseVerify, v.Failing == ""},
+	}
+	at := slices.IndexFunc(order, func(o struct {
+		phase Phase
+		due   bool
+	}) bool {
+		return o.phase == v.Phase
+	})
+	for _, o := range order[at+1:] {
+		if v.Reverting && (o.phase == PhaseVerify) || !o.due {
+			continue
+		}
+		m.enter(o.phase)
+		return
+	}
+	if v.Failing != "" {
+		m.end(v.Outcome, v.Failing)
+		return
+	}
+	m.end(ResultDone, "")
+}
+
+func (v *Visit) has(verb string) bool {
+	return slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return string(a.Verb) == verb })
+}
+
+func (v *Visit) hasStarts() bool {
+	return slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Verb != "stop" })
+}
+
+// canLeave tells whether the visit has not yet touched what runs.
+func (m *mover) canLeave() bool {
+	switch m.v.Phase {
+	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+		return !m.v.Switched
+	}
+	return false
+}
+
+// leave takes the visit out before anything running was touched: undrain, clear
+// the record, end.
+func (m *mover) leave(r Result, reason string) {
+	v := m.v
+	v.Failing, v.Outcome = reason, r
+	if !v.Draining && !v.Recover {
+		v.Drained = nil // recorded, but never sent
+	}
+	switch {
+	case v.LeftDrained():
+		m.enter(PhaseUndrain)
+	case v.Recorded:
+		m.enter(PhaseClear)
+	default:
+		m.end(r, reason)
+	}
+}
+
+// waited judges how many sessions are left.
+func (m *mover) waited(e Event) {
+	v, st := m.v, m.s.strategy(m.v)
+	switch {
+	case e.Forgot:
+		m.enter(PhaseDrain)
+	case e.Sessions <= 0: // none, or nobody can count them
+		m.next()
+	case m.s.At-v.Since >= st.DrainTimeout:
+		m.leave(ResultFailed, fmt.Sprintf("sessions did not end: %d left after %s", e.Sessions, st.DrainTimeout))
+	default:
+		v.Reason = fmt.Sprintf("%d session%s left", e.Sessions, plural(e.Sessions))
+		m.again(pollEvery(m.s.At - v.Since))
+	}
+}
+
+// pollEvery is the pause between two looks: short at first, then calmer.
+func pollEvery(waited time.Duration) time.Duration {
+	return min(time.Second, max(50*time.Millisecond, waited/8))
+}
+
+// sampled judges health.
+func (m *mover) sampled(e Event) {
+	v, st := m.v, m.s.strategy(m.v)
+	if e.Sample == nil {
+		m.unknown(e)
+		return
+	}
+	fresh := func(unit string) bool {
+		return !v.Reverting && slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit && a.Verb != "reload" })
+	}
+	soak, verdict, reason := v.Soak.Judge(*e.Sample, v.Before, fresh, st.MinHealthyTime, m.s.At)
+	v.Soak, v.Reason = soak, reason
+	waited := m.s.At - v.Since
+	switch {
+	case verdict == Healthy:
+		v.Reason = ""
+		m.next()
+	case verdict == Broken:
+		m.unhealthy(reason)
+	case waited >= st.HealthyDeadline:
+		m.unhealthy(fmt.Sprintf("not healthy after %s: %s", st.HealthyDeadline, reason))
+	case soak.Good:
+		m.again(min(pollEvery(waited), max(10*time.Millisecond, st.MinHealthyTime-(m.s.At-soak.Since))))
+	default:
+		m.again(pollEvery(waited))
+	}
+}
+
+// unhealthy ends the wait for health: back to the previous generation where there
+// is one and the service wants that.
+func (m *mover) unhealthy(reason string) {
+	v, st := m.v, m.s.strategy(m.v)
+	switch {
+	case v.Reverting:
+		v.Failing, v.Outcome = reason, ResultFailed
+		m.stuck(fmt.Sprintf("%s; the previous generation is not healthy either", v.Failing))
+	case v.Quiet || !st.AutoRevert || !v.canRevert():
+		why := reason
+		if !v.Quiet && st.AutoRevert && v.Written {
+			why += "; there is no previous generation to go back to"
+		}
+		m.stuck(why)
+	default:
+		v.Failing, v.Outcome, v.Reverting = reason, ResultReverted, true
+		if v.Switched {
+			m.enter(PhaseRevertSwitch)
+			return
+		}
+		m.enter(PhaseRevertUnits)
+	}
+}
+
+// canRevert tells whether there is something to go back to.
+func (v *Visit) canRevert() bool { return v.Switched && v.From > 0 }
+
+// stuck ends a visit that can neither go on nor back. What it drained stays
+// drained: undraining would send traffic to a sick process.
+func (m *mover) stuck(reason string) { m.end(ResultFailed, reason) }
+
+// failure takes a definite failure of the command under way.
+func (m *mover) failure(e Event) {
+	v := m.v
+	v.Mend = e.Mend
+	switch v.Phase {
+	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+		if v.Switched && v.Phase != PhasePrecheck { // it is in hand already: go on
+			m.retry(e, e.Reason)
+			return
+		}
+		if v.Switched {
+			m.stuck(e.Reason)
+			return
+		}
+		m.leave(conflictOr(e, ResultFailed), e.Reason)
+	case PhaseStop:
+		m.leave(ResultFailed, e.Reason)
+	case PhaseSwitch:
+		m.leave(conflictOr(e, ResultFailed), e.Reason)
+	case PhaseUnits:
+		m.unhealthy(e.Reason)
+	case PhaseHealthy, PhaseRevertHealthy:
+		m.retry(e, e.Reason)
+	case PhaseRevertSwitch, PhaseRevertUnits:
+		m.stuck(fmt.Sprintf("%s; going back failed: %s", v.Failing, e.Reason))
+	case PhaseUndrain, PhaseClear:
+		m.retry(e, e.Reason)
+	case PhaseVerify:
+		m.end(conflictOr(e, ResultFailed), e.Reason)
+	}
+}
+
+func conflictOr(e Event, r Result) Result {
+	if e.Conflict {
+		return ResultConflict
+	}
+	return r
+}
+
+// unknown takes a lost reply: the command is sent again, for each looks before it
+// acts, until the phase's time is over.
+func (m *mover) unknown(e Event) { m.retry(e, orElse(e.Reason, "no answer")) }
+
+// early is how long a step that has disturbed nothing yet may go without an answer.
+const early = 20 * time.Second
+
+// retry sends the command again with growing pauses, until patience ends.
+func (m *mover) retry(e Event, reason string) {
+	v, st := m.v, m.s.strategy(m.v)
+	v.Reason = reason
+	waited := m.s.At - v.Since
+	limit := st.HealthyDeadline
+	switch v.Phase {
+	case PhasePrecheck, PhaseStage, PhaseRecord:
+		limit = min(early, st.HealthyDeadline)
+	case PhaseDrain, PhaseWait:
+		limit = max(early, st.DrainTimeout)
+	case PhaseUndrain:
+		limit = max(st.HealthyDeadline, st.ProgressDeadline)
+	}
+	if waited < limit {
+		v.Tries++
+		m.again(min(5*time.Second, 100*time.Millisecond<<min(v.Tries, 6)))
+		return
+	}
+	switch v.Phase {
+	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+		if !v.Switched {
+			m.leave(ResultLost, reason)
+			return
+		}
+	case PhaseHealthy:
+		m.unhealthy(reason)
+		return
+	}
+	m.end(ResultLost, reason)
+}

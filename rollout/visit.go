@@ -1,0 +1,159 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// Visit is all that one revision does on one host in one go. A host has at most
+// one visit that disturbs nothing and one that does; in the latter, changes of
+// several services share one drain.
+type Visit struct {
+	ID       int      `json:"id"`
+	Host     string   `json:"host"`
+	Quiet    bool     `json:"quiet"`    // disturbs nothing: needs no budget and no drain
+	Recover  bool     `json:"recover"`  // finishes or undoes a step that was left on the host
+	Services []string `json:"services"` // what it brings to the desired state, in order
+	Removed  []string `json:"removed,omitempty"`
+	// Disturbs are the services that are restarted, stopped or reloaded: each must
+	// stay within its budget. Drains are those of them that leave traffic first.
+	Disturbs []string     `json:"disturbs,omitempty"`
+	Drains   []string     `json:"drains,omitempty"`
+	Actions  []UnitAction `json:"actions,omitempty"`
+	// Watch are the units that must be proven healthy.
+	Watch []string `json:"watch,omitempty"`
+	// Before is each watched unit's InvocationID as the plan saw it.
+	Before map[string]string `json:"before,omitempty"`
+	// Written tells that files, links or enablement change, too.
+	Written bool `json:"written"`
+
+	Progress
+}
+
+// UnitAction is one verb on one unit of a service.
+type UnitAction struct {
+	Service string              `json:"service"`
+	Unit    string              `json:"unit"`
+	Verb    hostdriver.UnitVerb `json:"verb"`
+}
+
+// Progress is where a visit stands.
+type Progress struct {
+	Phase   Phase         `json:"phase,omitempty"`
+	Attempt int           `json:"attempt,omitempty"` // numbers the commands sent; a result of another one is ignored
+	Began   time.Duration `json:"began,omitempty"`
+	Since   time.Duration `json:"since,omitempty"` // of the phase
+	Tries   int           `json:"tries,omitempty"` // of the phase, with an unknown outcome
+	Result  Result        `json:"result,omitempty"`
+	Reason  string        `json:"reason,omitempty"` // of the result, or of what it waits for
+	Mend    string        `json:"mend,omitempty"`
+
+	From      uint64 `json:"from,omitempty"`
+	To        uint64 `json:"to,omitempty"`
+	Recorded  bool   `json:"recorded,omitempty"` // a step record is on the host
+	Switched  bool   `json:"switched,omitempty"`
+	Restarted bool   `json:"restarted,omitempty"` // a unit command was sent
+	// Drained holds what to undo, from before the first drain is sent until the
+	// last undrain is confirmed.
+	Drained   []hostdriver.DrainRecord `json:"drained,omitempty"`
+	Draining  bool                     `json:"draining,omitempty"`
+	Reverting bool                     `json:"reverting,omitempty"`
+	// Failing is why the visit is on its way out: what remains is to leave the
+	// host as it was.
+	Failing string `json:"failing,omitempty"`
+	Outcome Result `json:"outcome,omitempty"` // the result it will have once out
+	Soak    Soak   `json:"soak"`
+}
+
+// Phase is a visit's place in the host's step.
+type Phase string
+
+// The phases in their order. Those after PhaseUnits whose names begin with
+// "revert" stand in for their namesakes on the way back.
+const (
+	PhasePending       Phase = ""
+	PhasePrecheck      Phase = "precheck"
+	PhaseStage         Phase = "stage"
+	PhaseRecord        Phase = "record"
+	PhaseDrain         Phase = "drain"
+	PhaseWait          Phase = "wait"
+	PhaseStop          Phase = "stop"
+	PhaseSwitch        Phase = "switch"
+	PhaseUnits         Phase = "restart"
+	PhaseHealthy       Phase = "healthy"
+	PhaseRevertSwitch  Phase = "revert switch"
+	PhaseRevertUnits   Phase = "revert restart"
+	PhaseRevertHealthy Phase = "revert healthy"
+	PhaseUndrain       Phase = "undrain"
+	PhaseClear         Phase = "clear"
+	PhaseVerify        Phase = "verify"
+	PhaseEnded         Phase = "ended"
+)
+
+// Result is how a visit ended.
+type Result string
+
+// The results.
+const (
+	ResultDone     Result = "done"
+	ResultFailed   Result = "failed"   // nothing was disturbed, or it could not be put right: see Reason
+	ResultReverted Result = "reverted" // back on the previous generation, proven healthy
+	ResultStopped  Result = "stopped"  // by an operator, before anything was disturbed
+	ResultConflict Result = "conflict" // the host changed under us: plan again
+	ResultLost     Result = "lost"     // the host or the balancer no longer answers; see LeftDrained
+)
+
+// Active tells whether the visit has begun and not ended.
+func (v *Visit) Active() bool { return v.Phase != PhasePending && v.Phase != PhaseEnded }
+
+// LeftDrained tells whether something that the visit drained was not undrained.
+func (v *Visit) LeftDrained() bool { return v.Draining || len(v.Drained) > 0 }
+
+// take adds the changes of one service to the visit.
+func (v *Visit) take(service string, changes []Change, removed bool) {
+	if removed {
+		v.Removed = append(v.Removed, service)
+	}
+	if worst(changes) > None {
+		v.Disturbs = append(v.Disturbs, service)
+	}
+	if worst(changes) == Restart {
+		v.Drains = append(v.Drains, service)
+	}
+	for _, c := range changes {
+		if c.Kind != KindProcess {
+			v.Written = true
+			continue
+		}
+		v.Actions = append(v.Actions, UnitAction{Service: service, Unit: c.Subject, Verb: hostdriver.UnitVerb(c.Action)})
+	}
+}
+
+// watch fills in what must be proven healthy and how it is now.
+func (v *Visit) watch(h *HostInput) {
+	v.Before = map[string]string{}
+	for i := range h.Desired.Instances {
+		inst := &h.Desired.Instances[i]
+		if !slices.Contains(v.Services, inst.Service) {
+			continue
+		}
+		acts := v.Recover || slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Service == inst.Service })
+		for _, u := range inst.Units {
+			if u.State != "started" || !acts {
+				continue
+			}
+			v.Watch = append(v.Watch, u.Name)
+			v.Before[u.Name] = h.Observation.Units[u.Name].InvocationID
+		}
+	}
+	if step := h.Observation.Step; v.Recover && step != nil {
+		v.Recorded = true
+		if step.To == h.Observation.Manifest.Generation && slices.Contains(h.Observation.Kept, step.From) {
+			// What is on disk is what that step brought: it can be taken back.
+			v.From, v.To, v.Switched = step.From, step.To, !v.Written
+		}
+	}
+}
