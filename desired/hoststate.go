@@ -94,6 +94,10 @@ type Artifact struct {
 	Link    string // the path users name
 	Release string // DIR/.releases/NAME/DIGEST
 	Form    hostdriver.ReleaseForm
+	// StreamSHA256 and StreamSize are those of the bytes as they travel, where Form
+	// is not FormFile (there they are the same as SHA256 and Size).
+	StreamSHA256 string
+	StreamSize   int64
 	Owner   string
 	Group   string
 	Source  string

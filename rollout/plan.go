@@ -220,7 +220,7 @@ func JudgeUnits(inst *desired.Instance, units map[string]hostdriver.UnitState) I
 		is.Missing = is.Missing || got.Load == "not-found" || got.Load == ""
 		is.Reason = u.Name + " is " + orAbsent(got.Active)
 		if got.Active == "failed" {
-			is.Reason += " (" + resultWords(got) + ")"
+			is.Reason += " (" + ResultWords(got) + ")"
 		}
 		if got.Load == "masked" {
 			is.Reason = u.Name + " is masked"

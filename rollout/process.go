@@ -33,7 +33,7 @@ func (d *differ) process(inst *desired.Instance, u *desired.Unit) {
 		reason := "is not running"
 		switch {
 		case got.Active == "failed":
-			reason = fmt.Sprintf("has failed (%s)", resultWords(got))
+			reason = fmt.Sprintf("has failed (%s)", ResultWords(got))
 		case got.Load == "not-found":
 			reason = "is new"
 		}
@@ -239,8 +239,9 @@ func (d *differ) exeBehind(u *desired.Unit, in input) (why string, sure bool) {
 	return fmt.Sprintf("the process runs release %s of artifact %s", short(running), in.link.Name), true
 }
 
-// resultWords puts a failed unit's result into words.
-func resultWords(u hostdriver.UnitState) string {
+// ResultWords puts a unit's result into words, with systemd's name of an exit
+// status that it sets itself.
+func ResultWords(u hostdriver.UnitState) string {
 	switch {
 	case u.Result == "" || u.Result == "success":
 		return "stopped"

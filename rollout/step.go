@@ -161,6 +161,7 @@ func (m *mover) result(e Event) {
 		if len(v.Drains) > 0 {
 			v.Drained = e.Drains
 		}
+		m.seen(e)
 		m.next()
 	case PhaseStage:
 		v.From, v.To = e.From, e.To
@@ -172,11 +173,17 @@ func (m *mover) result(e Event) {
 		m.waited(e)
 	case PhaseSwitch:
 		v.Switched, v.Recorded = true, true
+		m.seen(e)
 		m.next()
 	case PhaseUnits:
 		if e.Forgot {
 			m.enter(PhaseDrain)
 			return
+		}
+		m.next()
+	case PhaseDrain:
+		if e.Drains != nil {
+			v.Drained = e.Drains
 		}
 		m.next()
 	case PhaseHealthy, PhaseRevertHealthy:
@@ -189,6 +196,14 @@ func (m *mover) result(e Event) {
 		m.next()
 	default:
 		m.next()
+	}
+}
+
+// seen notes which processes run now, so that the restart is of these and no
+// later ones. A process that started after the switch needs none.
+func (m *mover) seen(e Event) {
+	if e.Before != nil {
+		m.v.Before = e.Before
 	}
 }
 
@@ -277,8 +292,10 @@ func (m *mover) waited(e Event) {
 	switch {
 	case e.Forgot:
 		m.enter(PhaseDrain)
-	case e.Sessions <= 0: // none, or nobody can count them
+	case e.Sessions == 0:
 		m.next()
+	case e.Sessions < 0 && m.s.At-v.Since >= st.DrainTimeout:
+		m.next() // nobody can count them: the time given is over
 	case m.s.At-v.Since >= st.DrainTimeout:
 		m.leave(ResultFailed, fmt.Sprintf("sessions did not end: %d left after %s", e.Sessions, st.DrainTimeout))
 	default:

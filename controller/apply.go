@@ -1,0 +1,129 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// State is a rollout's.
+type State = rollout.State
+
+// Reporter is told of every State, with the Event that led to it and the Commands
+// that follow. It must return soon and must not keep or change the slices.
+type Reporter func(State, rollout.Event, []rollout.Command)
+
+// Apply carries a View's Plan out and returns the last State. When stop is closed,
+// the hosts in hand are finished or undrained and no other is begun; when ctx ends,
+// everything ends at once, and the State tells what was left.
+//
+// An error means that the rollout could not go on (a State that cannot be saved);
+// what went wrong on hosts is in the State.
+func (f *Fleet) Apply(ctx context.Context, stop <-chan struct{}, v *View, report Reporter) (State, error) {
+	st := rollout.New(time.Now().UTC().Format("20060102T150405Z"), v.Plan)
+	return f.run(ctx, stop, v, st, report)
+}
+
+// Repair finishes what a crash cut in the middle of a switch: such hosts go back
+// to the generation they came from, so that what is observed is one whole
+// generation. It tells whether there was anything to repair; then Look again.
+func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
+	var g multierror.Group
+	found := false
+	for _, h := range v.Input.Hosts {
+		if h.Observation == nil || h.Observation.Switching == nil || h.Skip != "" {
+			continue
+		}
+		found = true
+		host, sw := h.Desired.Host, *h.Observation.Switching
+		fence := f.fence(v)
+		g.Go(func() error {
+			_, err := f.Driver.Apply(ctx, host, fence, hostdriver.Switch{To: sw.From})
+			f.Log.Info().Str("host", host.Name).Uint64("from", sw.From).Uint64("to", sw.To).Err(err).Msg("switch that was cut is taken back")
+			return err
+		})
+	}
+	return found, g.Wait().ErrorOrNil()
+}
+
+// fence is above every epoch that was seen on a host.
+func (f *Fleet) fence(v *View) hostdriver.Fence {
+	fe := hostdriver.Fence{Epoch: 1, Holder: f.Holder, TakeOver: f.TakeOver}
+	for _, h := range v.Input.Hosts {
+		if h.Observation != nil {
+			fe.Epoch = max(fe.Epoch, h.Observation.Epoch+1)
+		}
+	}
+	return fe
+}
+
+// run steps the engine until it is done.
+func (f *Fleet) run(ctx context.Context, stop <-chan struct{}, v *View, st State, report Reporter) (State, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	fx := newEffects(f, v)
+	var work errgroup.Group
+	defer func() { _ = work.Wait() }()
+	defer cancel()
+	events := make(chan rollout.Event)
+	began := time.Now()
+	next := rollout.Event{Kind: rollout.EventBegin}
+	for {
+		next.At = time.Since(began) // monotonic
+		var cmds []rollout.Command
+		st, cmds = rollout.Step(st, next)
+		if f.Save != nil {
+			if err := f.Save(ctx, st); err != nil {
+				return st, fmt.Errorf("cannot save the rollout's state, so nothing more is done: %w", err)
+			}
+		}
+		if report != nil {
+			report(st, next, cmds)
+		}
+		if st.Done {
+			return st, nil
+		}
+		state := st
+		for _, c := range cmds {
+			work.Go(func() error {
+				if !pause(ctx, c.After) {
+					return nil
+				}
+				e := fx.carryOut(ctx, state, c)
+				select {
+				case events <- e:
+				case <-ctx.Done():
+				}
+				return nil
+			})
+		}
+		select {
+		case next = <-events:
+		case <-stop:
+			stop, next = nil, rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}
+		case <-ctx.Done():
+			return st, errors.Join(errors.New("stopped at once"), context.Cause(ctx))
+		}
+	}
+}
+
+// pause waits d, or tells that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,332 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout"
+	"github.com/evenkeel/evenkeel/rollout/drain"
+)
+
+// effects carries out Commands. It decides nothing: what a result means is the
+// engine's to say.
+type effects struct {
+	f     *Fleet
+	v     *View
+	fence hostdriver.Fence
+	hosts map[string]*handled
+	// slots bounds how many hosts are looked at at once for budgets.
+	slots chan struct{}
+}
+
+// handled is one host as this rollout knows it.
+type handled struct {
+	rollout.HostInput
+	mu       sync.Mutex
+	manifest hostdriver.Manifest // as last seen
+	kept     []uint64
+	started  map[string]hostdriver.StartedAs
+}
+
+func newEffects(f *Fleet, v *View) *effects {
+	fx := &effects{f: f, v: v, fence: f.fence(v), hosts: map[string]*handled{}, slots: make(chan struct{}, f.concurrency())}
+	for _, in := range v.Input.Hosts {
+		h := &handled{HostInput: in}
+		if o := in.Observation; o != nil {
+			h.note(*o)
+		}
+		fx.hosts[in.Desired.Host.Name] = h
+	}
+	return fx
+}
+
+// note keeps the host's own records from an observation.
+func (h *handled) note(o hostdriver.Observation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.manifest, h.kept, h.started = o.Manifest, o.Kept, o.Started
+}
+
+func (h *handled) instance(service string) *desired.Instance {
+	for i := range h.Desired.Instances {
+		if h.Desired.Instances[i].Service == service {
+			return &h.Desired.Instances[i]
+		}
+	}
+	return nil
+}
+
+// carryOut does one command and says what came of it.
+func (fx *effects) carryOut(ctx context.Context, st State, c rollout.Command) rollout.Event {
+	if c.Kind == rollout.CmdObserve {
+		return rollout.Event{Kind: rollout.EventObserved, Service: c.Service, Outcome: rollout.Success, Instances: fx.instances(ctx, c.Service)}
+	}
+	v := st.Visits[c.Visit]
+	e := rollout.Event{Kind: rollout.EventResult, Visit: c.Visit, Attempt: c.Attempt, Command: c.Kind, Outcome: rollout.Success}
+	began := time.Now()
+	err := fx.do(ctx, &e, st, v, fx.hosts[v.Host], c)
+	judge(&e, err)
+	log := fx.f.Log.Debug()
+	if err != nil {
+		log = fx.f.Log.Info()
+	}
+	log.Str("host", v.Host).Strs("services", v.Services).Str("command", string(c.Kind)).Str("phase", string(c.Phase)).
+		Str("outcome", string(e.Outcome)).Dur("took", time.Since(began)).AnErr("error", err).Msg("command carried out")
+	return e
+}
+
+// judge turns an error into the event's outcome: what is known of the effect.
+func judge(e *rollout.Event, err error) {
+	if err == nil {
+		return
+	}
+	e.Reason, e.Mend = err.Error(), hostdriver.MendOf(err)
+	if m := drain.MendOf(err); e.Mend == "" {
+		e.Mend = m
+	}
+	var later *notYet
+	switch kind := hostdriver.KindOf(err); {
+	case errors.As(err, &later):
+		e.Outcome, e.Reason = rollout.Unknown, later.reason
+	case kind == hostdriver.Conflict:
+		e.Outcome, e.Conflict = rollout.Failure, true
+	case kind == hostdriver.Refused:
+		e.Outcome, e.Refused = rollout.Failure, true
+	case kind == hostdriver.Failed, kind.NeedsPerson():
+		e.Outcome = rollout.Failure
+	case kind == hostdriver.Unreachable, kind == hostdriver.Unknown, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		e.Outcome = rollout.Unknown
+	default:
+		e.Outcome = rollout.Failure
+	}
+}
+
+// notYet is a look that found that something is not so yet.
+type notYet struct{ reason string }
+
+func (n *notYet) Error() string { return n.reason }
+
+// Times that bound single operations on a host.
+const (
+	quickOp  = 20 * time.Second
+	switchOp = 2 * time.Minute
+	stageOp  = 30 * time.Minute
+)
+
+func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled, c rollout.Command) error {
+	limit := quickOp
+	switch c.Kind {
+	case rollout.CmdStage:
+		limit = stageOp
+	case rollout.CmdSwitch:
+		limit = switchOp
+	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
+		limit = unitTimeout(st, v) + quickOp
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	switch c.Kind {
+	case rollout.CmdPrecheck:
+		return fx.precheck(ctx, e, v, h)
+	case rollout.CmdStage:
+		return fx.stage(ctx, e, v, h)
+	case rollout.CmdRecord:
+		return fx.apply(ctx, h, hostdriver.PutStep{Record: fx.record(st, v)})
+	case rollout.CmdDrain:
+		return fx.drain(ctx, e, v, h)
+	case rollout.CmdWait:
+		return fx.wait(ctx, e, v, h)
+	case rollout.CmdStop:
+		return fx.apply(ctx, h, hostdriver.UnitOps{Actions: actions(v, h, true), Timeout: unitTimeout(st, v)})
+	case rollout.CmdSwitch:
+		return fx.switchTo(ctx, e, st, v, h)
+	case rollout.CmdUnits:
+		return fx.units(ctx, e, st, v, h)
+	case rollout.CmdRevertUnits:
+		return fx.revertUnits(ctx, st, v, h)
+	case rollout.CmdProbe:
+		return fx.probe(ctx, e, v, h)
+	case rollout.CmdUndrain:
+		return fx.undrain(ctx, v, h)
+	case rollout.CmdClear:
+		return fx.apply(ctx, h, hostdriver.ClearStep{})
+	case rollout.CmdVerify:
+		return fx.verify(ctx, v, h)
+	}
+	return errors.New("unknown command " + string(c.Kind))
+}
+
+func (fx *effects) apply(ctx context.Context, h *handled, op hostdriver.Op) error {
+	_, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+	return err
+}
+
+// unitTimeout bounds one job: nothing is to be learned after the healthy deadline.
+func unitTimeout(st State, v rollout.Visit) time.Duration {
+	t := 90 * time.Second
+	for _, s := range st.Services {
+		if slices.Contains(v.Services, s.Service) {
+			t = max(t, s.Strategy.HealthyDeadline)
+		}
+	}
+	return t
+}
+
+// record is what the host keeps of the step in hand.
+func (fx *effects) record(st State, v rollout.Visit) hostdriver.StepRecord {
+	return hostdriver.StepRecord{Rollout: st.ID, Revision: st.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
+		Epoch: fx.fence.Epoch, Holder: fx.fence.Holder, Since: time.Now().UTC().Truncate(time.Second), Drained: v.Drained, Before: v.Before}
+}
+
+// precheck looks at the host once more, asks the balancers, and lets the host say
+// what the step would trip over.
+func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	if err != nil {
+		return err
+	}
+	h.note(o)
+	e.Before = invocations(o, v.Watch)
+	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil {
+		return err
+	}
+	return fx.apply(ctx, h, fx.needs(v, h))
+}
+
+func invocations(o hostdriver.Observation, units []string) map[string]string {
+	m := map[string]string{}
+	for _, u := range units {
+		m[u] = o.Units[u].InvocationID
+	}
+	return m
+}
+
+// needs is the room and the units that the step depends on.
+func (fx *effects) needs(v rollout.Visit, h *handled) hostdriver.Precheck {
+	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
+	for _, name := range v.Services {
+		inst := h.instance(name)
+		if inst == nil {
+			continue
+		}
+		for _, x := range inst.Files {
+			dir := dirOf(x.Path)
+			p.NeedBytes[dir] += int64(x.Content.Len())
+			p.NeedInodes[dir]++
+		}
+		for _, a := range inst.Artifacts {
+			if h.Observation.Paths[a.Release].Type == hostdriver.PathAbsent {
+				p.NeedBytes[dirOf(a.Release)] += a.Size
+				p.NeedInodes[dirOf(a.Release)]++
+			}
+		}
+	}
+	for _, a := range v.Actions {
+		if !slices.Contains(p.Units, a.Unit) {
+			p.Units = append(p.Units, a.Unit)
+		}
+	}
+	return p
+}
+
+// stage brings the new generation, as it will be, to the host.
+func (fx *effects) stage(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
+	h.mu.Lock()
+	o := hostdriver.Observation{Manifest: h.manifest, Kept: h.kept}
+	h.mu.Unlock()
+	op := hostdriver.Stage{Manifest: rollout.Target(o.Manifest, h.Desired, v.Services, v.Removed, rollout.NextGeneration(o)), Blobs: map[string]hostdriver.Content{}}
+	for _, name := range v.Services {
+		inst := h.instance(name)
+		if inst == nil {
+			continue
+		}
+		for _, x := range inst.Files {
+			op.Blobs[x.SHA256] = x.Content
+		}
+		for _, a := range inst.Artifacts {
+			rel := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Open: a.Open}
+			if a.Form == hostdriver.FormTar {
+				rel.SHA256, rel.Size = a.StreamSHA256, a.StreamSize
+			}
+			op.Releases = append(op.Releases, rel)
+		}
+	}
+	e.From, e.To = o.Manifest.Generation, op.Manifest.Generation
+	return fx.apply(ctx, h, op)
+}
+
+// switchTo makes the staged generation (or, on the way back, the former one) the
+// one on disk.
+func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled) error {
+	rec := fx.record(st, v)
+	op := hostdriver.Switch{To: v.To, Record: &rec}
+	if v.Reverting {
+		op.To = v.From
+	} else {
+		op.Expect = fx.expected(v, h)
+	}
+	if err := fx.apply(ctx, h, op); err != nil {
+		return err
+	}
+	// Sent again because this look failed, the switch finds itself done.
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	if err != nil {
+		return err
+	}
+	h.note(o)
+	e.Before = invocations(o, v.Watch)
+	return nil
+}
+
+// expected is what the plan saw at the paths that the switch writes.
+func (fx *effects) expected(v rollout.Visit, h *handled) []hostdriver.Expect {
+	var out []hostdriver.Expect
+	for _, name := range v.Services {
+		inst := h.instance(name)
+		if inst == nil {
+			continue
+		}
+		for _, x := range inst.Files {
+			switch got := h.Observation.Paths[x.Path]; got.Type {
+			case hostdriver.PathFile:
+				out = append(out, hostdriver.Expect{Path: x.Path, SHA256: got.SHA256})
+			case hostdriver.PathAbsent:
+				out = append(out, hostdriver.Expect{Path: x.Path})
+			}
+		}
+	}
+	return out
+}
+
+// verify looks at the whole host again: nothing may differ any more, and what was
+// drained must be back in the balancer's eyes, too.
+func (fx *effects) verify(ctx context.Context, v rollout.Visit, h *handled) error {
+	salt := salt()
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, rollout.Query(h.Desired, salt))
+	if err != nil {
+		return err
+	}
+	h.note(o)
+	d := rollout.Diff(h.Desired, o, rollout.DiffOptions{Salt: salt})
+	for _, c := range d.Changes {
+		if slices.Contains(v.Services, c.Service) {
+			return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "verify",
+				Err: errors.New(c.Subject + " still differs: " + c.Reason)}
+		}
+	}
+	return fx.backInRotation(ctx, v, h)
+}
+
+func dirOf(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '/' {
+			return path[:i]
+		}
+	}
+	return "/"
+}

@@ -1,0 +1,203 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
+	"github.com/evenkeel/evenkeel/rollout/health"
+)
+
+// liveTimeout bounds the look at one instance: what takes longer counts as down.
+const liveTimeout = 5 * time.Second
+
+// instances looks at every instance of a service, live and at once: units, health
+// checks and the balancers' word.
+func (fx *effects) instances(ctx context.Context, service string) []rollout.Instance {
+	var hosts []*handled
+	for _, in := range fx.v.Input.Hosts {
+		if h := fx.hosts[in.Desired.Host.Name]; h.instance(service) != nil {
+			hosts = append(hosts, h)
+		}
+	}
+	out := make([]rollout.Instance, len(hosts))
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() {
+			fx.slots <- struct{}{}
+			defer func() { <-fx.slots }()
+			ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+			defer cancel()
+			out[i] = fx.f.live(ctx, h.instance(service), h.Desired.Host, fx.fence)
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// live tells how one instance stands now.
+func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence) rollout.Instance {
+	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: startedUnits(inst)})
+	if err != nil {
+		return rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+	}
+	is := rollout.JudgeUnits(inst, o.Units)
+	if !is.Up {
+		return is
+	}
+	if why := f.checks(ctx, inst, host, fence, o.Units); why != "" {
+		is.Up, is.Reason = false, why
+		return is
+	}
+	why, err := f.traffic(ctx, inst, host, fence)
+	if err != nil {
+		why = err.Error()
+	}
+	if why != "" {
+		is.Up, is.Reason, is.Definite = false, why, true
+	}
+	return is
+}
+
+func startedUnits(inst *desired.Instance) []string {
+	var out []string
+	for _, u := range inst.Units {
+		if u.State == "started" {
+			out = append(out, u.Name)
+		}
+	}
+	return out
+}
+
+// checks runs an instance's health checks at once and says which one fails first
+// in their order; "" where all pass.
+func (f *Fleet) checks(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence, units map[string]hostdriver.UnitState) string {
+	reasons := make([]string, len(inst.Health))
+	deps := health.Deps{
+		Dialer: f.Driver, Applier: f.Driver,
+		Fence: func() hostdriver.Fence { return fence },
+		Unit:  func(name string) (hostdriver.UnitState, bool) { u, ok := units[name]; return u, ok },
+		Units: startedUnits(inst),
+	}
+	var wg sync.WaitGroup
+	for i, spec := range inst.Health {
+		wg.Go(func() {
+			c, err := health.New(spec, host, deps)
+			if err != nil {
+				reasons[i] = err.Error()
+				return
+			}
+			if r := c.Check(ctx); !r.OK {
+				reasons[i] = r.Reason
+			}
+		})
+	}
+	wg.Wait()
+	for _, r := range reasons {
+		if r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+// actions are the visit's unit actions for the driver: the stops, or all others.
+func actions(v rollout.Visit, h *handled, stops bool) []hostdriver.UnitAction {
+	var out []hostdriver.UnitAction
+	for _, a := range v.Actions {
+		if (a.Verb == hostdriver.VerbStop) != stops {
+			continue
+		}
+		x := hostdriver.UnitAction{Unit: a.Unit, Verb: a.Verb, Generation: v.To}
+		if a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload {
+			x.OnlyIf = v.Before[a.Unit]
+		}
+		if inst := h.instance(a.Service); inst != nil {
+			for i := range inst.Units {
+				if inst.Units[i].Name == a.Unit {
+					x.Inputs = rollout.StartInputs(inst, &inst.Units[i])
+				}
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// units starts, restarts and reloads, unless a balancer sends traffic again.
+func (fx *effects) units(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled) error {
+	drained, err := fx.stillDrained(ctx, v, h)
+	if err != nil {
+		return &notYet{reason: err.Error()}
+	}
+	if !drained {
+		e.Forgot = true
+		return nil
+	}
+	rec := fx.record(st, v)
+	op := hostdriver.UnitOps{Actions: actions(v, h, false), Timeout: unitTimeout(st, v)}
+	if v.Recorded {
+		op.Record = &rec
+	}
+	return fx.apply(ctx, h, op)
+}
+
+// revertUnits restarts what runs with the generation that was taken back: every
+// process that is not the one from before, and what does not run at all.
+func (fx *effects) revertUnits(ctx context.Context, st State, v rollout.Visit, h *handled) error {
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	if err != nil {
+		return err
+	}
+	op := hostdriver.UnitOps{Timeout: unitTimeout(st, v)}
+	for _, unit := range v.Watch {
+		u := o.Units[unit]
+		if u.Active == "active" && u.InvocationID == v.Before[unit] {
+			continue
+		}
+		h.mu.Lock()
+		inputs := h.started[unit].Inputs
+		h.mu.Unlock()
+		if h.Observation != nil && h.Observation.Started[unit].Inputs != nil {
+			inputs = h.Observation.Started[unit].Inputs // as before this rollout
+		}
+		op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbRestart, OnlyIf: u.InvocationID, Generation: v.From, Inputs: inputs})
+	}
+	if len(op.Actions) == 0 {
+		return nil
+	}
+	return fx.apply(ctx, h, op)
+}
+
+// probe takes one sample of the visit's units and health checks.
+func (fx *effects) probe(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	if err != nil {
+		return err
+	}
+	s := rollout.Sample{Units: map[string]rollout.UnitSample{}, Checks: true}
+	up := true
+	for _, unit := range v.Watch {
+		u := o.Units[unit]
+		up = up && u.Active == "active"
+		s.Units[unit] = rollout.UnitSample{Active: u.Active, Sub: u.Sub, Invocation: u.InvocationID, PID: u.MainPID, Restarts: u.Restarts, Words: rollout.ResultWords(u)}
+	}
+	for i := range h.Desired.Instances {
+		inst := &h.Desired.Instances[i]
+		if !up || !slices.Contains(v.Services, inst.Service) {
+			continue
+		}
+		if why := fx.f.checks(ctx, inst, h.Desired.Host, fx.fence, o.Units); why != "" {
+			s.Checks, s.Reason = false, fmt.Sprintf("%s: %s", inst.Service, why)
+			break
+		}
+	}
+	e.Sample = &s
+	return nil
+}

@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// View is one look at the whole fleet: what each host should be, what it said, and
+// the Plan that follows. It is immutable once made.
+type View struct {
+	At    time.Time
+	Took  time.Duration
+	Input rollout.Input
+	Plan  rollout.Plan
+	// Errors are, by host, why it was not observed.
+	Errors map[string]error
+}
+
+// Look resolves and observes every host once, concurrently, and plans. Hosts that
+// do not answer are in the View as unreachable; an error means that there is no
+// View at all.
+func (f *Fleet) Look(ctx context.Context) (*View, error) {
+	began := time.Now()
+	v := &View{At: began, Errors: map[string]error{}}
+	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped()}
+	hosts := f.hosts()
+	inputs, errs := make([]rollout.HostInput, len(hosts)), make([]error, len(hosts))
+	g := errgroup.Group{}
+	g.SetLimit(f.concurrency())
+	for i, h := range hosts {
+		g.Go(func() error {
+			inputs[i], errs[i] = f.lookAt(ctx, h, v.Input.Salt)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	for i, in := range inputs {
+		if errs[i] != nil {
+			v.Errors[hosts[i].Name] = errs[i]
+		}
+		if f.wanted(in) {
+			v.Input.Hosts = append(v.Input.Hosts, in)
+		}
+	}
+	v.Plan = rollout.Build(v.Input)
+	v.Took = time.Since(began)
+	return v, nil
+}
+
+// salt keys the digests of process environments of one reading.
+func salt() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand.Read
+	return hex.EncodeToString(b[:])
+}
+
+// skipped are the services that are not to be touched, with the reason.
+func (f *Fleet) skipped() map[string]string {
+	skip := map[string]string{}
+	for _, s := range f.Revision.Services {
+		switch {
+		case !matches(f.Services, s.Name):
+			skip[s.Name] = "not among the services asked for"
+		case s.Spec.Suspend:
+			skip[s.Name] = "suspended"
+		}
+	}
+	for _, q := range f.Revision.Quarantined {
+		if q.Service != "" {
+			skip[q.Service] = "its files have faults"
+		}
+	}
+	return skip
+}
+
+// wanted tells whether a host belongs in the View: it was asked for, or an
+// instance on it counts in the budget of a service that was.
+func (f *Fleet) wanted(in rollout.HostInput) bool {
+	if matches(f.Hosts, in.Desired.Host.Name) {
+		return true
+	}
+	for _, i := range in.Desired.Instances {
+		if matches(f.Services, i.Service) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookAt resolves and observes one host.
+func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (rollout.HostInput, error) {
+	in := rollout.HostInput{}
+	if !matches(f.Hosts, h.Name) {
+		in.Skip = "not among the hosts asked for"
+	}
+	hs, err := f.Revision.Resolve(ctx, h)
+	in.Desired = hs
+	in.Desired.Host = h
+	if err != nil {
+		in.Failed = problems(h.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.observeTimeout())
+	defer cancel()
+	o, err := f.Driver.Observe(ctx, h, rollout.Query(in.Desired, salt))
+	if err != nil {
+		in.Reason = reasonOf(err)
+		return in, err
+	}
+	in.Observation = &o
+	return in, nil
+}
+
+// problems turns the faults of resolving into problems of the host's plan.
+func problems(host string, err error) []rollout.Problem {
+	var faults desired.Faults
+	if errors.As(err, &faults) {
+		var out []rollout.Problem
+		for _, x := range faults {
+			out = append(out, rollout.Problem{Host: host, Service: x.Service, Subject: x.Pos.String(), Reason: x.Message, Mend: x.Mend})
+		}
+		return out
+	}
+	return []rollout.Problem{{Host: host, Reason: err.Error()}}
+}
+
+// reasonOf is an error in one line for a person.
+func reasonOf(err error) string {
+	var he *hostdriver.Error
+	if !errors.As(err, &he) {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return "did not answer in time"
+		}
+		return err.Error()
+	}
+	return fmt.Sprintf("%s: %v", he.Kind, he.Err)
+}
