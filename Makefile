@@ -1,0 +1,51 @@
+# evenkeel: `make demo` shows it, `make test` proves it. Both are for a Debian 12 or
+# Ubuntu machine with Go, as root: they make real hosts on this machine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-builtin-rules
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+export CGO_ENABLED ?= 0
+
+NULLSPACE := simulator node auth gateway website ops economy-snapshot
+
+.PHONY: build nullspace needs demo test unit race lab-test lint sim chaos bench fuzz clean
+
+build: ## the static binary, bin/evenkeel
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
+
+nullspace: ## the example's programs, into examples/nullspace/dist
+	@for p in $(NULLSPACE); do \
+	  go build -trimpath -ldflags '-s -w' -o examples/nullspace/dist/$$p ./test/nullspace/$$p; done
+
+needs: ## what demo and test need from this system
+	@sh test/lab/needs.sh
+
+demo: needs build nullspace ## three hosts, a balancer, a change rolled through under load
+	go run ./test/demo
+
+test: needs lint race lab-test ## everything that has to hold
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+race: ## all tests that need no hosts, with the race detector
+	EVENKEEL_LAB=off CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+lab-test: build nullspace ## all tests on real hosts
+	go test -count=1 -timeout 30m -p 1 ./test/... ./hostdriver/...
+
+sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
+	go run ./test/sim/cmd $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))
+
+bench: needs build nullspace ## the tables of docs/benchmarks.md
+	go run ./test/bench $(BENCH)
+
+clean:
+	rm -rf bin examples/nullspace/dist
