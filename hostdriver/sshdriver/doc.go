@@ -1,0 +1,23 @@
+// Package sshdriver reaches hosts over SSH.
+//
+// A Pool keeps one connection for each host. It finds out how to reach a Target
+// (target.go) from the operator's Options, the inventory and ssh_config(5), in that
+// order (login.go, config.go, jump.go), dials it once for all who ask, through its
+// jump hosts if it has any, and dials it again when the connection has ended, with
+// pauses that grow (pool.go, dial.go). The host must prove with a key or certificate in
+// known_hosts that it is the one meant (hostkeys.go, knownhosts.go), before anything
+// about us is sent to it; then keys and certificates from files and an agent are
+// offered to it (auth.go, credentials.go, identity.go).
+//
+// A Conn runs commands to their end (Exec) or as long as they are wanted (Start), a few
+// at once, and reaches sockets from the host's side (Dial). No call outlives its
+// context, however silent the host is. Each error is a *hostdriver.Error whose kind
+// tells whether something may have been started (Unknown), whether a person must act
+// (Unauthorized, HostKey, Become) or whether time mends it (Unreachable).
+//
+// The package stores no passwords or passphrases and asks for none; encrypted keys are
+// used through an agent. It learns no host keys by itself. Nothing that a host says is
+// trusted: output is capped, and what of it gets into an error is made printable.
+//
+// Start reading at pool.go, then conn.go and exec.go.
+package sshdriver

@@ -1,0 +1,320 @@
+package sshdriver
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// parse makes an Observation of the records of one reading. Whatever is missing,
+// contradicts itself or is not of the form asked for is an error: a reading is whole
+// or it is not one.
+func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, error) {
+	p := &observationParser{reading: r, seen: map[string]bool{}, obs: hostdriver.Observation{
+		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{},
+		Users: map[string]hostdriver.UserState{}, Groups: map[string]bool{},
+		Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
+		Started: map[string]hostdriver.StartedAs{},
+	}}
+	for _, rec := range records {
+		if err := p.take(rec); err != nil {
+			return hostdriver.Observation{}, ownManifest{}, fmt.Errorf("the reply's part %s: %w", printable(rec.kind, 40), err)
+		}
+	}
+	if err := p.complete(); err != nil {
+		return hostdriver.Observation{}, ownManifest{}, err
+	}
+	p.obs.Manifest = p.own.Manifest
+	return p.obs, p.own, nil
+}
+
+type observationParser struct {
+	*reading
+	obs      hostdriver.Observation
+	own      ownManifest
+	seen     map[string]bool
+	links    []string // symbolic links among the paths, as they were told
+	procs    []unitProcess
+	releases map[string]string // path to digest, of releases that are as they were staged
+	sealed   map[string]string // what stat said of a release when it was staged, to its digest
+	passwd   []passwdLine
+}
+
+type unitProcess struct {
+	unit string
+	pid  int
+}
+
+func (p *observationParser) take(rec record) error {
+	p.seen[rec.kind] = true
+	switch rec.kind {
+	case "own":
+		return p.takeOwn(rec)
+	case "kept":
+		return p.takeKept(rec)
+	case "stat":
+		return p.takeStat(rec)
+	case "sum":
+		return p.takeSums(rec)
+	case "content":
+		return p.takeContent(rec)
+	case "units":
+		return p.takeUnits(rec)
+	case "templates":
+		return p.takeTemplates(rec)
+	case "host":
+		return p.takeHost(rec)
+	case "clock":
+		return p.takeClock(rec)
+	case "procs":
+		return p.takeProcs(rec)
+	case "links":
+		return nil // whether they are all there shows in linkwise
+	case "env":
+		return p.takeEnv(rec)
+	case "passwd":
+		return p.takePasswd(rec)
+	case "group":
+		return p.takeGroup(rec)
+	case "disk":
+		return p.takeDisk(rec)
+	}
+	return errors.New("unknown")
+}
+
+// complete checks that everything asked for was answered, and adds what is known by
+// not having been told.
+func (p *observationParser) complete() error {
+	for _, kind := range []string{"own", "kept", "host"} {
+		if !p.seen[kind] {
+			return fmt.Errorf("the reply lacks the part %s", kind)
+		}
+	}
+	for _, u := range p.query.Units {
+		if _, ok := p.obs.Units[u]; !ok {
+			return fmt.Errorf("the reply lacks the unit %s", u)
+		}
+	}
+	if p.query.Light {
+		if !p.seen["clock"] {
+			return errors.New("the reply lacks the host's clock")
+		}
+		return nil
+	}
+	if !p.seen["stat"] || !p.seen["sum"] || !p.seen["procs"] || len(p.query.Disk) > 0 && !p.seen["disk"] {
+		return errors.New("the reply lacks a part that was asked for")
+	}
+	for _, q := range p.query.Paths {
+		p.absent(q.Path)
+	}
+	for _, e := range p.own.Entries {
+		switch e.Kind {
+		case hostdriver.KindFile, hostdriver.KindDirectory, hostdriver.KindLink, hostdriver.KindRelease:
+			p.absent(e.Name)
+		case hostdriver.KindUser:
+			p.user(e.Name)
+		}
+	}
+	for _, u := range p.query.Users {
+		p.user(u)
+	}
+	for _, g := range p.query.Groups {
+		p.obs.Groups[g] = p.obs.Groups[g]
+	}
+	p.dropTornContent()
+	return nil
+}
+
+func (p *observationParser) absent(name string) {
+	if _, ok := p.obs.Paths[name]; !ok {
+		p.obs.Paths[name] = hostdriver.PathState{Type: hostdriver.PathAbsent}
+	}
+}
+
+func (p *observationParser) user(name string) {
+	if _, ok := p.obs.Users[name]; !ok {
+		p.obs.Users[name] = hostdriver.UserState{}
+	}
+}
+
+// dropTornContent takes out contents that are not what the digest told moments
+// before: the file was being written.
+func (p *observationParser) dropTornContent() {
+	for name, st := range p.obs.Paths {
+		if st.Content != nil && st.Content.SHA256() != st.SHA256 {
+			st.Content = nil
+			p.obs.Paths[name] = st
+		}
+	}
+}
+
+// takeStat reads lines made with the format STAT of observe.sh, and stat's complaints.
+func (p *observationParser) takeStat(rec record) error {
+	for _, line := range rec.lines() {
+		if strings.HasPrefix(line, "stat: ") {
+			if !strings.HasSuffix(line, ": No such file or directory") && !strings.HasSuffix(line, ": Not a directory") {
+				return fmt.Errorf("it says %s", printable(line, 200))
+			}
+			continue
+		}
+		name, st, changed, err := parseStat(line)
+		if err != nil {
+			return err
+		}
+		if name == hostClockPath {
+			p.obs.Clock = changed
+			continue
+		}
+		if digest := p.sealed[line]; digest != "" {
+			st.SHA256 = digest
+		}
+		if st.Type == hostdriver.PathSymlink {
+			p.links = append(p.links, name)
+		}
+		p.obs.Paths[name] = st
+	}
+	if p.obs.Clock.IsZero() {
+		return errors.New("it lacks the host's clock")
+	}
+	return nil
+}
+
+// hostClockPath is looked at for its time alone, see look_paths.
+const hostClockPath = "/proc/self/status"
+
+func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
+	f := strings.SplitN(line, " ", 11)
+	if len(f) != 11 || checkPath(f[10]) != nil {
+		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
+	}
+	raw, err1 := strconv.ParseUint(f[0], 16, 32)
+	size, err2 := strconv.ParseInt(f[2], 10, 64)
+	changed, err3 := parseEpochTime(f[7])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
+	}
+	st := hostdriver.PathState{Owner: ownerName(f[3], f[4]), Group: ownerName(f[5], f[6]), Mode: uint32(raw & 0o7777), Changed: changed}
+	switch raw >> 12 {
+	case 0o10:
+		st.Type, st.Size = hostdriver.PathFile, size
+	case 0o04:
+		st.Type = hostdriver.PathDir
+	case 0o12:
+		st.Type = hostdriver.PathSymlink
+	default:
+		st.Type = hostdriver.PathOther
+	}
+	return f[10], st, changed, nil
+}
+
+// ownerName is the name, or the number where stat knows none.
+func ownerName(name, id string) string {
+	if name == "UNKNOWN" || checkAccount(name) != nil {
+		if _, err := strconv.ParseUint(id, 10, 32); err != nil {
+			return ""
+		}
+		return id
+	}
+	return name
+}
+
+// parseEpochTime reads seconds and their fraction since 1970.
+func parseEpochTime(s string) (time.Time, error) {
+	secs, frac, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(secs, 10, 40)
+	if err != nil {
+		return time.Time{}, err
+	}
+	frac = (frac + "000000000")[:9]
+	ns, err := strconv.ParseUint(frac, 10, 32)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(n, int64(ns)).UTC(), nil
+}
+
+func (p *observationParser) takeSums(rec record) error {
+	for _, line := range rec.lines() {
+		escaped := strings.HasPrefix(line, `\`)
+		line = strings.TrimPrefix(line, `\`)
+		if len(line) < 67 || line[64:66] != "  " || !isDigest(line[:64]) {
+			return fmt.Errorf("a line reads %s", printable(line, 200))
+		}
+		name := line[66:]
+		if escaped {
+			name = strings.ReplaceAll(name, `\\`, `\`)
+		}
+		st, ok := p.obs.Paths[name]
+		if !ok || st.Type != hostdriver.PathFile {
+			return fmt.Errorf("it has a digest of %s, which is not a file", printable(name, 200))
+		}
+		st.SHA256 = line[:64]
+		p.obs.Paths[name] = st
+	}
+	return nil
+}
+
+func (p *observationParser) takeContent(rec record) error {
+	name, coded, _ := strings.Cut(string(rec.body), "\n")
+	st, ok := p.obs.Paths[name]
+	if !ok || st.Type != hostdriver.PathFile {
+		return fmt.Errorf("it has the content of %s, which is not a file", printable(name, 200))
+	}
+	b, err := base64.StdEncoding.DecodeString(coded)
+	if err != nil {
+		return fmt.Errorf("the content of %s is not base64", printable(name, 200))
+	}
+	for _, q := range p.query.Paths {
+		if q.Path == name && int64(len(b)) <= q.MaxContent && q.SHA256 != st.SHA256 {
+			c := hostdriver.NewContent(b)
+			st.Content = &c
+			p.obs.Paths[name] = st
+		}
+	}
+	return nil
+}
+
+// takeProcs reads which process each running unit has; where they point follows in
+// the next part, after the symbolic links among the paths, in the same order.
+func (p *observationParser) takeProcs(rec record) error {
+	for _, line := range rec.lines() {
+		number, unit, _ := strings.Cut(line, " ")
+		pid, err := strconv.ParseInt(number, 10, 32)
+		st, ok := p.obs.Units[unit]
+		if err != nil || !ok || st.MainPID != int(pid) || pid <= 0 {
+			return fmt.Errorf("a line reads %s, which is not what systemctl says", printable(line, 200))
+		}
+		p.procs = append(p.procs, unitProcess{unit, int(pid)})
+		p.obs.Processes[unit] = hostdriver.ProcessState{PID: int(pid)}
+	}
+	return nil
+}
+
+func (p *observationParser) takeLinks(body []byte) error {
+	targets := bytes.Split(body, []byte{0})
+	if n := len(p.links) + 2*len(p.procs); len(targets) != n+1 || len(targets[n]) != 0 {
+		return fmt.Errorf("it has %d targets for %d links", len(targets)-1, n)
+	}
+	for i, name := range p.links {
+		st := p.obs.Paths[name]
+		st.Target = string(targets[i])
+		p.obs.Paths[name] = st
+	}
+	for i, proc := range p.procs {
+		at := len(p.links) + 2*i
+		st := p.obs.Processes[proc.unit]
+		st.Exe, st.Deleted = strings.CutSuffix(string(targets[at]), " (deleted)")
+		st.Cwd = string(targets[at+1])
+		if path.IsAbs(st.Exe) {
+			p.obs.Processes[proc.unit] = st
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package sshdriver
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed script/*.sh
+var scriptFiles embed.FS
+
+// scriptPart is one file of script/, without comments and indentation: nothing in
+// there depends on either.
+func scriptPart(name string) string {
+	src, err := scriptFiles.ReadFile("script/" + name + ".sh")
+	if err != nil {
+		panic(err) // embedded: a misspelt name, found by any test
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(src)) {
+		line = strings.TrimLeft(line, "\t")
+		if line == "\n" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+var scriptParts = func() map[string]string {
+	parts := make(map[string]string)
+	entries, err := scriptFiles.ReadDir("script")
+	if err != nil {
+		panic(err)
+	}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".sh")
+		parts[name] = scriptPart(name)
+	}
+	return parts
+}()
+
+// places are where things are on a host; only tests have others.
+type places struct {
+	state, run, path string
+}
+
+var hostPlaces = places{
+	state: "/var/lib/evenkeel",
+	run:   "/run/evenkeel",
+	path:  "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin",
+}
+
+// script is the text of one request: variables, then functions, then the call.
+// It is one compound command, so a shell that was sent only a part of it runs
+// nothing at all.
+type script struct {
+	nonce  string
+	places places
+	vars   strings.Builder
+	parts  []string
+	err    error
+}
+
+func newScript(p places, parts ...string) *script {
+	return &script{nonce: newNonce(), places: p, parts: append([]string{"frame"}, parts...)}
+}
+
+// set gives a shell variable its value, which may hold newlines between items but
+// no other control character and no NUL.
+func (s *script) set(name, value string) {
+	if i := strings.IndexFunc(value, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }); i >= 0 && s.err == nil {
+		s.err = fmt.Errorf("%q holds a control character, which no name on a host may", value)
+	}
+	s.vars.WriteString(name + "=" + quote(value) + "\n")
+}
+
+func (s *script) setInt(name string, v int64) { s.set(name, fmt.Sprint(v)) }
+
+func (s *script) setFlag(name string, v bool) {
+	if v {
+		s.set(name, "1")
+	} else {
+		s.set(name, "0")
+	}
+}
+
+// setList is a list of one item a line; an item holds neither newline nor tab.
+func (s *script) setList(name string, items []string) {
+	for _, it := range items {
+		s.check(it)
+	}
+	s.set(name, strings.Join(items, "\n"))
+}
+
+// check refuses what would break a list apart.
+func (s *script) check(item string) {
+	if (item == "" || strings.ContainsAny(item, "\n\t")) && s.err == nil {
+		s.err = fmt.Errorf("%q is empty or holds a newline or tab, which no name on a host may", item)
+	}
+}
+
+// String is the whole text; call is its last command.
+func (s *script) text(call string) string {
+	var b strings.Builder
+	b.WriteString("{\n")
+	fmt.Fprintf(&b, "NONCE=%s D=%s R=%s PATH=%s\n", s.nonce, quote(s.places.state), quote(s.places.run), quote(s.places.path))
+	b.WriteString(s.vars.String())
+	for _, p := range s.parts {
+		b.WriteString(scriptParts[p])
+	}
+	fmt.Fprintf(&b, "rec begin %s\n%s\n}\n", protocolVersion, call)
+	return b.String()
+}
+
+// quote makes one word of the POSIX shell of any text without NUL.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
