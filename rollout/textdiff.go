@@ -54,8 +54,9 @@ func differingKeys(f *desired.File, had []byte) []string {
 
 func envMap(data []byte) map[string]string {
 	m := map[string]string{}
-	for _, v := range desired.ParseEnv(data) {
-		m[v.Key] = string(v.Value.Bytes())
+	vars, _ := desired.ParseEnv(data)
+	for _, v := range vars {
+		m[v.Key] = v.Value
 	}
 	return m
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 

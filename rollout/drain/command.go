@@ -1,0 +1,144 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// commandLimit bounds one command. A command tells the balancer and ends; waiting
+// for sessions is what `drained` and the drain's timeout are for.
+const commandLimit = time.Minute
+
+// Output is what came of one command line: its exit status, and the beginning of
+// what it printed.
+type Output struct {
+	Exit int
+	Text []byte
+}
+
+// The exit statuses with which a shell says that it did not run a command (POSIX,
+// Shell Command Language, 2.8.2), and timeout(1) that it ended it.
+const (
+	exitTimeout  = 124
+	exitNotExec  = 126
+	exitNotFound = 127
+)
+
+// command drains by command lines of the fleet repo, run on the instance's host or
+// on the controller. Exit 0 is the confirmation; nothing tells whether the instance
+// is in rotation. They must be harmless when repeated.
+type command struct {
+	spec  desired.CommandDrain
+	host  inventory.Host
+	deps  Deps
+	where string
+}
+
+func newCommand(spec desired.CommandDrain, host inventory.Host, deps Deps) (*command, error) {
+	c := &command{spec: spec, host: host, deps: deps, where: describeCommand(spec)}
+	switch spec.On {
+	case "", "host":
+		if deps.Applier == nil || deps.Fence == nil {
+			return nil, errors.New("command: it cannot be run: there is no SSH connection to hosts here")
+		}
+	case "controller":
+	default:
+		return nil, fmt.Errorf("command: on is %q: set host or controller", clean(spec.On))
+	}
+	for name, line := range map[string]string{"drain": spec.Drain, "undrain": spec.Undrain} {
+		if strings.TrimSpace(line) == "" {
+			return nil, fmt.Errorf("command: %s is empty: a drain needs both drain and undrain", name)
+		}
+	}
+	if strings.ContainsRune(spec.Drain+spec.Undrain+spec.Drained, 0) {
+		return nil, errors.New("command: a line holds a zero byte")
+	}
+	return c, nil
+}
+
+// describeCommand names the program of the drain only: the rest may say too much.
+func describeCommand(spec desired.CommandDrain) string {
+	program, _, _ := strings.Cut(strings.TrimSpace(spec.Drain), " ")
+	if strings.ContainsAny(program, "=\"'$`") {
+		program = "…" // an assignment, or something quoted
+	}
+	if spec.On == "controller" {
+		return "command " + clean(program) + " on the controller"
+	}
+	return "command " + clean(program) + " on the host"
+}
+
+// Status runs `drained`, where there is one.
+func (c *command) Status(ctx context.Context) (Status, error) {
+	status := Status{Sessions: SessionsUnknown, Up: true, State: "not asked"}
+	if strings.TrimSpace(c.spec.Drained) == "" {
+		return status, nil
+	}
+	out, err := c.run(ctx, c.spec.Drained)
+	if err == nil && (out.Exit == exitNotExec || out.Exit == exitNotFound || out.Exit == exitTimeout) {
+		err = exitError(out)
+	}
+	if err != nil {
+		return Status{}, fail(opStatus, c.host, c.where, fmt.Errorf("drained: %w", err))
+	}
+	status.State, status.Sessions = fmt.Sprintf("drained exits %d", out.Exit), 1
+	if out.Exit == 0 {
+		status.Sessions = 0
+	}
+	return status, nil
+}
+
+func (c *command) Drain(ctx context.Context) (ours bool, err error) {
+	return true, c.do(ctx, opDrain, c.spec.Drain)
+}
+
+func (c *command) Undrain(ctx context.Context) error {
+	return c.do(ctx, opUndrain, c.spec.Undrain)
+}
+
+func (c *command) do(ctx context.Context, op, line string) error {
+	out, err := c.run(ctx, line)
+	if err == nil && out.Exit != 0 {
+		err = exitError(out)
+	}
+	return fail(op, c.host, c.where, err)
+}
+
+// exitError puts a failure into words: the exit status, and the first line of what
+// the command printed.
+func exitError(out Output) error {
+	said := firstLine(string(out.Text))
+	if said != "" {
+		said = ": " + said
+	}
+	switch out.Exit {
+	case exitTimeout:
+		return mend("a drain command tells the balancer and ends; let `drained` say when the sessions are gone",
+			"it ran longer than %s%s", commandLimit, said)
+	case exitNotExec, exitNotFound:
+		return mend("is the program installed there, executable, and named by its whole path?", "exit status %d%s", out.Exit, said)
+	}
+	return fmt.Errorf("exit status %d%s", out.Exit, said)
+}
+
+func (c *command) run(ctx context.Context, line string) (Output, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, commandLimit+commandLimit/4, errOwnLimit)
+	defer cancel()
+	if c.spec.On == "controller" {
+		return c.deps.RunLocal(ctx, line)
+	}
+	result, err := c.deps.Applier.Apply(ctx, c.host, c.deps.Fence(), hostdriver.Run{Line: line, Timeout: commandLimit})
+	out := Output{Exit: result.Exit, Text: result.Output}
+	// A host may call a command that fails a failure of its own.
+	if hostdriver.KindOf(err) == hostdriver.Failed && out.Exit != 0 {
+		return out, nil
+	}
+	return out, err
+}
