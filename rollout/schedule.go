@@ -150,6 +150,9 @@ func (s *State) mayDisturb(v *Visit) (bool, []Command) {
 		if v.Recover && len(v.Drained) > 0 && len(v.Actions) == 0 && !v.Written {
 			continue // all that is left is to bring it back
 		}
+		if flying := len(s.inFlight(name)); flying > 0 && flying >= NewBudget(name, ss.Strategy, ss.Instances, nil).Allowed {
+			return false, out // those in hand use the budget up: no look needed
+		}
 		if !ss.Fresh {
 			ready = false
 			if !ss.Looking {

@@ -427,6 +427,10 @@ func (m *mover) retry(e Event, reason string) {
 		limit = max(early, st.DrainTimeout)
 	case PhaseUndrain:
 		limit = max(st.HealthyDeadline, st.ProgressDeadline)
+	case PhaseHealthy, PhaseRevertHealthy:
+		if e.Outcome == Unknown { // not to be seen is not unhealthy
+			limit = max(st.HealthyDeadline, st.ProgressDeadline)
+		}
 	}
 	if waited < limit {
 		v.Tries++
@@ -440,8 +444,10 @@ func (m *mover) retry(e Event, reason string) {
 			return
 		}
 	case PhaseHealthy:
-		m.unhealthy(reason)
-		return
+		if e.Outcome == Failure {
+			m.unhealthy(reason)
+			return
+		}
 	}
 	m.end(ResultLost, reason)
 }
