@@ -163,13 +163,16 @@ func (c *httpCheck) dial(ctx context.Context, network, address string) (net.Conn
 func (c *httpCheck) unanswered(ctx context.Context, err error) Result {
 	var dial dialError
 	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dial):
-		return notReached(ctx, c.address, dial.error)
+		return notReached(ctx, c.address, c.timeout, dial.error)
 	case late(ctx):
-		return Result{Reason: fmt.Sprintf("no answer from %s within %s", c.address, c.timeout)}
+		return noAnswer(c.address, c.timeout)
 	case errors.As(err, &certificate):
 		return Result{Reason: "the certificate of " + c.address + " is not trusted: " + clean(certificate.Err.Error())}
+	case errors.As(err, &plain):
+		return Result{Reason: c.address + " does not speak TLS", Mend: "is the check's `scheme` right?"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Result{Reason: c.address + " closed the connection without an answer"}
 	}

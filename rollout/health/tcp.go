@@ -37,7 +37,7 @@ func (c *tcpCheck) Check(ctx context.Context) Result {
 	return look(ctx, c.timeout, func(ctx context.Context) Result {
 		conn, err := c.dialer.DialHost(ctx, c.host, "tcp", c.address)
 		if err != nil {
-			return notReached(ctx, c.address, err)
+			return notReached(ctx, c.address, c.timeout, err)
 		}
 		_ = conn.Close()
 		return Result{OK: true, Reason: "connected to " + c.address}

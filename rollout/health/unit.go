@@ -38,7 +38,7 @@ func (c *unitCheck) Check(ctx context.Context) Result {
 			if err != nil {
 				return Result{Unknown: true, Reason: clean(name + ": " + err.Error()), Mend: hostdriver.MendOf(err)}
 			}
-			if fault := unitFault(u, c.sub); fault != "" {
+			if fault := unitFault(name, u, c.sub); fault != "" {
 				return Result{Reason: clean(name + " " + fault)}
 			}
 		}
@@ -53,13 +53,13 @@ func (c *unitCheck) Check(ctx context.Context) Result {
 // --state=help, systemd 252). The list of sub states is open: one that is not known
 // is not well.
 var wellSubs = map[string]string{
-	"service": "running", "socket": "listening running", "timer": "waiting running", "path": "waiting running",
+	"service": "running", "socket": "listening running", "timer": "waiting running elapsed", "path": "waiting running",
 	"mount": "mounted", "automount": "waiting running", "swap": "active", "target": "active", "slice": "active", "scope": "running",
 	"device": "plugged",
 }
 
 // unitFault says what keeps a unit from being well, or nothing.
-func unitFault(u hostdriver.UnitState, sub string) string {
+func unitFault(name string, u hostdriver.UnitState, sub string) string {
 	is := "is " + u.Active + " (" + u.Sub + ")"
 	switch {
 	case u.Load != "loaded":
@@ -71,7 +71,7 @@ func unitFault(u hostdriver.UnitState, sub string) string {
 			return ""
 		}
 		return is + ", want active (" + sub + ")"
-	case u.Active == "active" && wellSub(u):
+	case u.Active == "active" && wellSub(name, u):
 		return ""
 	case u.Type == "oneshot" && u.Active == "inactive" && u.Result == "success" && !u.Started.IsZero():
 		return "" // it has run, and well
@@ -84,8 +84,8 @@ func unitFault(u hostdriver.UnitState, sub string) string {
 // wellSub tells whether the sub state is that of a unit that is well. Services that
 // end and stay active are those made to: oneshot ones with RemainAfterExit=, and
 // forking ones such as init scripts become.
-func wellSub(u hostdriver.UnitState) bool {
-	kind := u.Fragment[strings.LastIndexByte(u.Fragment, '.')+1:]
+func wellSub(name string, u hostdriver.UnitState) bool {
+	kind := name[strings.LastIndexByte(name, '.')+1:]
 	if u.Sub == "exited" {
 		return u.Type == "oneshot" || u.Type == "forking"
 	}

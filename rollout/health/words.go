@@ -3,8 +3,10 @@ package health
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
@@ -47,7 +49,7 @@ func firstLine(text string) string {
 // SSH a refused port comes back as a channel that sshd could not open, with the words
 // of its connect(2) (RFC 4254, section 5.1), and a connection that sshd does not allow
 // likewise: that one is the configuration's fault, not the instance's.
-func notReached(ctx context.Context, address string, err error) Result {
+func notReached(ctx context.Context, address string, limit time.Duration, err error) Result {
 	var rejected *ssh.OpenChannelError
 	switch {
 	case errors.As(err, &rejected) && rejected.Reason == ssh.Prohibited:
@@ -62,13 +64,18 @@ func notReached(ctx context.Context, address string, err error) Result {
 	case errors.As(err, &rejected):
 		return Result{Reason: "cannot connect to " + address + ": " + clean(rejected.Message)}
 	case late(ctx):
-		return Result{Reason: "no connection to " + address + " in time"}
+		return noAnswer(address, limit)
 	case hostdriver.KindOf(err) == hostdriver.Failed:
 		return Result{Reason: "cannot connect to " + address + ": " + clean(err.Error()), Mend: hostdriver.MendOf(err)}
 	case hostdriver.KindOf(err) != "":
 		return Result{Unknown: true, Reason: clean(err.Error()), Mend: hostdriver.MendOf(err)}
 	}
 	return Result{Reason: "cannot connect to " + address + ": " + clean(err.Error())}
+}
+
+// noAnswer is what there is to say when the check's own time is over.
+func noAnswer(address string, limit time.Duration) Result {
+	return Result{Reason: fmt.Sprintf("no answer from %s within %s", address, limit)}
 }
 
 // otherThanRefused tells from the words of a failed channel that the port was not
