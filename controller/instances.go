@@ -82,8 +82,14 @@ func (f *Fleet) checks(ctx context.Context, inst *desired.Instance, host invento
 	deps := health.Deps{
 		Dialer: f.Driver, Applier: f.Driver,
 		Fence: func() hostdriver.Fence { return fence },
-		Unit:  func(name string) (hostdriver.UnitState, bool) { u, ok := units[name]; return u, ok },
-		Units: startedUnits(inst),
+		Unit: func(ctx context.Context, name string) (hostdriver.UnitState, error) {
+			if u, ok := units[name]; ok {
+				return u, nil
+			}
+			o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: []string{name}})
+			return o.Units[name], err
+		},
+		Started: startedUnits(inst),
 	}
 	var wg sync.WaitGroup
 	for i, spec := range inst.Health {

@@ -120,6 +120,9 @@ func (s *State) strategy(v *Visit) desired.Strategy {
 		st.ProgressDeadline = max(st.ProgressDeadline, ss.Strategy.ProgressDeadline)
 		st.DrainTimeout = max(st.DrainTimeout, ss.Strategy.DrainTimeout)
 		st.AutoRevert = st.AutoRevert || ss.Strategy.AutoRevert
+		if ss.Strategy.OnDrainTimeout == desired.DrainTimeoutHalt {
+			st.OnDrainTimeout = desired.DrainTimeoutHalt
+		}
 	}
 	if !found {
 		st.HealthyDeadline, st.ProgressDeadline, st.DrainTimeout = time.Minute, 2*time.Minute, 30*time.Second

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
 )
 
 // Step takes one event and returns the next State and what is to be done for it.
@@ -294,8 +296,8 @@ func (m *mover) waited(e Event) {
 		m.enter(PhaseDrain)
 	case e.Sessions == 0:
 		m.next()
-	case e.Sessions < 0 && m.s.At-v.Since >= st.DrainTimeout:
-		m.next() // nobody can count them: the time given is over
+	case m.s.At-v.Since >= st.DrainTimeout && (e.Sessions < 0 || st.OnDrainTimeout == desired.DrainTimeoutContinue):
+		m.next() // nobody can count them, or they may be cut: the time given is over
 	case m.s.At-v.Since >= st.DrainTimeout:
 		m.leave(ResultFailed, fmt.Sprintf("sessions did not end: %d left after %s", e.Sessions, st.DrainTimeout))
 	default:

@@ -3,6 +3,8 @@ package drain
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -114,7 +116,9 @@ func TestHTTPFaultsSpeak(t *testing.T) {
 	s := &service{}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	secure := httptest.NewTLSServer(s)
+	secure := httptest.NewUnstartedServer(s)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	for _, tt := range []struct{ url, want string }{
 		{server.URL + "/nothing?token=hunter2", "cannot drain web-1: http " + server.URL + "/nothing: status 500, want 200 to 299"},
@@ -188,13 +192,14 @@ func (r refusing) DialHost(context.Context, inventory.Host, string, string) (net
 
 func TestDialThroughSSHSpeaks(t *testing.T) {
 	for _, tt := range []struct {
-		reason     ssh.RejectionReason
+		err        error
 		want, mend string
 	}{
-		{ssh.ConnectionFailed, "connection refused", "is it running there"},
-		{ssh.Prohibited, "sshd forbids forwarding", "AllowTcpForwarding"},
+		{&ssh.OpenChannelError{Reason: ssh.ConnectionFailed}, "connection refused", "is it running there"},
+		{&ssh.OpenChannelError{Reason: ssh.Prohibited}, "sshd forbids forwarding", "AllowTcpForwarding"},
+		{errors.New("connect failed (Connection refused)"), "cannot connect from web-1: connect failed (Connection refused)", "is it running there"},
 	} {
-		d, err := New(httpSpec(":8080", true), web1, Deps{Dialer: refusing{&ssh.OpenChannelError{Reason: tt.reason, Message: "no"}}})
+		d, err := New(httpSpec(":8080", true), web1, Deps{Dialer: refusing{tt.err}})
 		if err != nil {
 			t.Fatal(err)
 		}

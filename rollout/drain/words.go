@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // maxWords caps what of another program's words gets into a message.
@@ -52,7 +54,9 @@ func dialWords(err error) error {
 		return mend("allow it in that host's sshd_config (AllowTcpForwarding local for tcp, AllowStreamLocalForwarding local for unix sockets) and in its authorized_keys (no-port-forwarding, restrict, permitopen)",
 			"the host's sshd forbids forwarding: %w", err)
 	case errors.As(err, &refused) && refused.Reason == ssh.ConnectionFailed:
-		return mend("is it running there, and may the SSH user open its socket?", "connection refused: %w", err)
+		return mend(notThere, "connection refused: %w", err)
+	case hostdriver.KindOf(err) == hostdriver.Failed && hostdriver.MendOf(err) == "":
+		return mend(notThere, "%w", err) // the host tried
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return mend("is it running, and listening there?", "connection refused: %w", err)
 	case errors.Is(err, syscall.ENOENT):
@@ -64,6 +68,9 @@ func dialWords(err error) error {
 	}
 	return err
 }
+
+// notThere is the mend of a socket that a host could not connect to.
+const notThere = "is it running there, and may the SSH user open its socket?"
 
 // inTime tells a deadline of ours that passed from one that the caller set.
 func inTime(ctx context.Context, err error, limit fmt.Stringer) error {
