@@ -1,7 +1,7 @@
 // Command lab makes and disturbs real hosts on this machine, for trying evenkeel by hand.
 //
 //	go run ./test/lab needs            install what labs need
-//	go run ./test/lab up 5 --haproxy gateway:8080
+//	go run ./test/lab up 5 --haproxy=gateway:8080
 //	go run ./test/lab list             addresses, key files, flags to paste
 //	go run ./test/lab inventory        an Inventory of the hosts
 //	go run ./test/lab ssh 3 [COMMAND…]

@@ -21,9 +21,10 @@ printf 'HostKey /etc/ssh/ssh_host_ed25519_key\nUseDNS no\nPasswordAuthentication
 mkdir -p /var/log/journal /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=persistent\nSystemMaxUse=64M\nSystemMaxFileSize=8M\n' >/etc/systemd/journald.conf.d/lab.conf
 
-# The network is set from outside, there is no console, and nothing may run at a time of its own choosing.
+# The network is set from outside, there is no console, kernel modules are not for hosts to load, and nothing may run at a
+# time of its own choosing.
 systemctl mask --quiet systemd-networkd.service systemd-networkd.socket systemd-resolved.service \
-	getty.target console-getty.service systemd-firstboot.service e2scrub_reap.service \
+	getty.target console-getty.service systemd-firstboot.service systemd-modules-load.service e2scrub_reap.service \
 	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
 
 apt-get clean

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,9 +56,17 @@ func (l *Lab) HAProxy(ctx context.Context, c HAProxyConfig) (*HAProxy, error) {
 		return nil, fmt.Errorf("cannot set up haproxy: %w", err)
 	}
 	if err := b.Start(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.Stop(context.WithoutCancel(ctx)), l.dropBalancer(b))
 	}
 	return b, nil
+}
+
+func (l *Lab) dropBalancer(b *HAProxy) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.balancers = slices.DeleteFunc(l.balancers, func(o *HAProxy) bool { return o == b })
+	l.record.Balancers = slices.DeleteFunc(l.record.Balancers, func(o HAProxyConfig) bool { return o.Name == b.config.Name })
+	return l.record.save()
 }
 
 // addBalancer fills in the configuration and has it on disk before anything starts.

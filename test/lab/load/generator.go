@@ -49,6 +49,7 @@ func Start(ctx context.Context, c Config) (*Generator, error) {
 		defer cancel()
 		work.Wait()
 		g.hangUp()
+		g.ledger.close()
 	}()
 	return g, nil
 }

@@ -92,6 +92,7 @@ const maxSamples = 20
 type ledger struct {
 	mu    sync.Mutex
 	begin time.Time
+	end   time.Time // zero while under way
 	stats Stats
 	delay histogram
 }
@@ -121,12 +122,21 @@ func (l *ledger) answered(d time.Duration) {
 	l.delay.add(d)
 }
 
+func (l *ledger) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end = time.Now()
+}
+
 func (l *ledger) snapshot() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stats
 	s.Failures, s.Samples = maps.Clone(s.Failures), slices.Clone(s.Samples)
 	s.Elapsed = time.Since(l.begin)
+	if !l.end.IsZero() {
+		s.Elapsed = l.end.Sub(l.begin)
+	}
 	s.P50, s.P90, s.P99, s.Max = l.delay.at(0.50), l.delay.at(0.90), l.delay.at(0.99), l.delay.max
 	return s
 }
