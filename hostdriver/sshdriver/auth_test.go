@@ -126,7 +126,9 @@ func TestAnEncryptedKeyIsUsedThroughTheAgent(t *testing.T) {
 	}
 	// Its public half names it as well.
 	public2 := writeFile(t, "id.pub", string(ssh.MarshalAuthorizedKey(public)))
-	pool = newPool(t, func(o *Options) { o.IdentityFiles, o.KnownHosts, o.Agent = []string{public2}, []string{f.known}, socket })
+	pool = newPool(t, func(o *Options) {
+		o.IdentityFiles, o.KnownHosts, o.Agent = []string{public2}, []string{f.known}, socket
+	})
 	if _, err := pool.Conn(t.Context(), f.server.target("web-1")); err != nil {
 		t.Error(err)
 	}
@@ -220,7 +222,9 @@ func TestARefusedLoginSaysWhoWhereAndWithWhat(t *testing.T) {
 		s.config.BannerCallback = func(ssh.ConnMetadata) string { return "Authorised users\nonly\x1b[2J\x07" }
 	}})
 	path, public := newIdentity(t, "")
-	pool := newPool(t, func(o *Options) { o.IdentityFiles, o.KnownHosts = []string{path, "/nonexistent/key"}, []string{f.known} })
+	pool := newPool(t, func(o *Options) {
+		o.IdentityFiles, o.KnownHosts = []string{path, "/nonexistent/key"}, []string{f.known}
+	})
 	_, err := pool.Conn(t.Context(), f.server.target("web-1"))
 	wantContains(t, err.Error(), "cannot connect to web-1", "deploy", fmt.Sprintf("127.0.0.1:%d", f.server.port()),
 		ssh.FingerprintSHA256(public), path, "publickey", "/nonexistent/key", "Authorised users only [2J")

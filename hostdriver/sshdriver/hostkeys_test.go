@@ -213,7 +213,9 @@ func TestHostKeysOverTheWire(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 		}},
-		{"revoked", func(s *testServer) string { return s.knownLine() + "\n" + hostLine("@revoked", "*", s.hostKey.PublicKey()) }, func(t *testing.T, err error) {
+		{"revoked", func(s *testServer) string {
+			return s.knownLine() + "\n" + hostLine("@revoked", "*", s.hostKey.PublicKey())
+		}, func(t *testing.T, err error) {
 			var revoked *RevokedHostKeyError
 			if !errors.As(err, &revoked) {
 				t.Fatalf("got %v", err)

@@ -100,7 +100,7 @@ func (r *resolver) resolveJump(h hop, c hostConfig, behind []string) (*login, er
 		return nil, nil
 	}
 	last := list[len(list)-1]
-	if len(list) == 1 && last.host == h.target.Name {
+	if h.inventory && len(list) == 1 && last == (jumpSpec{host: h.target.Name}) {
 		return nil, nil // a group's jump host is itself in the group: go straight
 	}
 	before := hop{user: last.user, target: Target{Name: last.host}}

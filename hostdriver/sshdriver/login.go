@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,13 +104,12 @@ func (r *resolver) resolveHop(h hop, behind []string) (*login, error) {
 	if name == "" {
 		return nil, errors.New("neither a name nor an address")
 	}
-	if len(behind) >= maxHops {
-		return nil, fmt.Errorf("more than %d jump hosts: %s", maxHops, strings.Join(append(behind, name), " through "))
+	way := append(behind[:len(behind):len(behind)], hopLabel(t))
+	if len(way) > maxHops+1 {
+		return nil, fmt.Errorf("more than %d jump hosts: %s", maxHops, strings.Join(way, " through "))
 	}
-	for _, seen := range behind {
-		if seen == name {
-			return nil, fmt.Errorf("jump hosts go in a circle: %s", strings.Join(append(behind, name), " through "))
-		}
+	if slices.Contains(behind, hopLabel(t)) {
+		return nil, fmt.Errorf("jump hosts go in a circle: %s", strings.Join(way, " through "))
 	}
 	names := []string{name}
 	if t.Address != "" && t.Address != name {
@@ -130,12 +130,21 @@ func (r *resolver) resolveHop(h hop, behind []string) (*login, error) {
 	if err := r.fillTimeout(l, c); err != nil {
 		return nil, err
 	}
-	via, err := r.resolveJump(h, c, append(behind, name))
+	via, err := r.resolveJump(h, c, way)
 	if err != nil {
 		return nil, err
 	}
 	l.via = via
 	return l, nil
+}
+
+// hopLabel tells hops apart that a spec sends to several ports of one host.
+func hopLabel(t Target) string {
+	name := firstOf(t.Name, t.Address)
+	if t.Port == 0 {
+		return name
+	}
+	return net.JoinHostPort(name, strconv.Itoa(t.Port))
 }
 
 // givenUser is the user chosen before ssh_config is asked.
