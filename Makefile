@@ -9,18 +9,18 @@ MAKEFLAGS += --no-builtin-rules
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-export CGO_ENABLED ?= 0
 
 NULLSPACE := simulator node auth gateway website ops economy-snapshot
 
 .PHONY: build nullspace needs demo test unit race lab-test lint sim chaos bench fuzz clean
 
 build: ## the static binary, bin/evenkeel
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
 
 nullspace: ## the example's programs, into examples/nullspace/dist
-	@for p in $(NULLSPACE); do \
-	  go build -trimpath -ldflags '-s -w' -o examples/nullspace/dist/$$p ./test/nullspace/$$p; done
+	@mkdir -p examples/nullspace/dist
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/evenkeel/evenkeel/test/nullspace/service.Version=$(VERSION)' \
+	  -o examples/nullspace/dist/ $(addprefix ./test/nullspace/,$(NULLSPACE))
 
 needs: ## what demo and test need from this system
 	@sh test/lab/needs.sh
