@@ -157,7 +157,7 @@ func (m *mover) result(e Event) {
 		m.failure(e)
 		return
 	}
-	v.Tries = 0
+	v.Tries, v.Refused = 0, false
 	switch v.Phase {
 	case PhasePrecheck:
 		if len(v.Drains) > 0 {
@@ -373,7 +373,7 @@ func (m *mover) stuck(reason string) { m.end(ResultFailed, reason) }
 // failure takes a definite failure of the command under way.
 func (m *mover) failure(e Event) {
 	v := m.v
-	v.Mend = e.Mend
+	v.Mend, v.Refused = e.Mend, e.Refused
 	switch v.Phase {
 	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
 		if v.Switched && v.Phase != PhasePrecheck { // it is in hand already: go on

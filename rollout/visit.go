@@ -49,6 +49,7 @@ type Progress struct {
 	Result  Result        `json:"result,omitempty"`
 	Reason  string        `json:"reason,omitempty"` // of the result, or of what it waits for
 	Mend    string        `json:"mend,omitempty"`
+	Refused bool          `json:"refused,omitempty"` // the last command met another controller, or a job of an admin
 
 	From      uint64 `json:"from,omitempty"`
 	To        uint64 `json:"to,omitempty"`
