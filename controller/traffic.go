@@ -114,7 +114,7 @@ func (fx *effects) wait(ctx context.Context, e *rollout.Event, v rollout.Visit, 
 			return err
 		case st.Known && !st.Drained:
 			e.Forgot = true
-		case !st.Counted:
+		case st.Sessions < 0:
 			unknown = true
 		default:
 			e.Sessions += max(0, st.Sessions)

@@ -1,0 +1,322 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/rollout"
+	"github.com/evenkeel/evenkeel/rollout/drain"
+)
+
+// Result is what an apply amounts to, in a word.
+type Result string
+
+// The results, each with the exit code of the command line.
+const (
+	Converged   Result = "converged"   // 0: every host is as the revision wants it
+	Errored     Result = "error"       // 1: evenkeel itself could not go on, or the repo has faults
+	Stopped     Result = "stopped"     // 1: by the operator, with something left to do
+	Failed      Result = "failed"      // 2: a host failed, or has a problem that keeps it from being changed
+	Unreachable Result = "unreachable" // 4: a host does not answer
+	Halted      Result = "halted"      // 5: by the budget
+	Reverted    Result = "reverted"    // 6: a host went back to its previous generation
+	Blocked     Result = "blocked"     // 7: another controller, or an admin's job, is there
+)
+
+var exits = map[Result]int{Converged: 0, Errored: 1, Stopped: 1, Failed: 2, Unreachable: 4, Halted: 5, Reverted: 6, Blocked: 7}
+
+// Exit is the result's exit code.
+func (r Result) Exit() int { return exits[r] }
+
+// Ended is all that is known when an apply has ended.
+type Ended struct {
+	Plan  rollout.Plan  // of the last look
+	State rollout.State // the last; zero where nothing was begun
+	// Earlier are the visits of passes before the last one.
+	Earlier []rollout.Visit
+	// Skipped are hosts that were looked at for the budgets only.
+	Skipped map[string]bool
+	// Mends say, by unreachable host, what a person can do about it.
+	Mends map[string]string
+	// Faults are what is wrong in the repo and left services out.
+	Faults []desired.Fault
+	// Claims are hosts that another controller claims, by host: nothing was done.
+	Claims map[string]string
+	// Stopped tells that the operator stopped it; Err why it could not go on.
+	Stopped bool
+	Err     error
+	// Why, where nothing was begun although there was something to do, says why.
+	Why string
+}
+
+// Outcome is what an apply amounts to, as it is reported.
+type Outcome struct {
+	Revision    string          `json:"revision"`
+	Result      Result          `json:"result"`
+	Exit        int             `json:"exit"`
+	Visits      []rollout.Visit `json:"visits"`
+	NotDone     []NotDone       `json:"notDone"`
+	LeftDrained []LeftDrained   `json:"leftDrained"`
+	hosts       int
+	err         error
+}
+
+// NotDone is something that is not as the revision wants it.
+type NotDone struct {
+	Host     string   `json:"host,omitempty"`
+	Services []string `json:"services,omitempty"`
+	Result   Result   `json:"result"`
+	Reason   string   `json:"reason"`
+	Mend     string   `json:"mend,omitempty"`
+}
+
+// LeftDrained is an instance that still gets no traffic through our doing.
+type LeftDrained struct {
+	Host    string `json:"host"`
+	Service string `json:"service"`
+	Where   string `json:"where"` // the balancer, in words
+}
+
+// OutcomeOf judges. Where several things went wrong, the exit code is the first of
+// 1 (an error), 6, 2, 7, 5 and 4 that applies; a stop by the operator and faults in
+// the repo count only where nothing else did go wrong.
+func OutcomeOf(e Ended) Outcome {
+	o := Outcome{Revision: e.Plan.Revision, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}, err: e.Err}
+	if e.State.ID == "" {
+		e.State.Visits, e.State.Stopping = e.Plan.Visits, orWords(e.Why, "not begun")
+	}
+	o.Visits = append(slices.Clone(e.Earlier), e.State.Visits...)
+	if o.Visits == nil {
+		o.Visits = []rollout.Visit{}
+	}
+	for _, h := range e.Plan.Hosts {
+		if !e.Skipped[h.Host] {
+			o.hosts++
+		}
+	}
+	o.visits(e)
+	o.hostsLeft(e)
+	o.repo(e)
+	o.Result = o.worst(e)
+	o.Exit = o.Result.Exit()
+	return o
+}
+
+// visits takes what was begun, or should have been.
+func (o *Outcome) visits(e Ended) {
+	for _, v := range e.State.Visits {
+		if v.LeftDrained() {
+			o.leftDrained(v)
+		}
+		if v.Result == rollout.ResultDone {
+			continue
+		}
+		n := NotDone{Host: v.Host, Services: v.Services, Reason: v.Reason, Mend: v.Mend}
+		switch {
+		case v.Result == rollout.ResultReverted:
+			n.Result = Reverted
+		case v.Result == rollout.ResultLost:
+			n.Result = Unreachable
+		case v.Result == rollout.ResultFailed && v.Refused:
+			n.Result = Blocked
+		case v.Result == rollout.ResultFailed, v.Result == rollout.ResultConflict:
+			n.Result = Failed
+		case v.Active():
+			n.Result, n.Reason = Errored, orWords(v.Reason, "in the middle of "+string(v.Phase))
+		case e.State.Halted != nil:
+			n.Result, n.Reason = Halted, haltWords(*e.State.Halted)
+		default:
+			n.Result, n.Reason = Stopped, orWords(e.State.Stopping, "not begun")
+		}
+		o.NotDone = append(o.NotDone, n)
+	}
+}
+
+// leftDrained names the balancers that still hold an instance back.
+func (o *Outcome) leftDrained(v rollout.Visit) {
+	for _, r := range v.Drained {
+		where := r.Adapter
+		if spec, err := drain.SpecOf(r); err == nil {
+			where = drain.Describe(spec)
+		}
+		o.LeftDrained = append(o.LeftDrained, LeftDrained{Host: v.Host, Service: r.Service, Where: where})
+	}
+}
+
+// hostsLeft takes hosts to which nothing could be done at all.
+func (o *Outcome) hostsLeft(e Ended) {
+	for _, h := range e.Plan.Hosts {
+		if e.Skipped[h.Host] {
+			continue
+		}
+		if by, ok := e.Claims[h.Host]; ok {
+			o.NotDone = append(o.NotDone, NotDone{Host: h.Host, Result: Blocked, Reason: "belongs to controller " + by,
+				Mend: "let that controller do it, or say --take-over"})
+			continue
+		}
+		if !h.Reachable {
+			o.NotDone = append(o.NotDone, NotDone{Host: h.Host, Result: Unreachable, Reason: h.Reason, Mend: e.Mends[h.Host]})
+			continue
+		}
+		for _, p := range h.Problems {
+			n := NotDone{Host: h.Host, Result: Failed, Reason: p.Reason, Mend: p.Mend}
+			if p.Subject != "" {
+				n.Reason = p.Subject + " " + p.Reason
+			}
+			if p.Service != "" {
+				n.Services = []string{p.Service}
+			}
+			o.NotDone = append(o.NotDone, n)
+		}
+	}
+}
+
+// repo takes services that their faults left out.
+func (o *Outcome) repo(e Ended) {
+	for _, f := range e.Faults {
+		if f.Service != "" && f.IsError() {
+			o.NotDone = append(o.NotDone, NotDone{Services: []string{f.Service}, Result: Errored, Reason: f.Pos.String() + ": " + f.Message, Mend: f.Mend})
+		}
+	}
+}
+
+// worst is the result by which the exit code is chosen.
+func (o *Outcome) worst(e Ended) Result {
+	if e.Err != nil {
+		return Errored
+	}
+	has := func(r Result) bool {
+		return slices.ContainsFunc(o.NotDone, func(n NotDone) bool { return n.Result == r })
+	}
+	halt := e.State.Halted
+	switch {
+	case has(Reverted):
+		return Reverted
+	case has(Failed):
+		return Failed
+	case has(Blocked):
+		return Blocked
+	case halt != nil && halt.Kind == rollout.HaltBudget:
+		return Halted
+	case has(Unreachable), halt != nil && halt.Kind == rollout.HaltLost:
+		return Unreachable
+	case e.Stopped && len(o.NotDone) > 0:
+		return Stopped
+	case len(o.NotDone) > 0:
+		return Errored
+	}
+	return Converged
+}
+
+func haltWords(h rollout.Halt) string {
+	switch {
+	case h.Kind == rollout.HaltBudget:
+		return "halted by the budget: " + h.Reason
+	case h.Host == "":
+		return "halted: " + h.Reason
+	}
+	what := map[rollout.HaltKind]string{rollout.HaltReverted: "was taken back", rollout.HaltFailed: "failed", rollout.HaltLost: "was lost"}[h.Kind]
+	return fmt.Sprintf("halted: %s %s: %s", h.Host, what, h.Reason)
+}
+
+func orWords(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// shownReasons is how many different reasons the last line gives.
+const shownReasons = 4
+
+// Words is the outcome in one line. It names what was not done, and what is left
+// drained. It may hold words of hosts: clean it before it is printed.
+//
+//	converged: 5 hosts at 4f1c2d9
+//	not done: web-3 (reverted: …); web-4, web-5 (halted: web-3 was taken back: …)
+func (o Outcome) Words() string {
+	var s string
+	switch {
+	case o.Result == Converged:
+		s = fmt.Sprintf("converged: %s at %s", number(o.hosts, "host"), ShortRevision(o.Revision))
+	case len(o.NotDone) > 0:
+		s = "not done: " + o.reasons()
+	default:
+		s = string(o.Result)
+	}
+	if o.err != nil {
+		s += fmt.Sprintf("; error: %v", o.err)
+	}
+	var left []string
+	for _, l := range o.LeftDrained {
+		left = append(left, fmt.Sprintf("%s %s at %s", l.Host, l.Service, l.Where))
+	}
+	if len(left) > 0 {
+		s += "; LEFT DRAINED: " + strings.Join(left, ", ")
+	}
+	return s
+}
+
+// reasons groups what was not done by why.
+func (o Outcome) reasons() string {
+	var order []string
+	subjects := map[string][]string{}
+	for _, n := range o.NotDone {
+		why := n.why()
+		if subjects[why] == nil {
+			order = append(order, why)
+		}
+		who := n.Host
+		if who == "" {
+			who = "service " + strings.Join(n.Services, ", ")
+		}
+		if !slices.Contains(subjects[why], who) {
+			subjects[why] = append(subjects[why], who)
+		}
+	}
+	var parts []string
+	for _, why := range order[:min(shownReasons, len(order))] {
+		who := subjects[why]
+		text := strings.Join(who[:min(8, len(who))], ", ")
+		if len(who) > 8 {
+			text += fmt.Sprintf(" and %d more", len(who)-8)
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", text, why))
+	}
+	if left := len(order) - shownReasons; left > 0 {
+		parts = append(parts, fmt.Sprintf("and more for %s", number(left, "other reason")))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (n NotDone) why() string {
+	switch {
+	case n.Result == Halted || n.Result == Stopped || strings.HasPrefix(n.Reason, string(n.Result)):
+		return n.Reason
+	case n.Reason == "":
+		return string(n.Result)
+	}
+	return string(n.Result) + ": " + n.Reason
+}
+
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// ShortRevision is a revision's name short enough for a line: seven digits of a
+// commit and, of a checkout with changes, what tells them apart.
+func ShortRevision(id string) string {
+	commit, rest, _ := strings.Cut(id, "-")
+	if len(commit) < 40 || strings.Trim(commit, "0123456789abcdef") != "" {
+		return id
+	}
+	if rest != "" {
+		rest = "-" + rest
+	}
+	return commit[:7] + rest
+}
