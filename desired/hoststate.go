@@ -14,6 +14,22 @@ type HostState struct {
 	Host      inventory.Host
 	Revision  string
 	Instances []Instance // by service name
+	// Held are services, sorted, whose part of this host could not be told:
+	// quarantined in the Revision, or with a fault on this host (see Faults). What
+	// the host has of them must be left alone, neither changed nor pruned.
+	Held []string
+	// Faults are why services are held that are not quarantined as a whole.
+	Faults []Fault
+}
+
+// Instance returns the instance of a service.
+func (s HostState) Instance(service string) (Instance, bool) {
+	for _, in := range s.Instances {
+		if in.Service == service {
+			return in, true
+		}
+	}
+	return Instance{}, false
 }
 
 // Instance is one Service on one Host.
@@ -76,32 +92,45 @@ type EnvVar struct {
 // Unit is one unit that the service has a say about.
 type Unit struct {
 	Name    string
-	File    string // path of its file, or "" where the unit is not ours
+	File    string // path of its file, or "" where the unit is not ours; an instance's is its template's
 	Enabled *bool
 	State   string // started | stopped | ""
-	// EnvFiles are the managed env files this unit reads, in the order it reads them.
+	// EnvFiles are the managed env files this unit reads (EnvironmentFile= of its
+	// file and drop-ins, globs matched), in the order it reads them.
 	EnvFiles []string
+	// ForeignEnv are env files it reads that the service does not manage; their
+	// variables are not known, and may beat those of managed files before them.
+	ForeignEnv []string
 	// Environment are the variables of the unit file's own Environment=, which env
-	// files beat.
-	Reads []string // managed paths (files, artifacts) whose change means this unit
+	// files beat; those with specifiers only the host can tell are left out.
+	Environment []EnvVar
+	// Unset are names and assignments of UnsetEnvironment=, taken away last.
+	Unset []string
+	// Reads are managed paths, sorted, other than EnvFiles, the unit's file and its
+	// drop-ins, whose change means this unit: files and artifacts that stand in its
+	// text; else those below a folder that stands in it; and what no unit of the
+	// service names counts for each of its started services.
+	Reads []string
 }
 
 // Artifact is a program or bundle, by digest.
 type Artifact struct {
 	Name    string
 	SHA256  string // of the source file as fetched
-	Size    int64
+	Size    int64  // of the source file; -1 where it is not at hand (no ArtifactStore)
 	Link    string // the path users name
 	Release string // DIR/.releases/NAME/DIGEST
 	Form    hostdriver.ReleaseForm
 	// StreamSHA256 and StreamSize are those of the bytes as they travel, where Form
-	// is not FormFile (there they are the same as SHA256 and Size).
+	// is not FormFile (there they are the same as SHA256 and Size); "" and -1 where
+	// the source is not at hand.
 	StreamSHA256 string
 	StreamSize   int64
-	Owner   string
-	Group   string
-	Source  string
-	// Open gives the bytes as they travel (see hostdriver.ReleaseForm).
+	Owner        string
+	Group        string
+	Source       string
+	// Open gives the bytes as they travel (see hostdriver.ReleaseForm): of a bundle
+	// the uncompressed tar. It is nil where the source is not at hand.
 	Open       func() (io.ReadCloser, error) `json:"-"`
 	ChangeMode ChangeMode
 }
@@ -118,4 +147,5 @@ type Strategy struct {
 	AutoRevert       bool
 	Order            string
 	OnUnreachable    string
+	OnDrainTimeout   string
 }

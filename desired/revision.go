@@ -1,21 +1,59 @@
 package desired
 
 import (
-	"io/fs"
+	"context"
+	"sort"
 
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/inventory/strictyaml"
 )
 
-// Revision is one commit (or checkout) of a fleet repo: decoded and validated.
+// Revision is one commit (or checkout) of a fleet repo: decoded and validated. It
+// is made by Load and read-only afterwards; its methods may be called concurrently.
 type Revision struct {
 	ID        string // the commit, or "checkout-DIGEST" of a dirty tree
 	Fleet     Fleet
 	Services  []Service // by name; the good ones only
 	Inventory inventory.Inventory
-	// Quarantined are services left out for their faults; the rest still holds.
+	// Quarantined are the faults for which services were left out; the rest still
+	// holds. What is on hosts of such a service must be left alone: see HeldBack.
 	Quarantined []Fault
-	files       fs.FS
-	decrypter   Decrypter
+	// Warnings are faults that leave out nothing.
+	Warnings []Fault
+
+	state *revisionState
+}
+
+// revisionState is what Resolve works with; it only ever grows caches.
+type revisionState struct {
+	services  []*compiled // beside Services
+	sources   *sources
+	artifacts *artifacts
+}
+
+// HeldBack are the names of quarantined services, sorted. They are not undesired:
+// nothing of theirs may be pruned.
+func (r *Revision) HeldBack() []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, f := range r.Quarantined {
+		if f.Service != "" && !seen[f.Service] {
+			seen[f.Service] = true
+			names = append(names, f.Service)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Service returns the good service of that name.
+func (r *Revision) Service(name string) (Service, bool) {
+	for _, s := range r.Services {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Service{}, false
 }
 
 // Fleet is the fleet-wide settings.
@@ -23,23 +61,36 @@ type Fleet struct {
 	Name string
 	Spec FleetSpec
 	Pos  Position
+
+	positions strictyaml.Positions
+}
+
+// At is where a part of the spec was written, or the nearest thing around it.
+func (f Fleet) At(path string) Position { return f.positions.At("spec." + path) }
+
+// FleetDocument is a whole document of kind Fleet.
+type FleetDocument struct {
+	APIVersion string             `yaml:"apiVersion" jsonschema:"required,enum=evenkeel/v1"` // evenkeel/v1
+	Kind       string             `yaml:"kind" jsonschema:"required,enum=Fleet"`             // Fleet
+	Metadata   inventory.Metadata `yaml:"metadata" jsonschema:"required"`                    // its name
+	Spec       FleetSpec          `yaml:"spec"`                                              // settings for the whole fleet
 }
 
 // FleetSpec is what a fleet.yaml says.
 type FleetSpec struct {
-	SSH     SSHSpec        `yaml:"ssh"`
-	Vars    map[string]any `yaml:"vars"`
-	Rollout RolloutSpec    `yaml:"rollout"`
-	Include []string       `yaml:"include"` // folders of services and inventories, relative to fleet.yaml; default services and inventory
-	Prune   *bool          `yaml:"prune"`   // default true
+	SSH     SSHSpec        `yaml:"ssh"`     // how to log in; the operator's flags and configuration win
+	Vars    map[string]any `yaml:"vars"`    // for templates, as .Vars, under those of groups and hosts
+	Rollout RolloutSpec    `yaml:"rollout"` // defaults for every Service
+	Include []string       `yaml:"include"` // further folders of services or inventories, or files, relative to fleet.yaml; services and inventory beside it are always read
+	Prune   *bool          `yaml:"prune"`   // remove from hosts what is no longer desired; default true
 }
 
 // SSHSpec are defaults; the operator's flags and configuration win.
 type SSHSpec struct {
-	User   string `yaml:"user"`
-	Port   int    `yaml:"port"`
-	Become *bool  `yaml:"become"`
-	Jump   string `yaml:"jump"`
+	User   string `yaml:"user"`                                      // to log in as
+	Port   int    `yaml:"port" jsonschema:"minimum=1,maximum=65535"` // of sshd
+	Become *bool  `yaml:"become"`                                    // with sudo -n
+	Jump   string `yaml:"jump"`                                      // ProxyJump: [user@]host[:port], comma separated
 }
 
 // Decrypter opens one SOPS file. It is given the file's bytes and its name (whose
@@ -48,10 +99,8 @@ type Decrypter interface {
 	Decrypt(name string, data []byte) ([]byte, error)
 }
 
-// Fault is one thing wrong in a fleet repo: where, what, and how to mend it.
-type Fault struct {
-	Pos     Position
-	Service string // "" where it is the fleet's or the inventory's
-	Message string
-	Mend    string
+// ArtifactStore gives artifacts from elsewhere: it makes sure that what the URL
+// names is at hand, whole and with that digest (lower-case hex), and opens it.
+type ArtifactStore interface {
+	Fetch(ctx context.Context, url, sha256 string) (ArtifactFile, error)
 }

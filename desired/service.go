@@ -1,9 +1,8 @@
 package desired
 
 import (
-	"time"
-
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/inventory/strictyaml"
 )
 
 // APIVersion is the only one there is.
@@ -15,70 +14,85 @@ type Service struct {
 	Spec ServiceSpec
 	Dir  string   // its folder in the fleet repo, slash separated
 	Pos  Position // of its document
+
+	positions strictyaml.Positions
+}
+
+// At is where a part of the spec was written ("rollout.maxUnavailable",
+// "env[0].path"), or the nearest thing around it.
+func (s Service) At(path string) Position { return s.positions.At("spec." + path) }
+
+// ServiceDocument is a whole document of kind Service.
+type ServiceDocument struct {
+	APIVersion string             `yaml:"apiVersion" jsonschema:"required,enum=evenkeel/v1"` // evenkeel/v1
+	Kind       string             `yaml:"kind" jsonschema:"required,enum=Service"`           // Service
+	Metadata   inventory.Metadata `yaml:"metadata" jsonschema:"required"`                    // its name
+	Spec       ServiceSpec        `yaml:"spec" jsonschema:"required"`                        // what it is, where, and how it is changed
 }
 
 // ServiceSpec is what a service.yaml says. Paths of sources are relative to the
-// service's folder. Strings of drain and health may be templates.
+// service's folder. A source, and the strings of drain and health, may be templates.
 type ServiceSpec struct {
-	Selector    inventory.Selector `yaml:"selector"`
-	After       []string           `yaml:"after"`
-	Users       []UserSpec         `yaml:"users"`
-	Directories []DirectorySpec    `yaml:"directories"`
-	Units       []UnitSpec         `yaml:"units"`
-	Env         []EnvSpec          `yaml:"env"`
-	Files       []FileSpec         `yaml:"files"`
-	Artifacts   []ArtifactSpec     `yaml:"artifacts"`
-	Rollout     RolloutSpec        `yaml:"rollout"`
-	Drain       []DrainSpec        `yaml:"drain"`
-	Health      []HealthSpec       `yaml:"health"`
-	Suspend     bool               `yaml:"suspend"`
+	Selector    inventory.Selector `yaml:"selector" jsonschema:"required"` // the hosts it runs on, by their labels
+	After       []string           `yaml:"after"`                          // services that are rolled before this one
+	Users       []UserSpec         `yaml:"users"`                          // system users
+	Directories []DirectorySpec    `yaml:"directories"`                    // directories with owner and mode
+	Units       []UnitSpec         `yaml:"units"`                          // systemd units, drop-ins and Quadlets
+	Env         []EnvSpec          `yaml:"env"`                            // env files, for EnvironmentFile=
+	Files       []FileSpec         `yaml:"files"`                          // other files
+	Artifacts   []ArtifactSpec     `yaml:"artifacts"`                      // programs and bundles, by digest
+	Rollout     RolloutSpec        `yaml:"rollout"`                        // how changes go over the hosts
+	Drain       []DrainSpec        `yaml:"drain"`                          // how an instance is taken out of traffic
+	Health      []HealthSpec       `yaml:"health"`                         // what proves that an instance serves
+	Suspend     bool               `yaml:"suspend"`                        // leave its instances as they are
 }
 
 // UserSpec is a system user.
 type UserSpec struct {
-	Name string `yaml:"name"`
-	Home string `yaml:"home"`
+	Name string `yaml:"name" jsonschema:"required"` // login name; its group has the same
+	Home string `yaml:"home"`                       // home directory; default /
 }
 
 // DirectorySpec is a directory with owner and mode.
 type DirectorySpec struct {
-	Path  string `yaml:"path"`
-	Owner string `yaml:"owner"` // default root
-	Group string `yaml:"group"` // default the owner's name
-	Mode  string `yaml:"mode"`  // octal, default "0755"
+	Path  string `yaml:"path" jsonschema:"required"` // absolute
+	Owner string `yaml:"owner"`                      // default root
+	Group string `yaml:"group"`                      // default the owner's name
+	Mode  string `yaml:"mode"`                       // octal, default "0755"
 }
 
 // UnitSpec is a unit file or drop-in, or a unit that exists already.
 type UnitSpec struct {
-	Source   string `yaml:"source"`   // its file; its base name is the unit's name unless Name is set
-	Name     string `yaml:"name"`     // the unit's name, also for an instance such as gateway@1.service
-	Path     string `yaml:"path"`     // default /etc/systemd/system/NAME; a drop-in is NAME.d/FILE.conf
-	Enabled  *bool  `yaml:"enabled"`  // nil: not ours to say
-	State    string `yaml:"state"`    // started | stopped | "" (not ours to say)
-	Template bool   `yaml:"template"` // render even if not named *.tmpl
-	DropIn   string `yaml:"dropIn"`   // the unit this source is a drop-in of
+	Source   string `yaml:"source"`                                       // its file; its base name is the unit's name unless name is set
+	Name     string `yaml:"name"`                                         // the unit's name, also for an instance such as gateway@1.service
+	Path     string `yaml:"path"`                                         // default /etc/systemd/system/NAME; a Quadlet's is /etc/containers/systemd/NAME
+	Enabled  *bool  `yaml:"enabled"`                                      // started at boot; left out: not ours to say
+	State    string `yaml:"state" jsonschema:"enum=started,enum=stopped"` // left out: not ours to say
+	Template bool   `yaml:"template"`                                     // render even if not named *.tmpl
+	DropIn   string `yaml:"dropIn"`                                       // the unit this source is a drop-in of
 }
 
-// EnvSpec is one env file, merged from sources in order.
+// EnvSpec is one env file, merged from sources in order. One plain source is taken
+// byte for byte; several, or a SOPS file, are written anew, later ones winning.
 type EnvSpec struct {
-	Path       string     `yaml:"path"`
-	Source     StringList `yaml:"source"` // one or a list; SOPS files are decrypted in the controller
-	Owner      string     `yaml:"owner"`  // default root
-	Group      string     `yaml:"group"`  // default root
-	Mode       string     `yaml:"mode"`   // default "0600"
-	ChangeMode ChangeMode `yaml:"changeMode"`
-	Template   bool       `yaml:"template"`
+	Path       string     `yaml:"path" jsonschema:"required"`                                 // absolute
+	Source     StringList `yaml:"source" jsonschema:"required"`                               // one or a list; SOPS files are decrypted in the controller
+	Owner      string     `yaml:"owner"`                                                      // default root
+	Group      string     `yaml:"group"`                                                      // default root
+	Mode       string     `yaml:"mode"`                                                       // octal, default "0600"
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart
+	Template   bool       `yaml:"template"`                                                   // render even if not named *.tmpl
 }
 
 // FileSpec is any other file.
 type FileSpec struct {
-	Path       string     `yaml:"path"`
-	Source     string     `yaml:"source"`
-	Owner      string     `yaml:"owner"`
-	Group      string     `yaml:"group"`
-	Mode       string     `yaml:"mode"` // default "0644"
-	ChangeMode ChangeMode `yaml:"changeMode"`
-	Template   bool       `yaml:"template"`
+	Path       string     `yaml:"path" jsonschema:"required"`                                 // absolute
+	Source     string     `yaml:"source" jsonschema:"required"`                               // its file; a SOPS file is decrypted in the controller
+	Owner      string     `yaml:"owner"`                                                      // default root
+	Group      string     `yaml:"group"`                                                      // default root
+	Mode       string     `yaml:"mode"`                                                       // octal, default "0644"
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart
+	Template   bool       `yaml:"template"`                                                   // render even if not named *.tmpl
 }
 
 // ChangeMode is what a changed file means for the units that read it.
@@ -93,69 +107,70 @@ const (
 
 // ArtifactSpec is a program or bundle.
 type ArtifactSpec struct {
-	Name       string     `yaml:"name"`
-	Source     string     `yaml:"source"` // https URL, or a path relative to the fleet repo's root; a template
-	SHA256     string     `yaml:"sha256"` // required for https; a template
-	Path       string     `yaml:"path"`   // a symlink to DIR/.releases/NAME/DIGEST
-	Owner      string     `yaml:"owner"`
-	Group      string     `yaml:"group"`
-	Unpack     string     `yaml:"unpack"` // tar | none; default by the source's name (.tar, .tar.gz, .tgz, .tar.zst)
-	ChangeMode ChangeMode `yaml:"changeMode"`
+	Name       string     `yaml:"name" jsonschema:"required"`                                 // lower-case letters, digits, "-" and "."
+	Source     string     `yaml:"source" jsonschema:"required"`                               // https URL, or a path from the folder of fleet.yaml or the repo's root; a template
+	SHA256     string     `yaml:"sha256"`                                                     // of the source, in hex; required for https; a template
+	Path       string     `yaml:"path" jsonschema:"required"`                                 // a symlink to DIR/.releases/NAME/DIGEST
+	Owner      string     `yaml:"owner"`                                                      // default root
+	Group      string     `yaml:"group"`                                                      // default root
+	Unpack     string     `yaml:"unpack" jsonschema:"enum=tar,enum=none"`                     // default by the source's name: .tar, .tar.gz, .tgz and .tar.zst are unpacked
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that use it; default restart
 }
 
 // RolloutSpec is how changes of the service go over its hosts.
 type RolloutSpec struct {
-	MaxUnavailable   IntOrPercent   `yaml:"maxUnavailable"` // default 1; percentages round down, at least 1
-	MinHealthy       IntOrPercent   `yaml:"minHealthy"`     // percentages round up
-	Batches          []IntOrPercent `yaml:"batches"`        // the last repeats
-	MinHealthyTime   Duration       `yaml:"minHealthyTime"`
-	HealthyDeadline  Duration       `yaml:"healthyDeadline"`
-	ProgressDeadline Duration       `yaml:"progressDeadline"`
-	DrainTimeout     Duration       `yaml:"drainTimeout"`
-	AutoRevert       *bool          `yaml:"autoRevert"`
-	Order            string         `yaml:"order"`         // unhealthy-first | inventory
-	OnUnreachable    string         `yaml:"onUnreachable"` // count | skip | halt
+	MaxUnavailable   IntOrPercent   `yaml:"maxUnavailable"`                                            // instances that may be down at once, for any reason; default 1; percentages round down, at least 1
+	MinHealthy       IntOrPercent   `yaml:"minHealthy"`                                                // instances that must stay healthy; percentages round up
+	Batches          []IntOrPercent `yaml:"batches"`                                                   // hosts a step; the last repeats
+	MinHealthyTime   *Duration      `yaml:"minHealthyTime"`                                            // how long health must hold; default 10s
+	HealthyDeadline  *Duration      `yaml:"healthyDeadline"`                                           // for one instance to turn healthy; default 5m
+	ProgressDeadline *Duration      `yaml:"progressDeadline"`                                          // between two instances turning healthy; default 10m; 0: the first unhealthy one fails the rollout
+	DrainTimeout     *Duration      `yaml:"drainTimeout"`                                              // for sessions to end; default 30s
+	AutoRevert       *bool          `yaml:"autoRevert"`                                                // back to the previous generation where an instance does not turn healthy; default true
+	Order            string         `yaml:"order" jsonschema:"enum=unhealthy-first,enum=inventory"`    // default unhealthy-first
+	OnUnreachable    string         `yaml:"onUnreachable" jsonschema:"enum=count,enum=skip,enum=halt"` // what an unreachable host is: counted as down (default), left out, or a reason to halt
+	OnDrainTimeout   string         `yaml:"onDrainTimeout" jsonschema:"enum=halt,enum=continue"`       // once drainTimeout is over with sessions left: undrain and halt (default), or go on
 }
 
 // DrainSpec is one way to take an instance out of traffic; exactly one field is set.
 type DrainSpec struct {
-	HAProxy *HAProxyDrain `yaml:"haproxy" json:"haproxy,omitempty"`
-	HTTP    *HTTPDrain    `yaml:"http" json:"http,omitempty"`
-	Command *CommandDrain `yaml:"command" json:"command,omitempty"`
-	None    *NoDrain      `yaml:"none" json:"none,omitempty"`
+	HAProxy *HAProxyDrain `yaml:"haproxy" json:"haproxy,omitempty"` // through HAProxy's runtime API
+	HTTP    *HTTPDrain    `yaml:"http" json:"http,omitempty"`       // through an endpoint of the service or the balancer
+	Command *CommandDrain `yaml:"command" json:"command,omitempty"` // by commands
+	None    *NoDrain      `yaml:"none" json:"none,omitempty"`       // nothing needs draining
 }
 
 // HAProxyDrain drains through the runtime API.
 type HAProxyDrain struct {
-	Address string   `yaml:"address" json:"address"` // tcp://HOST:PORT or unix:///PATH, reached from the controller
-	Backend string   `yaml:"backend" json:"backend"`
-	Server  string   `yaml:"server" json:"server"`
-	Timeout Duration `yaml:"timeout" json:"timeout"` // how long to wait for its sessions to end; 0: the rollout's drainTimeout
+	Address string   `yaml:"address" json:"address" jsonschema:"required"` // tcp://HOST:PORT or unix:///PATH, reached from the controller
+	Backend string   `yaml:"backend" json:"backend" jsonschema:"required"` // the backend's name
+	Server  string   `yaml:"server" json:"server" jsonschema:"required"`   // the server's name in it
+	Timeout Duration `yaml:"timeout" json:"timeout"`                       // how long to wait for its sessions to end; 0: the rollout's drainTimeout
 }
 
 // HTTPDrain drains through an endpoint of the service or the balancer.
 type HTTPDrain struct {
-	Drain   HTTPCall  `yaml:"drain" json:"drain"`
-	Undrain HTTPCall  `yaml:"undrain" json:"undrain"`
-	Drained *HTTPCall `yaml:"drained" json:"drained,omitempty"` // asked until it answers with its status
-	Timeout Duration  `yaml:"timeout" json:"timeout"`
+	Drain   HTTPCall  `yaml:"drain" json:"drain" jsonschema:"required"`     // takes it out
+	Undrain HTTPCall  `yaml:"undrain" json:"undrain" jsonschema:"required"` // takes it back in
+	Drained *HTTPCall `yaml:"drained" json:"drained,omitempty"`             // asked until it answers with its status
+	Timeout Duration  `yaml:"timeout" json:"timeout"`                       // how long to wait for drained; 0: the rollout's drainTimeout
 }
 
 // HTTPCall is one request. A URL without host (port and path only) goes to the
 // host itself, through the SSH connection.
 type HTTPCall struct {
-	URL    string `yaml:"url" json:"url"`
-	Method string `yaml:"method" json:"method"` // default POST (GET for drained)
-	Status int    `yaml:"status" json:"status"` // default: any 2xx
+	URL    string `yaml:"url" json:"url" jsonschema:"required"`                                                           // http://… or https://…, or :PORT/PATH on the host itself
+	Method string `yaml:"method" json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE"` // default POST (GET for drained)
+	Status int    `yaml:"status" json:"status" jsonschema:"minimum=100,maximum=599"`                                      // default: any 2xx
 }
 
 // CommandDrain runs commands.
 type CommandDrain struct {
-	On      string   `yaml:"on" json:"on"` // host (default) | controller
-	Drain   string   `yaml:"drain" json:"drain"`
-	Undrain string   `yaml:"undrain" json:"undrain"`
-	Drained string   `yaml:"drained" json:"drained,omitempty"` // exit 0 once no session is left
-	Timeout Duration `yaml:"timeout" json:"timeout"`
+	On      string   `yaml:"on" json:"on" jsonschema:"enum=host,enum=controller"` // host (default) or controller
+	Drain   string   `yaml:"drain" json:"drain" jsonschema:"required"`            // takes it out
+	Undrain string   `yaml:"undrain" json:"undrain" jsonschema:"required"`        // takes it back in
+	Drained string   `yaml:"drained" json:"drained,omitempty"`                    // exit 0 once no session is left
+	Timeout Duration `yaml:"timeout" json:"timeout"`                              // how long to wait for drained; 0: the rollout's drainTimeout
 }
 
 // NoDrain says that nothing needs draining.
@@ -163,66 +178,40 @@ type NoDrain struct{}
 
 // HealthSpec is one proof that an instance serves; exactly one of the checks is set.
 type HealthSpec struct {
-	HTTP    *HTTPHealth    `yaml:"http" json:"http,omitempty"`
-	TCP     *TCPHealth     `yaml:"tcp" json:"tcp,omitempty"`
-	Command *CommandHealth `yaml:"command" json:"command,omitempty"`
-	Unit    *UnitHealth    `yaml:"unit" json:"unit,omitempty"`
+	HTTP    *HTTPHealth    `yaml:"http" json:"http,omitempty"`       // asks a path
+	TCP     *TCPHealth     `yaml:"tcp" json:"tcp,omitempty"`         // connects to a port
+	Command *CommandHealth `yaml:"command" json:"command,omitempty"` // runs a command
+	Unit    *UnitHealth    `yaml:"unit" json:"unit,omitempty"`       // asks systemd
 }
 
 // HTTPHealth asks a path on the host itself, through the SSH connection.
 type HTTPHealth struct {
-	Host    string            `yaml:"host" json:"host,omitempty"` // default 127.0.0.1
-	Port    int               `yaml:"port" json:"port"`
-	Path    string            `yaml:"path" json:"path"`
-	Status  int               `yaml:"status" json:"status"` // default 200
-	Scheme  string            `yaml:"scheme" json:"scheme,omitempty"`
-	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`
-	Body    string            `yaml:"body" json:"body,omitempty"` // a part the body must have
-	Timeout Duration          `yaml:"timeout" json:"timeout,omitempty"`
+	Host    string            `yaml:"host" json:"host,omitempty"`                                       // default 127.0.0.1
+	Port    int               `yaml:"port" json:"port" jsonschema:"required,minimum=1,maximum=65535"`   // its port
+	Path    string            `yaml:"path" json:"path"`                                                 // default /
+	Status  int               `yaml:"status" json:"status" jsonschema:"minimum=100,maximum=599"`        // default 200
+	Scheme  string            `yaml:"scheme" json:"scheme,omitempty" jsonschema:"enum=http,enum=https"` // default http
+	Headers map[string]string `yaml:"headers" json:"headers,omitempty"`                                 // request headers
+	Body    string            `yaml:"body" json:"body,omitempty"`                                       // a part the body must have
+	Timeout Duration          `yaml:"timeout" json:"timeout,omitempty"`                                 // of one try
 }
 
 // TCPHealth connects to a port on the host itself.
 type TCPHealth struct {
-	Host    string   `yaml:"host" json:"host,omitempty"`
-	Port    int      `yaml:"port" json:"port"`
-	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`
+	Host    string   `yaml:"host" json:"host,omitempty"`                                     // default 127.0.0.1
+	Port    int      `yaml:"port" json:"port" jsonschema:"required,minimum=1,maximum=65535"` // its port
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`                               // of one try
 }
 
 // CommandHealth runs a command on the host; exit 0 is healthy.
 type CommandHealth struct {
-	Run     string   `yaml:"run" json:"run"`
-	User    string   `yaml:"user" json:"user,omitempty"`
-	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`
+	Run     string   `yaml:"run" json:"run" jsonschema:"required"` // a line for sh -c
+	User    string   `yaml:"user" json:"user,omitempty"`           // default root
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`     // of one try
 }
 
 // UnitHealth asks that a unit is active (with that sub state, where given).
 type UnitHealth struct {
-	Name string `yaml:"name" json:"name"` // default: every started unit of the service
-	Sub  string `yaml:"sub" json:"sub,omitempty"`
-}
-
-// Duration is written as Go's: 10s, 5m.
-type Duration time.Duration
-
-// D is the duration itself.
-func (d Duration) D() time.Duration { return time.Duration(d) }
-
-func (d Duration) String() string { return time.Duration(d).String() }
-
-// IntOrPercent is a count or, where Percent, a share of a total. Set tells
-// whether it was given at all.
-type IntOrPercent struct {
-	Value   int
-	Percent bool
-	Set     bool
-}
-
-// StringList is written as one string or a list of them.
-type StringList []string
-
-// Position is a place in the fleet repo, for messages.
-type Position struct {
-	File   string
-	Line   int
-	Column int
+	Name string `yaml:"name" json:"name"`         // default: every started unit of the service
+	Sub  string `yaml:"sub" json:"sub,omitempty"` // such as running
 }

@@ -28,3 +28,23 @@ func (inv Inventory) Find(name string) (Host, bool) {
 	}
 	return Host{}, false
 }
+
+// Names are the names of all hosts, in order.
+func (inv Inventory) Names() []string {
+	names := make([]string, len(inv.Hosts))
+	for i, h := range inv.Hosts {
+		names[i] = h.Name
+	}
+	return names
+}
+
+// Select returns the hosts that the selector matches, in order.
+func (inv Inventory) Select(s Selector) []Host {
+	var out []Host
+	for _, h := range inv.Hosts {
+		if s.Matches(h.Labels) {
+			out = append(out, h)
+		}
+	}
+	return out
+}

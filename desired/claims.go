@@ -1,0 +1,167 @@
+package desired
+
+import (
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// unitFile is where a UnitSpec's file goes and which unit it is of.
+type unitFile struct {
+	unit    string
+	path    string // "" where there is no file of ours
+	quadlet bool
+	dropIn  bool
+}
+
+// unitFileOf derives names and paths from a UnitSpec that has a source or a name.
+func unitFileOf(u UnitSpec) unitFile {
+	base := u.Name
+	if base == "" {
+		base = strings.TrimSuffix(path.Base(u.Source), ".tmpl")
+	}
+	if u.DropIn != "" {
+		f := unitFile{unit: u.DropIn, path: u.Path, dropIn: true}
+		if f.path == "" {
+			f.path = "/etc/systemd/system/" + u.DropIn + ".d/" + base
+		}
+		return f
+	}
+	if q := quadletUnit(base); q != "" {
+		f := unitFile{unit: q, path: u.Path, quadlet: true}
+		if f.path == "" {
+			f.path = "/etc/containers/systemd/" + base
+		}
+		return f
+	}
+	f := unitFile{unit: base, path: u.Path}
+	if u.Source != "" && f.path == "" {
+		file := base
+		// An instance's file is its template's, where the source is called so.
+		if t := templateOf(base); t != "" && strings.TrimSuffix(path.Base(u.Source), ".tmpl") == t {
+			file = t
+		}
+		f.path = "/etc/systemd/system/" + file
+	}
+	return f
+}
+
+// claim is something on a host that only one entry can have a say about.
+type claim struct {
+	what   string // "path /etc/x", "unit x.service", "user x"
+	at     string // where in the spec
+	shared bool   // others may have it too, where they want the same
+	spec   any    // what is wanted, of shared ones
+	inside bool   // matters within its service only
+}
+
+// claimsOf are the claims of one service, in the spec's order.
+func claimsOf(spec ServiceSpec) []claim {
+	var cs []claim
+	for i, u := range spec.Users {
+		cs = append(cs, claim{what: "user " + u.Name, at: fmt.Sprintf("users[%d]", i), shared: true, spec: u})
+	}
+	for i, d := range spec.Directories {
+		cs = append(cs, claim{what: "path " + d.Path, at: fmt.Sprintf("directories[%d].path", i), shared: true, spec: d.directory()})
+	}
+	cs = append(cs, unitClaims(spec)...)
+	for i, e := range spec.Env {
+		cs = append(cs, claim{what: "path " + e.Path, at: fmt.Sprintf("env[%d].path", i)})
+	}
+	for i, f := range spec.Files {
+		cs = append(cs, claim{what: "path " + f.Path, at: fmt.Sprintf("files[%d].path", i)})
+	}
+	for i, a := range spec.Artifacts {
+		cs = append(cs, claim{what: "path " + a.Path, at: fmt.Sprintf("artifacts[%d].path", i)})
+		cs = append(cs, claim{what: "artifact " + path.Dir(a.Path) + "/.releases/" + a.Name, at: fmt.Sprintf("artifacts[%d].name", i)})
+	}
+	kept := cs[:0]
+	for _, c := range cs {
+		if _, name, _ := strings.Cut(c.what, " "); name != "" {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// unitClaims are the claims of units. A unit may have one entry with its file, one
+// that only says how it should be, and any number of drop-ins; a template's file
+// may stand in the entries of any number of its instances.
+func unitClaims(spec ServiceSpec) []claim {
+	var cs []claim
+	claimed := map[string]bool{}
+	for i, u := range spec.Units {
+		if (u.Source == "" && u.Name == "") || (u.Name == "" && isTemplate(u.Source)) {
+			continue
+		}
+		f := unitFileOf(u)
+		at := fmt.Sprintf("units[%d]", i)
+		if f.path != "" {
+			template := templateOf(f.unit)
+			ofInstances := template != "" && path.Base(f.path) == template
+			cs = append(cs, claim{what: "path " + f.path, at: at, shared: ofInstances, spec: u.Source})
+		}
+		if !claimed[f.unit] {
+			claimed[f.unit] = true
+			cs = append(cs, claim{what: "unit " + f.unit, at: at})
+		}
+		switch {
+		case u.Source == "":
+			cs = append(cs, claim{what: "state of " + f.unit, at: at, inside: true})
+		case !f.dropIn:
+			cs = append(cs, claim{what: "file of " + f.unit, at: at, inside: true})
+		}
+	}
+	return cs
+}
+
+// crossClaims finds what two services would both have on one host.
+func crossClaims(services []Service, inv inventory.Inventory) []Fault {
+	type owner struct {
+		service *Service
+		claim   claim
+	}
+	owners := map[string][]owner{}
+	for i := range services {
+		for _, c := range claimsOf(services[i].Spec) {
+			if c.inside {
+				continue
+			}
+			owners[c.what] = append(owners[c.what], owner{&services[i], c})
+		}
+	}
+	var faults []Fault
+	for what, list := range owners {
+		for i, a := range list {
+			for _, b := range list[i+1:] {
+				if a.service == b.service || (a.claim.shared && b.claim.shared && a.claim.spec == b.claim.spec) {
+					continue
+				}
+				host, both := commonHost(inv, a.service, b.service)
+				if !both {
+					continue
+				}
+				for _, side := range [][2]owner{{a, b}, {b, a}} {
+					mine, other := side[0], side[1]
+					faults = append(faults, Fault{Pos: mine.service.At(mine.claim.at), Rule: "claimed-twice", Service: mine.service.Name,
+						Message: fmt.Sprintf("%s is also %s's, on %s", what, other.service.Name, host),
+						Mend:    "see " + other.service.At(other.claim.at).String() + ": let one of them have it, or select other hosts"})
+				}
+			}
+		}
+	}
+	sort.Slice(faults, func(i, j int) bool { return faults[i].Pos.String() < faults[j].Pos.String() })
+	return faults
+}
+
+func commonHost(inv inventory.Inventory, a, b *Service) (string, bool) {
+	for _, h := range inv.Hosts {
+		if a.Spec.Selector.Matches(h.Labels) && b.Spec.Selector.Matches(h.Labels) {
+			return h.Name, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,176 @@
+package desired
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// derive tells, from the content of unit files, what each unit reads.
+func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
+	byPath := make(map[string]*made, len(files))
+	for i := range files {
+		byPath[files[i].Path] = &files[i]
+	}
+	var faults Faults
+	units := make([]Unit, 0, len(c.units))
+	texts := make([][]string, 0, len(c.units)) // the paths in each unit's text
+	for _, cu := range c.units {
+		u := Unit{Name: cu.name, File: cu.file, Enabled: cu.enabled, State: cu.state}
+		text := cu.text(byPath)
+		if cu.enabled != nil && *cu.enabled && cu.file != "" && !text.Installs() && byPath[cu.file].parsed != nil {
+			faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable",
+				Message: cu.name + " cannot be enabled, for its file says nothing under [Install]",
+				Mend:    "write [Install] and WantedBy=multi-user.target into " + path.Base(byPath[cu.file].Sources[0]) + ", or drop enabled"})
+		}
+		u.readEnv(text, byPath)
+		u.readEnvironment(text)
+		units = append(units, u)
+		texts = append(texts, text.paths())
+	}
+	assignReads(units, texts, managedPaths(files, artifacts, units))
+	return units, faults
+}
+
+// text is the unit's file and its drop-ins behind it.
+func (cu compiledUnit) text(byPath map[string]*made) UnitFile {
+	var text UnitFile
+	if f := byPath[cu.file]; f != nil && f.parsed != nil {
+		text = *f.parsed
+	}
+	for _, d := range cu.dropIns {
+		if f := byPath[d]; f != nil && f.parsed != nil {
+			text = text.With(*f.parsed)
+		}
+	}
+	return text
+}
+
+// envSections are the sections of units that run processes (systemd.exec(5)).
+var envSections = []string{"Service", "Socket", "Mount", "Swap"}
+
+// readEnv finds the env files that systemd gives to the unit's processes.
+func (u *Unit) readEnv(text UnitFile, byPath map[string]*made) {
+	for _, section := range envSections {
+		for _, value := range text.Values(section, "EnvironmentFile") {
+			value, known := expandSpecifiers(strings.TrimPrefix(value, "-"), u.Name)
+			managed := matchEnvFiles(value, byPath)
+			if known {
+				u.EnvFiles = append(u.EnvFiles, managed...)
+			}
+			if len(managed) == 0 || !known || isGlob(value) {
+				u.ForeignEnv = append(u.ForeignEnv, value)
+			}
+		}
+	}
+}
+
+func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
+
+// matchEnvFiles are the managed env files that a path or glob names, sorted.
+func matchEnvFiles(pattern string, byPath map[string]*made) []string {
+	if f := byPath[path.Clean(pattern)]; f != nil && f.Kind == FileEnv {
+		return []string{f.Path}
+	}
+	if !isGlob(pattern) {
+		return nil
+	}
+	var out []string
+	for p, f := range byPath {
+		if ok, err := path.Match(pattern, p); err == nil && ok && f.Kind == FileEnv {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// readEnvironment takes Environment= and UnsetEnvironment=.
+func (u *Unit) readEnvironment(text UnitFile) {
+	index := map[string]int{}
+	for _, section := range envSections {
+		for _, value := range text.Values(section, "Environment") {
+			words, _ := unitWords(value)
+			for _, w := range words {
+				key, v, ok := strings.Cut(w, "=")
+				v, known := expandSpecifiers(v, u.Name)
+				if !ok || checkEnvKey(key) != "" {
+					continue
+				}
+				i, again := index[key]
+				if !again {
+					i = len(u.Environment)
+					index[key] = i
+					u.Environment = append(u.Environment, EnvVar{})
+				}
+				u.Environment[i] = EnvVar{Key: key, Value: hostdriver.NewContent([]byte(v)), Source: u.File}
+				if !known {
+					u.Environment[i].Key = "" // only the host can tell it
+				}
+			}
+		}
+		for _, value := range text.Values(section, "UnsetEnvironment") {
+			words, _ := unitWords(value)
+			u.Unset = append(u.Unset, words...)
+		}
+	}
+	u.Environment = slices.DeleteFunc(u.Environment, func(v EnvVar) bool { return v.Key == "" })
+}
+
+// managedPaths are what some unit may read: files that are not unit files, unless
+// every unit that could reads them as env files, and artifacts.
+func managedPaths(files []made, artifacts []Artifact, units []Unit) []string {
+	asEnv := map[string]bool{}
+	for _, u := range units {
+		for _, p := range u.EnvFiles {
+			asEnv[p] = true
+		}
+	}
+	var out []string
+	for _, f := range files {
+		if (f.Kind == FileEnv && !asEnv[f.Path]) || f.Kind == FilePlain {
+			out = append(out, f.Path)
+		}
+	}
+	for _, a := range artifacts {
+		out = append(out, a.Link)
+	}
+	return out
+}
+
+// assignReads gives each managed path to the units that mean it: those whose text
+// has the path or one below it; else those whose text has a folder it lies in;
+// else every started service.
+func assignReads(units []Unit, texts [][]string, managed []string) {
+	for _, m := range managed {
+		readers := matching(texts, func(p string) bool { return p == m || strings.HasPrefix(p, m+"/") })
+		if len(readers) == 0 {
+			readers = matching(texts, func(p string) bool { return strings.Count(p, "/") >= 2 && strings.HasPrefix(m, p+"/") })
+		}
+		if len(readers) == 0 {
+			for i, u := range units {
+				if u.State == "started" && unitType(u.Name) == "service" {
+					readers = append(readers, i)
+				}
+			}
+		}
+		for _, i := range readers {
+			units[i].Reads = append(units[i].Reads, m)
+		}
+	}
+	for i := range units {
+		slices.Sort(units[i].Reads)
+	}
+}
+
+func matching(texts [][]string, match func(string) bool) []int {
+	var out []int
+	for i, paths := range texts {
+		if slices.ContainsFunc(paths, match) {
+			out = append(out, i)
+		}
+	}
+	return out
+}

@@ -1,0 +1,197 @@
+package desired
+
+import (
+	"context"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// Resolve renders everything the Revision wants on one host: the services whose
+// selector matches it. It is a pure function of the two; it may fetch artifacts
+// into the ArtifactStore and opens SOPS files, each once a Revision.
+//
+// Where a service cannot be resolved the error is Faults, and the HostState is
+// still whole for the other services: it names the one among Held. A done ctx is
+// the only other error.
+func (r *Revision) Resolve(ctx context.Context, host inventory.Host) (HostState, error) {
+	st := HostState{Host: host, Revision: r.ID}
+	sc := &scope{rev: r, host: &host}
+	for _, c := range r.state.services {
+		if err := ctx.Err(); err != nil {
+			return HostState{}, err
+		}
+		if !c.svc.Spec.Selector.Matches(host.Labels) {
+			continue
+		}
+		in, faults := r.instance(ctx, c, sc)
+		if errs := faults.Errors(); len(errs) > 0 {
+			st.Held = append(st.Held, c.svc.Name)
+			st.Faults = append(st.Faults, errs...)
+			continue
+		}
+		st.Instances = append(st.Instances, in)
+	}
+	st.Held = append(st.Held, r.HeldBack()...)
+	slices.Sort(st.Held)
+	return st, Faults(st.Faults).Err()
+}
+
+// ResolveAll resolves every host, in the order of the inventory. The error is all
+// Faults; the states are as whole as Resolve's.
+func (r *Revision) ResolveAll(ctx context.Context) ([]HostState, error) {
+	states := make([]HostState, len(r.Inventory.Hosts))
+	g, ctx := errgroup.WithContext(ctx)
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		g.Go(func() error {
+			for i := w; i < len(states); i += workers {
+				var err error
+				states[i], err = r.Resolve(ctx, r.Inventory.Hosts[i])
+				if cause := ctx.Err(); err != nil && cause != nil {
+					return cause
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var faults Faults
+	for _, st := range states {
+		faults = append(faults, st.Faults...)
+	}
+	return states, faults.Err()
+}
+
+// instance makes one service for one host.
+func (r *Revision) instance(ctx context.Context, c *compiled, sc *scope) (Instance, Faults) {
+	sc.service = c.svc
+	in := Instance{
+		Service: c.svc.Name, Host: sc.host.Name, After: c.svc.Spec.After, Suspend: c.svc.Spec.Suspend,
+		Users: c.svc.Spec.Users, Directories: c.directories, Strategy: c.strategy,
+	}
+	p, faults := c.parts(ctx, r, sc)
+	in.Files, in.Units, in.Artifacts = p.files, p.units, p.artifacts
+	drain, fs := c.drain.render(sc)
+	faults = append(faults, fs...)
+	health, fs := c.health.render(sc)
+	faults = append(faults, fs...)
+	in.Drain, in.Health = drain, health
+	if len(c.drain.templates)+len(c.health.templates) > 0 {
+		faults = append(faults, checkRendered(c.svc, drain, health)...)
+	}
+	return in, ownedBy(faults, c.svc.Name)
+}
+
+// checkRendered checks drain and health again once their templates are filled in.
+func checkRendered(svc *Service, drain []DrainSpec, health []HealthSpec) Faults {
+	var faults Faults
+	for _, p := range checkService(ServiceSpec{Drain: drain, Health: health}) {
+		faults = append(faults, p.At(svc.At(p.Path), svc.Name))
+	}
+	return faults
+}
+
+// ownedBy is the faults with the service's name; the list may be shared, so it is
+// copied.
+func ownedBy(faults Faults, service string) Faults {
+	if len(faults) == 0 {
+		return nil
+	}
+	out := slices.Clone(faults)
+	for i := range out {
+		out[i].Service = service
+	}
+	return out
+}
+
+// parts are the service's files, units and artifacts on one host.
+func (c *compiled) parts(ctx context.Context, r *Revision, sc *scope) (parts, Faults) {
+	if !c.static {
+		return c.assemble(ctx, r, sc)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shared != nil {
+		return *c.shared, nil
+	}
+	p, faults := c.assemble(ctx, r, sc)
+	if len(faults.Errors()) == 0 {
+		c.shared = &p
+	}
+	return p, faults
+}
+
+func (c *compiled) assemble(ctx context.Context, r *Revision, sc *scope) (parts, Faults) {
+	files := make([]made, 0, len(c.files))
+	var faults Faults
+	for _, f := range c.files {
+		m, fs := f.of(c, r.state.sources, sc)
+		faults = append(faults, fs...)
+		files = append(files, m)
+	}
+	var arts []Artifact
+	for _, a := range c.artifacts {
+		art, f := a.of(ctx, r.state.artifacts, sc)
+		if f != nil {
+			faults = append(faults, *f)
+			continue
+		}
+		arts = append(arts, art)
+	}
+	return c.join(files, arts, faults)
+}
+
+func (c *compiled) join(files []made, arts []Artifact, faults Faults) (parts, Faults) {
+	if len(faults.Errors()) > 0 {
+		return parts{}, faults
+	}
+	units, fs := c.derive(files, arts)
+	faults = append(faults, fs...)
+	p := parts{units: units, artifacts: arts, files: make([]File, len(files))}
+	for i := range files {
+		p.files[i] = files[i].File
+	}
+	return p, faults
+}
+
+// scope is what templates of one host see.
+type scope struct {
+	rev     *Revision
+	host    *inventory.Host
+	service *Service
+	data    map[string]any
+	of      *Service
+}
+
+// vars are the data of a template: .Host, .Service, .Fleet and .Vars (the fleet's,
+// under the groups', under the host's). Templates do not write to it.
+func (s *scope) vars() map[string]any {
+	if s.data == nil {
+		vars := make(map[string]any, len(s.rev.Fleet.Spec.Vars)+len(s.host.Vars))
+		for k, v := range s.rev.Fleet.Spec.Vars {
+			vars[k] = v
+		}
+		for k, v := range s.host.Vars {
+			vars[k] = v
+		}
+		s.data = map[string]any{
+			"Host": map[string]any{
+				"Name": s.host.Name, "Address": s.host.Address, "Port": s.host.Port, "User": s.host.User,
+				"Labels": s.host.Labels, "Groups": s.host.Groups, "Vars": s.host.Vars,
+			},
+			"Fleet": map[string]any{"Name": s.rev.Fleet.Name},
+			"Vars":  vars,
+		}
+	}
+	if s.of != s.service {
+		s.data["Service"] = map[string]any{"Name": s.service.Name}
+		s.of = s.service
+	}
+	return s.data
+}

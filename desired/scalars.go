@@ -1,0 +1,119 @@
+package desired
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/evenkeel/evenkeel/inventory/fault"
+	"github.com/evenkeel/evenkeel/inventory/strictyaml"
+)
+
+// Duration is written as Go's: 10s, 5m, 1h30m; 0 needs no unit.
+type Duration time.Duration
+
+// D is the duration itself.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// UnmarshalYAML reads a duration that is not negative.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return &strictyaml.Invalid{Message: "must be a duration", Mend: "write it as 10s, 5m or 1h30m"}
+	}
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		mend := "write it as 10s, 5m or 1h30m"
+		if _, isNumber := strictyaml.Int(n); isNumber {
+			mend = "it lacks a unit: " + n.Value + "s?"
+		}
+		return &strictyaml.Invalid{Message: "cannot be " + fault.Quote(n.Value), Mend: mend}
+	}
+	if v < 0 {
+		return &strictyaml.Invalid{Message: "cannot be negative"}
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// IntOrPercent is a count or, where Percent, a share of a total. Set tells
+// whether it was given at all.
+type IntOrPercent struct {
+	Value   int
+	Percent bool
+	Set     bool
+}
+
+// Count is an IntOrPercent that is a count.
+func Count(n int) IntOrPercent { return IntOrPercent{Value: n, Set: true} }
+
+// Percent is an IntOrPercent that is a share of a total.
+func Percent(n int) IntOrPercent { return IntOrPercent{Value: n, Percent: true, Set: true} }
+
+// Of is the count that it means of a total: itself, or its share, rounded up or
+// down. It is not bounded by the total.
+func (p IntOrPercent) Of(total int, roundUp bool) int {
+	if !p.Percent {
+		return p.Value
+	}
+	share := p.Value * total
+	if roundUp {
+		return (share + 99) / 100
+	}
+	return share / 100
+}
+
+func (p IntOrPercent) String() string {
+	if p.Percent {
+		return strconv.Itoa(p.Value) + "%"
+	}
+	return strconv.Itoa(p.Value)
+}
+
+// UnmarshalYAML reads a whole number, or one and a percent sign.
+func (p *IntOrPercent) UnmarshalYAML(n *yaml.Node) error {
+	const mend = `write a number such as 1, or a share such as "25%"`
+	if n.Kind != yaml.ScalarNode {
+		return &strictyaml.Invalid{Message: "must be a number or a percentage", Mend: mend}
+	}
+	digits, percent := strings.CutSuffix(n.Value, "%")
+	v, err := strconv.Atoi(digits)
+	if err != nil || (!percent && n.ShortTag() != "!!int") {
+		return &strictyaml.Invalid{Message: "cannot be " + fault.Quote(n.Value), Mend: mend}
+	}
+	const most = 1_000_000
+	switch {
+	case v < 0:
+		return &strictyaml.Invalid{Message: "cannot be negative", Mend: mend}
+	case percent && v > 100:
+		return &strictyaml.Invalid{Message: fmt.Sprintf("cannot be %d%%", v), Mend: "the most is 100%"}
+	case v > most:
+		return &strictyaml.Invalid{Message: fmt.Sprintf("cannot be %d", v), Mend: fmt.Sprintf("the most is %d", most)}
+	}
+	*p = IntOrPercent{Value: v, Percent: percent, Set: true}
+	return nil
+}
+
+// StringList is written as one string or a list of them.
+type StringList []string
+
+// UnmarshalYAML reads one or a list.
+func (l *StringList) UnmarshalYAML(n *yaml.Node) error {
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	out := make(StringList, 0, len(nodes))
+	for _, c := range nodes {
+		if c.Kind != yaml.ScalarNode || c.ShortTag() != "!!str" {
+			return &strictyaml.Invalid{Message: "must be text or a list of texts", Mend: "write a, or [a, b]"}
+		}
+		out = append(out, c.Value)
+	}
+	*l = out
+	return nil
+}

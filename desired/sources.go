@@ -1,0 +1,84 @@
+package desired
+
+import (
+	"errors"
+	"sync"
+)
+
+// sources reads what services name as sources, each file once a revision: its
+// bytes, the template it is, what it decrypts to. It is safe for concurrent use.
+type sources struct {
+	tree      *tree
+	decrypter Decrypter
+
+	mu    sync.Mutex
+	files map[string]*sourceFile
+}
+
+func newSources(t *tree, d Decrypter) *sources {
+	return &sources{tree: t, decrypter: d, files: map[string]*sourceFile{}}
+}
+
+// sourceFile is one source. Each part is made at most once, when first wanted.
+type sourceFile struct {
+	path string
+	data []byte
+	sops bool
+
+	parse  func() (*tmpl, *Fault)
+	decode func() ([]byte, *Fault)
+}
+
+// get reads a source; at is where it is named.
+func (s *sources) get(path string, at Position) (*sourceFile, *Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.files[path]; ok {
+		return f, nil
+	}
+	data, err := s.tree.read(path, maxSource)
+	if err != nil {
+		return nil, sourceFault(err, at)
+	}
+	f := &sourceFile{path: path, data: data, sops: IsSOPS(path, data)}
+	f.parse = sync.OnceValues(func() (*tmpl, *Fault) {
+		return parseTemplate(string(data), Position{File: path, Line: 1, Column: 1})
+	})
+	f.decode = sync.OnceValues(func() ([]byte, *Fault) { return s.decrypt(f) })
+	s.files[path] = f
+	return f, nil
+}
+
+// sourceFault makes a Fault of why a source was not read.
+func sourceFault(err error, at Position) *Fault {
+	f := &Fault{Pos: at, Rule: "unreadable", Message: err.Error()}
+	var se *sourceError
+	if errors.As(err, &se) {
+		f.Rule, f.Message, f.Mend = se.rule, se.message, se.mend
+	}
+	return f
+}
+
+// ruleDecrypt is the rule of faults that a missing or wrong key makes.
+const ruleDecrypt = "decrypt"
+
+func (s *sources) decrypt(f *sourceFile) ([]byte, *Fault) {
+	at := Position{File: f.path}
+	if s.decrypter == nil {
+		return nil, &Fault{Pos: at, Rule: ruleDecrypt, Message: "the file is encrypted with SOPS, and no key is configured",
+			Mend: "set secrets.ageIdentity (EVENKEEL_SECRETS_AGEIDENTITY), or SOPS_AGE_KEY_FILE"}
+	}
+	plain, err := s.decrypter.Decrypt(f.path, f.data)
+	if err != nil {
+		fault := &Fault{Pos: at, Rule: ruleDecrypt, Message: err.Error()}
+		var m mender
+		if errors.As(err, &m) {
+			fault.Mend = m.Mend()
+		}
+		return nil, fault
+	}
+	return plain, nil
+}
+
+// mender is an error that knows how it is mended.
+type mender interface{ Mend() string }

@@ -1,0 +1,164 @@
+package desired
+
+import (
+	"bytes"
+	"strings"
+)
+
+// UnitDirective is one assignment of a unit file.
+type UnitDirective struct {
+	Section, Key, Value string
+	Line                int
+}
+
+// UnitFile is a unit file, or a unit file and its drop-ins behind it, as
+// assignments in order.
+type UnitFile struct {
+	Directives []UnitDirective
+}
+
+// UnitIssue is a line that systemd does not take. Fatal tells that it would not
+// load the unit at all.
+type UnitIssue struct {
+	Line          int
+	Fatal         bool
+	Message, Mend string
+}
+
+// ParseUnit reads a unit file by systemd.syntax(7): comments begin with # or ; and
+// may stand within a continued line, a backslash at the end joins the next line
+// with a space, white space around key and value is dropped. Values are not
+// unquoted. It reads what it can and tells the rest as issues.
+func ParseUnit(data []byte) (UnitFile, []UnitIssue) {
+	p := &unitParser{}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	for i, line := range strings.Split(string(data), "\n") {
+		p.line(strings.TrimSuffix(line, "\r"), i+1)
+	}
+	if p.joined != "" {
+		p.statement()
+	}
+	return p.unit, p.issues
+}
+
+type unitParser struct {
+	unit    UnitFile
+	issues  []UnitIssue
+	section string
+	joined  string // what continued lines have given so far
+	start   int    // where it began
+}
+
+func (p *unitParser) issue(fatal bool, message, mend string) {
+	p.issues = append(p.issues, UnitIssue{Line: p.start, Fatal: fatal, Message: message, Mend: mend})
+}
+
+func (p *unitParser) line(line string, number int) {
+	if trimmed := strings.TrimLeft(line, envWhite); trimmed != "" && in("#;", trimmed[0]) {
+		return
+	}
+	if p.joined == "" {
+		p.start = number
+	}
+	if n := len(line) - len(strings.TrimRight(line, `\`)); n%2 == 1 {
+		p.joined += line[:len(line)-1] + " "
+		return
+	}
+	p.joined += line
+	p.statement()
+}
+
+// statement takes a whole line, continuations joined.
+func (p *unitParser) statement() {
+	s := strings.Trim(p.joined, envWhite)
+	p.joined = ""
+	switch {
+	case s == "":
+		return
+	case !validUTF8(s) || strings.IndexByte(s, 0) >= 0:
+		p.issue(false, "systemd ignores the line, for it is not UTF-8", "")
+		return
+	case s[0] == '[':
+		if !strings.HasSuffix(s, "]") || len(s) < 3 {
+			p.issue(true, "the section header is not closed", "write [Section] on a line of its own")
+			return
+		}
+		p.section = s[1 : len(s)-1]
+		return
+	}
+	key, value, ok := strings.Cut(s, "=")
+	switch {
+	case !ok:
+		p.issue(false, "systemd ignores the line, for it has no =", "write Key=value, or # before it")
+	case p.section == "":
+		p.issue(false, "systemd ignores the line, for it stands before any section", "write [Unit], [Service] or [Install] above it")
+	case strings.Trim(key, envWhite) == "":
+		p.issue(false, "systemd ignores the line, for nothing stands before =", "")
+	default:
+		p.unit.Directives = append(p.unit.Directives, UnitDirective{
+			Section: p.section, Key: strings.Trim(key, envWhite), Value: strings.Trim(value, envWhite), Line: p.start})
+	}
+}
+
+// With is the unit with a drop-in behind it.
+func (u UnitFile) With(dropIn UnitFile) UnitFile {
+	return UnitFile{Directives: append(u.Directives[:len(u.Directives):len(u.Directives)], dropIn.Directives...)}
+}
+
+// Values are the values of a list such as EnvironmentFile=: an empty assignment
+// drops those before it.
+func (u UnitFile) Values(section, key string) []string {
+	var out []string
+	for _, d := range u.Directives {
+		if d.Section != section || d.Key != key {
+			continue
+		}
+		if d.Value == "" {
+			out = nil
+			continue
+		}
+		out = append(out, d.Value)
+	}
+	return out
+}
+
+// Last is the value of a setting that has one, or "".
+func (u UnitFile) Last(section, key string) string {
+	for i := len(u.Directives) - 1; i >= 0; i-- {
+		if d := u.Directives[i]; d.Section == section && d.Key == key {
+			return d.Value
+		}
+	}
+	return ""
+}
+
+// Installs tells whether systemctl enable would do something: whether [Install]
+// says into what.
+func (u UnitFile) Installs() bool {
+	for _, key := range []string{"WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"} {
+		if len(u.Values("Install", key)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// paths are all absolute paths that stand anywhere in the unit's values.
+func (u UnitFile) paths() []string {
+	var out []string
+	for _, d := range u.Directives {
+		if strings.IndexByte(d.Value, '/') < 0 || d.Key == "Documentation" || d.Key == "Description" {
+			continue
+		}
+		for _, word := range strings.FieldsFunc(d.Value, isPathBoundary) {
+			if i := strings.IndexByte(word, '/'); i >= 0 {
+				out = append(out, strings.TrimRight(word[i:], "/"))
+			}
+		}
+	}
+	return out
+}
+
+func isPathBoundary(r rune) bool {
+	return strings.ContainsRune(" \t\n\r\"'=:,;|&<>()", r)
+}
