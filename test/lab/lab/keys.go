@@ -67,6 +67,14 @@ func (r record) makeKeys() (identity keypair, hosts []keypair, err error) {
 func (r record) identityFile() string   { return filepath.Join(r.dir(), "id_ed25519") }
 func (r record) knownHostsFile() string { return filepath.Join(r.dir(), "known_hosts") }
 
+// furnishing is a file of a host that isn't the base's.
+type furnishing struct {
+	path, text string
+	mode       os.FileMode
+}
+
+const storageConf = "[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n"
+
 // furnish writes into a fresh root what tells host i from the others: its identity, keys, name and who its peers are.
 func (r record) furnish(root string, i int, client, own keypair) error {
 	id := make([]byte, 16)
@@ -77,15 +85,19 @@ func (r record) furnish(root string, i int, client, own keypair) error {
 	for n := 1; n <= r.Hosts; n++ {
 		hosts += fmt.Sprintf("%s %s\n", r.address(n), hostName(n))
 	}
-	files := []struct {
-		path, text string
-		mode       os.FileMode
-	}{
+	files := []furnishing{
 		{"etc/machine-id", hex.EncodeToString(id) + "\n", 0o444},
 		{"etc/hostname", hostName(i) + "\n", 0o644},
 		{"etc/hosts", hosts, 0o644},
 		{"etc/ssh/ssh_host_ed25519_key", string(own.private), 0o600},
 		{"etc/ssh/ssh_host_ed25519_key.pub", own.line, 0o644},
+	}
+	if r.Containers { // podman's overlay driver doesn't work on an overlay, which the host's root is
+		dir := filepath.Join(root, "etc/containers")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot furnish %s: %w", hostName(i), err)
+		}
+		files = append(files, furnishing{"etc/containers/storage.conf", storageConf, 0o644})
 	}
 	for _, f := range files {
 		if err := os.WriteFile(filepath.Join(root, f.path), []byte(f.text), f.mode); err != nil {

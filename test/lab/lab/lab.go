@@ -25,7 +25,7 @@ type Options struct {
 	Base       Base      // what the hosts are made of
 	DiskSize   int64     // bytes of each host's disk, which is memory while in use; 0 is 2 GiB
 	DiskDir    string    // keep the disks here, on a real filesystem and of its size, instead of in memory
-	Containers bool      // let hosts run containers: all capabilities, no seccomp filter
+	Containers bool      // let hosts run podman (with --cgroups=disabled): all capabilities, no seccomp filter, vfs storage
 	Persistent bool      // the lab outlives this process, until Close or `go run ./test/lab down`
 	Log        io.Writer // gets a line for each thing that takes time; nil for none
 }

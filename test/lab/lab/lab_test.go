@@ -52,7 +52,7 @@ func leftovers(t *testing.T, prefix string) []string {
 	var left []string
 	for _, pattern := range []string{
 		stateRoot + "/" + prefix, "/run/netns/ek-" + prefix + "*", "/sys/class/net/ek-" + prefix + "*",
-		"/sys/fs/cgroup/evenkeel-lab/" + prefix, "/sys/fs/cgroup/*/evenkeel-lab/" + prefix, "/run/systemd/nspawn/*/ek-" + prefix + "*",
+		"/sys/fs/cgroup/evenkeel-lab-" + prefix, "/sys/fs/cgroup/*/evenkeel-lab-" + prefix, "/run/systemd/nspawn/*/ek-" + prefix + "*",
 	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
@@ -186,7 +186,8 @@ func TestPersistentLab(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	l, err := New(ctx, Options{Hosts: 2, Prefix: "stays", Persistent: true})
+	disks := t.TempDir()
+	l, err := New(ctx, Options{Hosts: 2, Prefix: "stays", Persistent: true, DiskDir: disks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +208,12 @@ func TestPersistentLab(t *testing.T) {
 	h, err := l.Host("2")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := h.WriteFile("/srv/file", []byte("kept"), 0o600); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(disks, "stays/h2/upper/srv/file")); err != nil || string(text) != "kept" {
+		t.Errorf("a file on the host's disk: %q %v", text, err)
 	}
 	if err := errors.Join(h.Kill(ctx), h.Boot(ctx)); err != nil {
 		t.Error(err)
@@ -229,6 +236,9 @@ func TestPersistentLab(t *testing.T) {
 	}
 	if left := leftovers(t, "stays"); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+	if left, err := os.ReadDir(disks); err != nil || len(left) > 0 {
+		t.Errorf("disks left behind: %v %v", left, err)
 	}
 	if _, err := Open(ctx, "stays", nil); err == nil {
 		t.Error("a lab that is down opens")

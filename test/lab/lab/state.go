@@ -89,7 +89,7 @@ func (r record) link(i int) string      { return fmt.Sprintf("ek-%s-%d", r.Prefi
 func (r record) machine(i int) string   { return fmt.Sprintf("ek-%s-%s", r.Prefix, hostName(i)) }
 func (r record) gateway() string        { return fmt.Sprintf("10.213.%d.1", r.Subnet) }
 func (r record) address(i int) string   { return fmt.Sprintf("10.213.%d.%d", r.Subnet, 10+i) }
-func (r record) group() string          { return filepath.Join("evenkeel-lab", r.Prefix) }
+func (r record) group() string          { return "evenkeel-lab-" + r.Prefix } // control group
 func (r record) hostGroup(i int) string { return filepath.Join(r.group(), hostName(i)) }
 
 func hostName(i int) string { return "h" + strconv.Itoa(i) }
