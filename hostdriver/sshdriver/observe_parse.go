@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ import (
 // contradicts itself or is not of the form asked for is an error: a reading is whole
 // or it is not one.
 func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, error) {
-	p := &observationParser{reading: r, seen: map[string]bool{}, obs: hostdriver.Observation{
+	p := &observationParser{reading: r, seen: map[string]bool{}, wanted: map[string]hostdriver.StartedAs{}, obs: hostdriver.Observation{
 		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{},
 		Users: map[string]hostdriver.UserState{}, Groups: map[string]bool{},
 		Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
@@ -37,14 +36,15 @@ func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, 
 
 type observationParser struct {
 	*reading
-	obs      hostdriver.Observation
-	own      ownManifest
-	seen     map[string]bool
-	links    []string // symbolic links among the paths, as they were told
-	procs    []unitProcess
-	releases map[string]string // path to digest, of releases that are as they were staged
-	sealed   map[string]string // what stat said of a release when it was staged, to its digest
-	passwd   []passwdLine
+	obs     hostdriver.Observation
+	own     ownManifest
+	seen    map[string]bool
+	links   []string // symbolic links among the paths, as they were told
+	procs   []unitProcess
+	sealed  map[string]string // what stat said of a release when it was staged, to its digest
+	wanted  map[string]hostdriver.StartedAs
+	targets []byte // of links, then of procs
+	passwd  []passwdLine
 }
 
 type unitProcess struct {
@@ -75,8 +75,9 @@ func (p *observationParser) take(rec record) error {
 		return p.takeClock(rec)
 	case "procs":
 		return p.takeProcs(rec)
-	case "links":
-		return nil // whether they are all there shows in linkwise
+	case "links", "linkwise": // linkwise comes where one of the links had vanished
+		p.targets = rec.body
+		return nil
 	case "env":
 		return p.takeEnv(rec)
 	case "passwd":
@@ -102,6 +103,7 @@ func (p *observationParser) complete() error {
 			return fmt.Errorf("the reply lacks the unit %s", u)
 		}
 	}
+	p.settleWanted()
 	if p.query.Light {
 		if !p.seen["clock"] {
 			return errors.New("the reply lacks the host's clock")
@@ -129,7 +131,7 @@ func (p *observationParser) complete() error {
 		p.obs.Groups[g] = p.obs.Groups[g]
 	}
 	p.dropTornContent()
-	return nil
+	return p.takeTargets()
 }
 
 func (p *observationParser) absent(name string) {
@@ -297,10 +299,10 @@ func (p *observationParser) takeProcs(rec record) error {
 	return nil
 }
 
-func (p *observationParser) takeLinks(body []byte) error {
-	targets := bytes.Split(body, []byte{0})
+func (p *observationParser) takeTargets() error {
+	targets := bytes.Split(p.targets, []byte{0})
 	if n := len(p.links) + 2*len(p.procs); len(targets) != n+1 || len(targets[n]) != 0 {
-		return fmt.Errorf("it has %d targets for %d links", len(targets)-1, n)
+		return fmt.Errorf("the reply has %d targets for %d links", len(targets)-1, n)
 	}
 	for i, name := range p.links {
 		st := p.obs.Paths[name]
@@ -312,9 +314,7 @@ func (p *observationParser) takeLinks(body []byte) error {
 		st := p.obs.Processes[proc.unit]
 		st.Exe, st.Deleted = strings.CutSuffix(string(targets[at]), " (deleted)")
 		st.Cwd = string(targets[at+1])
-		if path.IsAbs(st.Exe) {
-			p.obs.Processes[proc.unit] = st
-		}
+		p.obs.Processes[proc.unit] = st
 	}
 	return nil
 }

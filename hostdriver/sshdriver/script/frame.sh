@@ -27,6 +27,7 @@ rec() {
 
 # finish: the end mark. A reply without it counts as never heard.
 finish() {
+	hook_end
 	rec end $((records + 1))
 	exit 0
 }
@@ -37,12 +38,20 @@ die() {
 	printf '%s\n' "$2" >&3
 	rec mend
 	printf '%s\n' "$3" >&3
-	hook_end
 	finish
 }
 
 # hook_end is redefined by whoever must tidy up before a request ends.
 hook_end() { :; }
+
+# counter reads how many mutations have begun or ended since boot, into $seq.
+counter() {
+	seq=0
+	[ -r "$R/seq" ] && read -r seq <"$R/seq"
+	case $seq in
+	'' | *[!0-9]*) seq=0 ;;
+	esac
+}
 
 # try COMMAND…: runs it; what it said, on either stream, is then in $why.
 try() {

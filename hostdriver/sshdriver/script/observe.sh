@@ -9,17 +9,6 @@
 # two generations. A process that is replaced between the reading of its unit and
 # of its environment shows as unreadable, never as another's.
 
-STAT='%f %a %s %U %u %G %g %.9Y %.9Z %i %n\n'
-PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode
-PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp
-PROPS=$PROPS,ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText
-PROPS=$PROPS,ConditionResult,CanReload,Restart
-
-counter() {
-	seq=0
-	[ -r "$R/seq" ] && read -r seq <"$R/seq"
-}
-
 op_observe() {
 	be_root
 	turn=0
@@ -63,7 +52,7 @@ own_records() {
 		kept="$kept ${f##*/}"
 	done
 	set --
-	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/releases/* "$D"/current/manifest; do
+	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* "$D"/current/manifest; do
 		[ -f "$f" ] && set -- "$@" "$f"
 	done
 	set -f
@@ -352,15 +341,6 @@ look_users() {
 	fi
 }
 
-# near DIR: the nearest existing parent, in $near.
-near() {
-	near=$1
-	while [ ! -d "$near" ]; do
-		near=${near%/*}
-		near=${near:-/}
-	done
-}
-
 look_disk() {
 	[ "$DISK" ] || return
 	set --
@@ -377,5 +357,5 @@ look_disk() {
 	IFS=' '
 	rec disk $flags
 	IFS=$NL
-	df --output=avail,iavail,target -B1 -- "$@" >&3 2>&1
+	df --output=avail,iavail,itotal,target -B1 -- "$@" >&3 2>&1
 }

@@ -1,0 +1,190 @@
+package sshdriver
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// stage sends the manifest with the script; the host answers with what it lacks, and
+// only that is then sent, on the same command's standard input.
+func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error) {
+	s := d.mutation(f, "facts", "stage")
+	manifest, err := encodeManifest(op.Manifest, s.nonce)
+	if err != nil {
+		return nil, err
+	}
+	parcels, err := packParcels(op)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, e := range op.Manifest.Entries {
+		if e.Kind == hostdriver.KindRelease {
+			keys = append(keys, releaseKey(e.Name))
+		}
+	}
+	s.set("GEN", fmt.Sprint(op.Manifest.Generation))
+	s.set("MANIFEST", strings.TrimSuffix(manifest, "\n"))
+	s.set("BLOBS", parcels.blobLines())
+	s.set("RELEASES", parcels.releaseLines())
+	s.setList("KEYS", keys)
+	return &change{request: request{script: s, call: "op_stage", payload: parcels.payload(s.nonce)}, result: parcels.result}, nil
+}
+
+// releaseKey names the record of a release on the host.
+func releaseKey(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return hex.EncodeToString(sum[:16])
+}
+
+// parcels are what may have to travel: blobs by digest, releases by key.
+type parcels struct {
+	blobs    map[string]hostdriver.Content
+	digests  []string // of the blobs, sorted
+	releases []hostdriver.Release
+	sent     int64
+}
+
+func packParcels(op hostdriver.Stage) (*parcels, error) {
+	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases}
+	for digest, c := range op.Blobs {
+		if !isDigest(digest) || c.SHA256() != digest {
+			return nil, fmt.Errorf("the blob %.64q does not have that digest", digest)
+		}
+	}
+	for _, r := range op.Releases {
+		if err := checkRelease(r); err != nil {
+			return nil, fmt.Errorf("release %q: %w", r.Path, err)
+		}
+	}
+	return p, nil
+}
+
+func checkRelease(r hostdriver.Release) error {
+	if err := checkPath(r.Path); err != nil {
+		return err
+	}
+	for _, a := range []string{r.Owner, r.Group} {
+		if a != "" {
+			if err := checkAccount(a); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case !isDigest(r.SHA256) || !strings.HasSuffix(r.Path, "/"+r.SHA256):
+		return fmt.Errorf("the path does not end in the digest %s", r.SHA256)
+	case r.Size < 0:
+		return fmt.Errorf("its size is %d", r.Size)
+	case r.Form != hostdriver.FormFile && r.Form != hostdriver.FormTar:
+		return fmt.Errorf("the form %q is not known", r.Form)
+	case r.Open == nil:
+		return fmt.Errorf("there is nothing to open")
+	}
+	return nil
+}
+
+func (p *parcels) blobLines() string {
+	var lines []string
+	for _, digest := range p.digests {
+		lines = append(lines, fmt.Sprintf("%s %d", digest, p.blobs[digest].Len()))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *parcels) releaseLines() string {
+	var lines []string
+	for _, r := range p.releases {
+		owner := firstOf(r.Owner, "root")
+		lines = append(lines, strings.Join([]string{releaseKey(r.Path), r.SHA256, fmt.Sprint(r.Size), string(r.Form),
+			owner, firstOf(r.Group, owner), r.Path}, "\t"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// payload waits for the record "need" and then sends what it names, in that order.
+func (p *parcels) payload(nonce string) payloadFunc {
+	mark := []byte("\n" + nonce + " need")
+	return func(soFar []byte) (io.Reader, error) {
+		i := bytes.Index(soFar, mark)
+		if i < 0 {
+			return nil, nil
+		}
+		head, _, whole := bytes.Cut(soFar[i+1:], []byte("\n"))
+		if !whole {
+			return nil, nil
+		}
+		return p.reader(strings.Fields(string(head))[2:])
+	}
+}
+
+// reader gives what the host names, in our own order: that of the script's lists.
+func (p *parcels) reader(needs []string) (io.Reader, error) {
+	need := map[string]bool{}
+	for _, n := range needs {
+		need[n] = true
+	}
+	var parts []io.Reader
+	for _, digest := range p.digests {
+		if need[digest] {
+			delete(need, digest)
+			parts = append(parts, bytes.NewReader(p.blobs[digest].Bytes()))
+			p.sent += int64(p.blobs[digest].Len())
+		}
+	}
+	for _, r := range p.releases {
+		if key := releaseKey(r.Path); need[key] {
+			delete(need, key)
+			parts = append(parts, &lazyRelease{release: r})
+			p.sent += r.Size
+		}
+	}
+	for n := range need {
+		return nil, fmt.Errorf("it asks for %s, which nobody offered", printable(n, 64))
+	}
+	return io.MultiReader(parts...), nil
+}
+
+// lazyRelease opens the release when its turn comes, and gives exactly its size: one
+// byte more or less would shift all that follows.
+type lazyRelease struct {
+	release hostdriver.Release
+	from    io.ReadCloser
+	left    int64
+}
+
+func (l *lazyRelease) Read(b []byte) (int, error) {
+	if l.from == nil {
+		from, err := l.release.Open()
+		if err != nil {
+			return 0, fmt.Errorf("cannot open the release %s: %w", l.release.Path, err)
+		}
+		l.from, l.left = from, l.release.Size
+	}
+	if l.left == 0 {
+		_ = l.from.Close()
+		return 0, io.EOF
+	}
+	n, err := l.from.Read(b[:min(int64(len(b)), l.left)])
+	l.left -= int64(n)
+	if err == io.EOF && l.left > 0 {
+		_ = l.from.Close()
+		return n, fmt.Errorf("the release %s is shorter than the %d bytes it should have", l.release.Path, l.release.Size)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+func (p *parcels) result([]record) (hostdriver.Result, error) {
+	return hostdriver.Result{Staged: p.sent}, nil
+}

@@ -1,0 +1,58 @@
+package sshdriver
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+const defaultKeep = 5
+
+var switchParts = []string{"facts", "generation", "switch", "collect", "deadman"}
+
+// switchTo sends the script alone, or with the dead man's own script after it.
+func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, error) {
+	s := d.mutation(f, switchParts...)
+	var expect []string
+	for _, e := range op.Expect {
+		if err := checkPath(e.Path); err != nil {
+			return nil, err
+		}
+		if e.SHA256 != "" && !isDigest(e.SHA256) {
+			return nil, fmt.Errorf("%q is not a SHA-256 digest", e.SHA256)
+		}
+		expect = append(expect, firstOf(e.SHA256, "-")+"\t"+e.Path)
+	}
+	keep := op.Keep
+	if keep <= 0 {
+		keep = defaultKeep
+	}
+	s.setInt("TO", int64(op.To))
+	s.set("EXPECT", strings.Join(expect, "\n"))
+	s.setInt("KEEP", int64(keep))
+	if err := s.setRecord(op.Record); err != nil {
+		return nil, err
+	}
+	c := &change{request: request{script: s, call: "op_switch"}, result: unitsResult}
+	deadman := ""
+	if op.DeadMan > 0 {
+		deadman = d.deadman(f)
+		c.payload = func([]byte) (io.Reader, error) { return strings.NewReader(deadman), nil }
+	}
+	s.setInt("DEADMANSIZE", int64(len(deadman)))
+	if op.DeadMan > 0 {
+		s.setInt("DEADMAN", seconds(op.DeadMan))
+	} else {
+		s.setInt("DEADMAN", 0)
+	}
+	return c, nil
+}
+
+// deadman is the script that the timer on the host runs: the same library, with the
+// fence of who armed it.
+func (d *Driver) deadman(f hostdriver.Fence) string {
+	s := d.mutation(f, switchParts...)
+	return s.text("op_deadman")
+}

@@ -1,0 +1,226 @@
+package sshdriver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// line is the way to hosts; a Pool's connections are the real one.
+type line interface {
+	// run runs the words as the user who does the work, with the script and then the
+	// payload on standard input, and returns all of its output. payload may be nil;
+	// otherwise it is called once, with what the host has written so far each time
+	// that grows, until it returns a reader. An error is a *hostdriver.Error.
+	run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error)
+	dial(ctx context.Context, host inventory.Host, network, address string) (net.Conn, error)
+	// refusal is the error of kind Become that a result without a reply means, or nil.
+	refusal(ctx context.Context, host inventory.Host, r Result) error
+}
+
+// payloadFunc decides, from what the host has written so far, what to send it. It
+// returns nil as long as that does not tell.
+type payloadFunc func(soFar []byte) (io.Reader, error)
+
+// request is one script with the name of what it does.
+type request struct {
+	op      string // to follow "cannot": "observe", "switch"
+	script  *script
+	call    string
+	payload payloadFunc
+}
+
+// exchange sends one request and returns the records of its answer. Where the host
+// reports a failure, that is the error, and the records before it are returned too.
+func exchange(ctx context.Context, l line, host inventory.Host, rq request) ([]record, error) {
+	if rq.script.err != nil {
+		return nil, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: rq.op, Err: rq.script.err, Mend: "correct the fleet repo"}
+	}
+	res, err := l.run(ctx, host, rq.script.text(rq.call), rq.payload)
+	if err != nil {
+		return nil, renameOp(err, rq.op)
+	}
+	records, err := parseReply(res.Stdout, rq.script.nonce)
+	if err != nil {
+		if refused := l.refusal(ctx, host, res); refused != nil {
+			return nil, refused
+		}
+		return nil, &hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: rq.op, Err: noReply(err, res),
+			Mend: "see whether a plain shell and coreutils are there: ssh to it and run: /bin/sh -c 'dd --version'"}
+	}
+	return records, hostError(records, host.Name, rq.op)
+}
+
+// renameOp says what was meant to be done instead of "run a command".
+func renameOp(err error, op string) error {
+	var e *hostdriver.Error
+	if errors.As(err, &e) && e.Op == opRun {
+		named := *e
+		named.Op = op
+		return &named
+	}
+	return err
+}
+
+// noReply is err with what is known of a shell that gave no whole reply.
+func noReply(err error, res Result) error {
+	how := fmt.Sprintf("status %d", res.Exit)
+	if res.Signal != "" {
+		how = "signal " + res.Signal
+	}
+	if said := printable(string(lastBytes(res.Stderr, 400)), 400); said != "" {
+		return fmt.Errorf("%w (the shell ended with %s and said: %s)", err, how, said)
+	}
+	return fmt.Errorf("%w (the shell ended with %s)", err, how)
+}
+
+func lastBytes(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
+
+// hostError is the failure that the host reports itself, if it does: records "error"
+// and "mend", and "detail" for what may hold secrets.
+func hostError(records []record, host, op string) error {
+	e := &hostdriver.Error{Host: host, Op: op}
+	for _, r := range records {
+		said := printable(string(r.body), 2000)
+		switch r.kind {
+		case "error":
+			e.Kind = hostdriver.ErrorKind(r.arg(0))
+			e.Err = errors.New(firstOf(said, "it gave no reason"))
+			if !oneOf(r.arg(0), "become", "refused", "conflict", "failed", "unknown") {
+				e.Kind = hostdriver.Unknown
+			}
+		case "mend":
+			e.Mend = said
+		case "detail":
+			e.Detail = strings.TrimSpace(strings.ToValidUTF8(string(r.body), "?"))
+		}
+	}
+	if e.Err == nil {
+		return nil
+	}
+	return e
+}
+
+// poolLine runs requests over a Pool.
+type poolLine struct{ pool *Pool }
+
+func (p poolLine) refusal(ctx context.Context, host inventory.Host, r Result) error {
+	c, err := p.pool.Conn(ctx, TargetFor(host))
+	if err != nil {
+		return nil
+	}
+	return c.BecomeRefusal(r)
+}
+
+func (p poolLine) dial(ctx context.Context, host inventory.Host, network, address string) (net.Conn, error) {
+	c, err := p.pool.Conn(ctx, TargetFor(host))
+	if err != nil {
+		return nil, err
+	}
+	return c.Dial(ctx, network, address)
+}
+
+func (p poolLine) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
+	c, err := p.pool.Conn(ctx, TargetFor(host))
+	if err != nil {
+		return Result{}, err
+	}
+	words, err := c.BecomeLine(shellWords(len(script))...)
+	if err != nil {
+		return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Host: host.Name, Op: opRun, Err: err, Mend: "name another user to become"}
+	}
+	if payload == nil {
+		return c.Exec(ctx, Command{Line: words, Stdin: strings.NewReader(script), MaxStdout: maxReply})
+	}
+	s, err := c.Start(ctx, words)
+	if err != nil {
+		return Result{}, err
+	}
+	defer s.Close()
+	// A host that goes silent must not hold up who waits for it.
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	out, err := converse(s, script, payload)
+	if err == nil {
+		var res Result
+		res, err = s.Wait(ctx)
+		res.Stdout = out
+		return res, err
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return Result{Exit: -1, Stderr: s.Stderr(), Stdout: out},
+		&hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: err}
+}
+
+// duplex is a running shell: its input and its output.
+type duplex interface {
+	io.ReadWriter
+	CloseWrite() error
+}
+
+// converse sends the script, reads until payload knows what to send, sends that and
+// reads the rest. A host that stops reading has made up its mind: what it wrote counts.
+func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
+	var sending chan error
+	send := func(r io.Reader) {
+		done := make(chan error, 1)
+		before := sending
+		sending = done
+		go func() {
+			if before != nil {
+				<-before
+			}
+			_, err := io.Copy(s, r)
+			done <- err
+		}()
+	}
+	send(strings.NewReader(script))
+	var out []byte
+	buf := make([]byte, 32<<10)
+	for sent := false; ; {
+		n, err := s.Read(buf)
+		if len(out)+n > maxReply {
+			return out, fmt.Errorf("it wrote more than %d bytes; stopped reading", maxReply)
+		}
+		out = append(out, buf[:n]...)
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		if sent {
+			continue
+		}
+		r, err := payload(out)
+		if err != nil {
+			return out, err
+		}
+		if r != nil {
+			sent = true
+			send(closing{r, s})
+		}
+	}
+}
+
+// closing ends the input when all of the payload is sent, or when its source fails:
+// the host then has too little of it and says so.
+type closing struct {
+	io.Reader
+	s duplex
+}
+
+// WriteTo is io.Copy's way.
+func (c closing) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, struct{ io.Reader }{c.Reader})
+	_ = c.s.CloseWrite()
+	return n, err
+}

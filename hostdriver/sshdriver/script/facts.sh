@@ -1,0 +1,36 @@
+# facts.sh: how things are asked of a host, the same for readings and mutations.
+
+# A file's facts; no field but the last, its path, has a slash. (stat(1), GNU and uutils.)
+STAT='%f %a %s %U %u %G %g %.9Y %.9Z %i %n\n'
+
+# A unit's facts; setUnit in observe_units.go reads them.
+PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode
+PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp
+PROPS=$PROPS,ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText
+PROPS=$PROPS,ConditionResult,CanReload,Restart
+
+# show_units prints the state of $units as observe.sh does.
+show_units() {
+	list=
+	for unit in $units; do
+		case $unit in
+		*@.*) ;;
+		*) list="$list$NL$unit" ;;
+		esac
+	done
+	[ "$list" ] || return 0
+	rec units $list
+	systemctl show --no-pager --timestamp=us+utc -p "$PROPS" -- $list 2>/dev/null >&3 || {
+		rec units $list
+		systemctl show --no-pager -p "$PROPS" -- $list 2>/dev/null >&3
+	}
+}
+
+# near DIR: the nearest existing parent, in $near.
+near() {
+	near=$1
+	while [ ! -d "$near" ]; do
+		near=${near%/*}
+		near=${near:-/}
+	done
+}

@@ -1,0 +1,520 @@
+# generation.sh: make one kept generation the one on disk. The controller's switch and
+# the dead man's timer both come here; everything needed is on the host.
+#
+# The entries that shall be on disk are E1…En, as lines of a manifest, with P their
+# path (or ""), T what stat says of it, H its digest. The journal $D/switching holds
+# "FROM TO" from before the first write until all is done, so after a crash the files
+# are known to be mixed, and either generation can be made whole by coming here again.
+
+BESIDE=.evenkeel-new.
+
+# switch_to TARGET OTHER: every entry of TARGET in place, and what only OTHER had gone.
+# On failure $why and $mend tell; $touched tells whether anything in use was changed.
+switch_to() {
+	to=$1 other=$2 touched= mend=
+	load_generation && survey && clear_beside && carry_out
+}
+
+carry_out() {
+	touched=
+	make_users && make_directories && prepare || {
+		clear_beside
+		return 1
+	}
+	touched=1 mend=
+	disable_gone && rename_all && remove_gone && turn_current && set_units
+}
+
+# split LINE: an entry's fields into $kind $name $sha $owner $group $mode $target $enabled $state.
+split() {
+	IFS=$TAB
+	set -- $1
+	IFS=$NL
+	kind=$1 name=$3 sha=$4 owner=$5 group=$6 mode=$7 target=$8 enabled=$9
+	shift 9
+	state=$1
+	[ "$owner" = - ] && owner=root
+	[ "$group" = - ] && group=root
+}
+
+# text_of FILE: a manifest's entry lines in $text.
+text_of() {
+	text=
+	[ -f "$1" ] || return 0
+	text=$(cat -- "$1") || {
+		why="cannot read $1"
+		return 1
+	}
+	case $text in
+	*"$NL"*) text=${text#*"$NL"} ;;
+	*) text= ;;
+	esac
+}
+
+# key of the entry in hand: paths share one space of names, whatever they are.
+key() {
+	case $kind in
+	unit | user) key="$kind$TAB$name" ;;
+	*) key="path$TAB$name" ;;
+	esac
+}
+
+load_generation() {
+	count=0 keys=$NL gone= gonenames= names= others=$NL
+	text_of "$D/generations/$other/manifest" || return 1
+	othertext=$text
+	for line in $othertext; do
+		split "$line"
+		key
+		others="$others$key$NL"
+	done
+	if [ "$to" != 0 ] && [ ! -f "$D/generations/$to/manifest" ]; then
+		why="generation $to is not kept there" mend="stage it again"
+		return 1
+	fi
+	text_of "$D/generations/$to/manifest" || return 1
+	for line in $text; do
+		split "$line"
+		key
+		keys="$keys$key$NL"
+		add_entry
+	done
+	load_found
+	for line in $othertext; do
+		split "$line"
+		key
+		case $keys in
+		*"$NL$key$NL"*) ;;
+		*)
+			gone="$gone$NL$line"
+			[ "$kind" = file ] || [ "$kind" = link ] && gonenames="$gonenames$NL$name"
+			;;
+		esac
+	done
+}
+
+add_entry() {
+	count=$((count + 1))
+	case $kind in
+	file | link | directory) P=$name names="$names$NL$name" ;;
+	*) P= ;;
+	esac
+	eval "E$count=\$line P$count=\$P T$count= H$count="
+}
+
+# load_found adds what had been in the place of things before evenkeel managed them, for
+# a way back to a generation that did not have them.
+load_found() {
+	set -- "$to"
+	if [ "$to" -lt "$other" ]; then
+		set --
+		g=$to
+		while [ "$g" -lt "$other" ]; do
+			[ -f "$D/generations/$g/found" ] && set -- "$@" "$g"
+			g=$((g + 1))
+		done
+	fi
+	for g; do
+		text_of "$D/generations/$g/found" || return 1
+		for line in $text; do
+			split "$line"
+			key
+			case $keys in
+			*"$NL$key$NL"*) continue ;;
+			esac
+			case $others in
+			*"$NL$key$NL"*) ;;
+			*) continue ;;
+			esac
+			keys="$keys$key$NL"
+			add_entry
+		done
+	done
+}
+
+# survey fills T and H. stat and sha256sum answer in the order asked, leaving out what
+# is not there, so each answer is matched by going forward.
+survey() {
+	[ "$names" ] || return 0
+	files= i=0
+	for line in $(stat --printf="$STAT" -- $names 2>/dev/null); do
+		match "/${line#*/}" || return 1
+		eval "T$i=\$line"
+		case $line in
+		8*) files="$files$NL/${line#*/}" ;;
+		esac
+	done
+	[ "$files" ] || return 0
+	i=0
+	for line in $(sha256sum -- $files 2>/dev/null); do
+		case $line in
+		\\*) sum_name "${line#\\}" ;;
+		*) sum=${line%% *} name=/${line#*/} ;;
+		esac
+		match "$name" || return 1
+		eval "H$i=\$sum"
+	done
+}
+
+# sum_name undoes the escapes by which sha256sum prints a name with a backslash.
+sum_name() {
+	sum=${1%% *} rest=/${1#*/} name=
+	while :; do
+		case $rest in
+		*\\\\*)
+			name=$name${rest%%\\\\*}\\
+			rest=${rest#*\\\\}
+			;;
+		*) break ;;
+		esac
+	done
+	name=$name$rest
+}
+
+match() {
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		eval "q=\$P$i"
+		[ "$q" = "$1" ] && return 0
+	done
+	why="$1 was not asked for"
+	return 1
+}
+
+# entry I: split it, with its $stat and $sum.
+entry() {
+	eval "line=\$E$1 stat=\$T$1 sum=\$H$1"
+	split "$line"
+}
+
+# same_owner: whether stat shows the entry's mode, owner and group, by name or number.
+same_owner() {
+	IFS=' '
+	set -- $stat
+	IFS=$NL
+	[ "$2" = "$mode" ] || return 1
+	[ "$4" = "$owner" ] || [ "$5" = "$owner" ] || return 1
+	[ "$6" = "$group" ] || [ "$7" = "$group" ]
+}
+
+# make_users makes what is missing. No user is ever changed or removed.
+make_users() {
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = user ] || continue
+		getent passwd -- "$name" >/dev/null && continue
+		[ "$target" = - ] && target=/
+		if command -v systemd-sysusers >/dev/null; then
+			why=$(printf 'u %s - "%s" %s\n' "$name" "$name" "$target" | systemd-sysusers - 2>&1)
+		else
+			try useradd --system --user-group --no-create-home --home-dir "$target" --shell /usr/sbin/nologin -- "$name"
+		fi
+		getent passwd -- "$name" >/dev/null && continue
+		why="cannot make the user $name: $why" mend="make it there by hand, or correct its name"
+		return 1
+	done
+}
+
+make_directories() {
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = directory ] || continue
+		case $stat in
+		4*) same_owner && continue ;;
+		'')
+			(umask 022 && mkdir -p -- "$name") 2>/dev/null
+			;;
+		*)
+			why="$name is no directory" mend="move it away there, or manage another path"
+			return 1
+			;;
+		esac
+		[ ! -L "$name" ] && try chown -- "$owner:$group" "$name" && try chmod -- "$mode" "$name" && continue
+		why="cannot make the directory $name: $why" mend="$ADVICE_DISK"
+		return 1
+	done
+}
+
+# prepare writes each changed file beside its place, owned and closed as it will be
+# before its content comes, and proves the contents; nothing in use is touched.
+prepare() {
+	changed= beside= expected=
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		dir=${name%/*}
+		dir=${dir:-/}
+		tmp=$dir/$BESIDE$i
+		mend="see whether the filesystem of $dir is full or read-only: df $dir; df -i $dir"
+		case $kind in
+		file) prepare_file || return 1 ;;
+		link) prepare_link || return 1 ;;
+		release)
+			[ -e "$name" ] && continue
+			why="the release $name is not there" mend="stage it again"
+			return 1
+			;;
+		esac
+	done
+	[ "$beside" ] || return 0
+	prove && try sync -- $beside
+}
+
+prepare_place() {
+	case $stat in
+	4*)
+		why="$name is a directory" mend="move it away there, or manage another path"
+		return 1
+		;;
+	esac
+	[ -d "$dir" ] && return 0
+	(umask 022 && mkdir -p -- "$dir") && return 0
+	why="cannot make the directory $dir"
+	return 1
+}
+
+prepare_file() {
+	case $stat in
+	8*) [ "$sum" = "$sha" ] && same_owner && return 0 ;;
+	esac
+	prepare_place || return 1
+	[ -e "$tmp" ] || [ -L "$tmp" ] && rm -f -- "$tmp"
+	set -C
+	# What is done through fd 8 is done to the file just made, even if another user
+	# who owns the directory puts something else under its name.
+	command exec 8>"$tmp"
+	opened=$?
+	set +C
+	if [ "$opened" = 0 ] && try chown -- "$owner:$group" /proc/self/fd/8 && try chmod -- "$mode" /proc/self/fd/8 &&
+		try cp --preserve=timestamps -- "$D/blobs/$sha" /proc/self/fd/8; then
+		exec 8>&-
+		beside="$beside$NL$tmp"
+		expected="$expected$sha$NL"
+		changed="$changed$NL$i"
+		return 0
+	fi
+	[ "$opened" = 0 ] && exec 8>&-
+	why="cannot write beside $name: $why"
+	return 1
+}
+
+# prove compares what was written with the digests it is known by.
+prove() {
+	set -- $expected
+	for sum in $(sha256sum -- $beside); do
+		sum=${sum#\\}
+		[ "${sum%% *}" = "$1" ] || break
+		shift
+	done
+	[ $# = 0 ] && return 0
+	why="the content $1 is damaged in $D/blobs" mend="stage the generation again"
+	return 1
+}
+
+prepare_link() {
+	case $stat in
+	a*) [ "$(readlink -- "$name")" = "$target" ] && return 0 ;;
+	esac
+	prepare_place || return 1
+	try ln -s -- "$target" "$tmp" || {
+		why="cannot make a link beside $name: $why"
+		return 1
+	}
+	changed="$changed$NL$i"
+}
+
+# clear_beside removes what prepare left, here or in a request that was cut.
+clear_beside() {
+	set +f
+	set --
+	for path in $names $gonenames; do
+		for f in "${path%/*}/$BESIDE"*; do
+			if [ -e "$f" ] || [ -L "$f" ]; then
+				set -- "$@" "$f"
+			fi
+		done
+	done
+	set -f
+	[ $# = 0 ] || rm -f -- "$@"
+}
+
+rename_all() {
+	dirs=$NL
+	for i in $changed; do
+		entry "$i"
+		dir=${name%/*}
+		dir=${dir:-/}
+		try mv -fT -- "$dir/$BESIDE$i" "$name" || {
+			why="cannot put $name in its place: $why"
+			return 1
+		}
+		case $dirs in
+		*"$NL$dir$NL"*) ;;
+		*) dirs="$dirs$dir$NL" ;;
+		esac
+	done
+}
+
+# remove_gone: files and links that only the other generation had, unless something of
+# another type is there by now. Directories, users and releases stay.
+remove_gone() {
+	set --
+	for line in $gone; do
+		split "$line"
+		case $kind in
+		file) [ -f "$name" ] && [ ! -L "$name" ] || continue ;;
+		link) [ -L "$name" ] || continue ;;
+		*) continue ;;
+		esac
+		set -- "$@" "$name"
+		dir=${name%/*}
+		dirs="$dirs${dir:-/}$NL"
+	done
+	if [ $# -gt 0 ]; then
+		try rm -f -- "$@" || {
+			why="cannot remove what is no longer managed: $why"
+			return 1
+		}
+	fi
+	[ "$dirs" = "$NL" ] || try sync -- $dirs
+}
+
+turn_current() {
+	if [ "$to" = 0 ]; then
+		drop "$D/current"
+		return
+	fi
+	rm -f -- "$D/current.new"
+	try ln -s -- "generations/$to" "$D/current.new" && try mv -fT -- "$D/current.new" "$D/current" && try sync -- "$D" && return 0
+	why="cannot turn $D/current: $why" mend=$ADVICE_DISK
+	return 1
+}
+
+# states_of UNIT…: $loads and $files, a word each in the order given. A template is
+# never loaded: only its file has a state.
+states_of() {
+	loads= files=
+	for unit; do
+		case $unit in
+		*@.*)
+			loads="$loads${NL}loaded"
+			file=$(systemctl is-enabled -- "$unit" 2>/dev/null)
+			files="$files$NL${file:--}"
+			continue
+			;;
+		esac
+		why=$(systemctl show --no-pager -p LoadState,UnitFileState -- "$unit" 2>&1) || return 1
+		for line in $why; do
+			case $line in
+			LoadState=*) loads="$loads$NL${line#*=}" ;;
+			UnitFileState=*) line=${line#*=} files="$files$NL${line:--}" ;;
+			esac
+		done
+	done
+}
+
+# disable_gone: the units that only the other generation had, while their files are
+# still there to tell what enabling them has made.
+disable_gone() {
+	list=
+	for line in $gone; do
+		split "$line"
+		[ "$kind" = unit ] && [ "$enabled" = yes ] && list="$list$NL$name"
+	done
+	[ "$list" ] || return 0
+	states_of $list || return 1
+	set -- $files
+	disable=
+	for unit in $list; do
+		case $1 in
+		enabled | enabled-runtime | linked | linked-runtime) disable="$disable$NL$unit" ;;
+		esac
+		shift
+	done
+	[ "$disable" ] || return 0
+	try systemctl --no-reload disable -- $disable || {
+		why="cannot disable: $why"
+		return 1
+	}
+}
+
+reload() {
+	try timeout 90 systemctl daemon-reload && return 0
+	why="systemctl daemon-reload: $why" mend="look at journalctl -b _PID=1 there"
+	return 1
+}
+
+# set_units: daemon-reload in any case (NeedDaemonReload overlooks new drop-in folders,
+# systemd#31752), then enabled or disabled as the manifest says, told by strings, for
+# the exit status of is-enabled is 0 for some that cannot be enabled.
+set_units() {
+	reload || return 1
+	list= wants=
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] || continue
+		list="$list$NL$name" wants="$wants$NL$enabled $state"
+	done
+	[ "$list" ] || return 0
+	states_of $list || {
+		why="systemctl show: $why"
+		return 1
+	}
+	enable= disable=
+	set -- $list
+	for file in $files; do
+		judge "$1" "$file" || return 1
+		shift
+	done
+	[ "$enable$disable" ] || return 0
+	[ -z "$enable" ] || try systemctl --no-reload enable -- $enable || {
+		why="cannot enable: $why" mend="see whether the unit's [Install] section is right"
+		return 1
+	}
+	[ -z "$disable" ] || try systemctl --no-reload disable -- $disable || {
+		why="cannot disable: $why"
+		return 1
+	}
+	reload
+}
+
+# judge UNIT FILESTATE takes the first of $loads and $wants.
+judge() {
+	load=${loads#"$NL"} want=${wants#"$NL"}
+	case $load in
+	*"$NL"*) loads=$NL${load#*"$NL"} wants=$NL${want#*"$NL"} ;;
+	esac
+	load=${load%%"$NL"*} want=${want%%"$NL"*}
+	mend="correct the unit's enabled in the service"
+	case "$load $want" in
+	"masked yes "* | "masked "*" started")
+		why="$1 is masked" mend="systemctl unmask $1 there, or suspend the host"
+		return 1
+		;;
+	esac
+	case "${want% *} $2" in
+	"yes enabled") ;;
+	"yes disabled" | "yes enabled-runtime" | "yes linked" | "yes linked-runtime") enable="$enable$NL$1" ;;
+	"yes static") cannot_enable "$1" "it has no [Install] section" ;;
+	"yes generated") cannot_enable "$1" "a generator makes it, which also says what starts it" ;;
+	"yes transient") cannot_enable "$1" "it is transient" ;;
+	"yes alias") cannot_enable "$1" "it is another unit's alias" ;;
+	"yes indirect") cannot_enable "$1" "its [Install] section only names others (Also=)" ;;
+	"yes masked" | "yes masked-runtime") cannot_enable "$1" "it is masked" ;;
+	"yes -") cannot_enable "$1" "it has no unit file" ;;
+	"yes "*) cannot_enable "$1" "its unit file is $2" ;;
+	"no enabled" | "no enabled-runtime" | "no linked-runtime") disable="$disable$NL$1" ;;
+	esac
+}
+
+cannot_enable() {
+	why="$1 cannot be enabled: $2"
+	return 1
+}

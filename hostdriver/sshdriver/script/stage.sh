@@ -1,0 +1,215 @@
+# stage.sh: bring what a generation needs, without touching anything in use.
+#
+# Set by the controller: GEN, MANIFEST (its text), BLOBS (lines: digest, size),
+# RELEASES (lines, tab separated: key, digest, size, form, owner, group, path), KEYS
+# (lines: key of each release that the manifest names).
+# What the record "need" names is then read from standard input, in that order.
+
+op_stage() {
+	begin_change
+	stage_again
+	rm -rf -- "$D/blobs/.in" "$D/generations/.new"
+	need=
+	need_blobs
+	need_releases
+	rec need $need
+	[ -z "$need_b" ] || stage_blobs
+	for release in $RELEASES; do
+		IFS=$TAB
+		set -- $release
+		IFS=$NL
+		case "$need$NL" in
+		*"$NL$1$NL"*) stage_release "$@" ;;
+		esac
+	done
+	stage_manifest
+	finish
+}
+
+stage_fail() {
+	rm -rf -- "$D/blobs/.in" "$D/generations/.new" "$beside"
+	die failed "$1; nothing of it was kept" "$2"
+}
+beside=$D/generations/.new
+
+# stage_again: the same generation staged twice is staged; another one under the same
+# or a lower number means that the controller has not seen what is kept here.
+stage_again() {
+	set +f
+	for f in "$D"/generations/[1-9]*/manifest; do
+		[ -e "$f" ] || continue
+		f=${f%/manifest}
+		f=${f##*/}
+		[ "$f" -lt "$GEN" ] && continue
+		if [ "$f" = "$GEN" ]; then
+			old=$(cat "$D/generations/$GEN/manifest")
+			head=${old%%"$NL"*} newhead=${MANIFEST%%"$NL"*}
+			if [ "${head%"$TAB"*}" = "${newhead%"$TAB"*}" ] && [ "${old#"$head"}" = "${MANIFEST#"$newhead"}" ]; then
+				continue
+			fi
+		fi
+		die conflict "generation $f is kept there already, and $GEN is to be staged" "observe again: the new one must be above it"
+	done
+	set -f
+}
+
+# need_blobs: the ones that are not there, or are not what their name says.
+need_blobs() {
+	have= need_b=
+	for blob in $BLOBS; do
+		[ -f "$D/blobs/${blob%% *}" ] && have="$have$NL$D/blobs/${blob%% *}"
+	done
+	sums=
+	[ "$have" ] && sums=$(sha256sum -- $have 2>/dev/null)
+	for blob in $BLOBS; do
+		digest=${blob%% *}
+		case "$NL$sums$NL" in
+		*"$NL$digest  $D/blobs/$digest$NL"*) ;;
+		*) need_b="$need_b$NL$digest" ;;
+		esac
+	done
+	need=$need_b
+}
+
+need_releases() {
+	for release in $RELEASES; do
+		IFS=$TAB
+		set -- $release
+		IFS=$NL
+		has_release "$@" || need="$need$NL$1"
+	done
+}
+
+# has_release: recorded, and as it was then; or, a lone file, still of that content.
+has_release() {
+	[ -e "$7" ] && [ -f "$D/releases/$1" ] || return 1
+	now=$(stat --printf="$STAT" -- "$7")
+	said=$(cat "$D/releases/$1")
+	[ "$said" = "$(release_record "$@")" ] && return 0
+	[ "$4" = file ] && [ -f "$7" ] && [ ! -L "$7" ] || return 1
+	sum=$(sha256sum <"$7") && [ "${sum%% *}" = "$2" ] || return 1
+	own_release "$7" "$4" "$5" "$6" && now=$(stat --printf="$STAT" -- "$7") &&
+		put "$D/releases/$1" "$(release_record "$@")"
+}
+
+release_record() {
+	printf 'release\t%s\t%s\t%s\nstat\t%s' "$2" "$4" "$7" "$now"
+}
+
+# receive SIZE FILE: the next bytes of standard input.
+receive() {
+	try dd bs=65536 count="$1" iflag=count_bytes,fullblock status=none of="$2"
+}
+
+stage_blobs() {
+	in=$D/blobs/.in
+	try mkdir -- "$in" || stage_fail "cannot make $in: $why" "$ADVICE_DISK"
+	for blob in $BLOBS; do
+		digest=${blob%% *}
+		case "$need_b$NL" in
+		*"$NL$digest$NL"*) ;;
+		*) continue ;;
+		esac
+		receive "${blob#* }" "$in/$digest" || stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
+	done
+	set +f
+	set -- "$in"/*
+	set -f
+	sums=$(cd "$in" && sha256sum -- $need_b)
+	for digest in $need_b; do
+		case "$NL$sums$NL" in
+		*"$NL$digest  $digest$NL"*) ;;
+		*) stage_fail "a file arrived damaged or cut" "try again; if it stays so, look at the host's disk and memory" ;;
+		esac
+	done
+	try sync -- "$@" && try mv -f -t "$D/blobs" -- "$@" && try sync -- "$D/blobs" ||
+		stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
+	rmdir -- "$in"
+}
+
+# stage_release KEY DIGEST SIZE FORM OWNER GROUP PATH: unpacked beside its place, and
+# put there whole once the digest is right.
+stage_release() {
+	dir=${7%/*}
+	advice="see whether the filesystem of $dir is full or read-only: df $dir; df -i $dir"
+	[ -d "$dir" ] || (umask 022 && try mkdir -p -- "$dir") || stage_fail "cannot make $dir" "$advice"
+	beside=$dir/.evenkeel-new.$1
+	rm -rf -- "$beside"
+	case $4 in
+	file) release_file "$@" ;;
+	tar) release_tar "$@" ;;
+	esac
+	[ "$sum" = "$2" ] || stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
+	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
+	try sync -f -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
+	# Whatever has its name was no release of ours, or no longer is as it was.
+	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
+	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"
+	rm -rf -- "$beside.old"
+	now=$(stat --printf="$STAT" -- "$7")
+	put "$D/releases/$1" "$(release_record "$@")" || stage_fail "$why" "$ADVICE_DISK"
+	beside=$D/generations/.new
+}
+
+release_file() {
+	receive "$3" "$beside" || stage_fail "cannot write $7: $why" "$advice"
+	sum=$(sha256sum <"$beside")
+	sum=${sum%% *}
+}
+
+# release_tar unpacks the stream while it is hashed: it is never on disk as such. The
+# folder is closed to all but root until the digest has turned out right.
+release_tar() {
+	try mkdir -- "$beside" && rm -f -- "$R/tar" "$R/sum" && try mkfifo -- "$R/tar" || stage_fail "cannot write $7: $why" "$advice"
+	sha256sum <"$R/tar" >"$R/sum" &
+	why=$(
+		dd bs=65536 count="$3" iflag=count_bytes,fullblock status=none | tee "$R/tar" 2>/dev/null |
+			tar -x -f - -C "$beside" --no-same-owner --same-permissions 2>&1
+	)
+	status=$?
+	wait
+	sum=
+	read -r sum <"$R/sum"
+	sum=${sum%% *}
+	rm -f -- "$R/tar" "$R/sum"
+	[ "$status" = 0 ] || [ "$sum" != "$2" ] || stage_fail "cannot unpack the release $7: $why" "$advice"
+}
+
+# own_release PATH FORM OWNER GROUP
+own_release() {
+	case $2 in
+	file) try chown -- "$3:$4" "$1" && try chmod 0755 -- "$1" ;;
+	tar) try chown -hR -- "$3:$4" "$1" && try chmod 0755 -- "$1" ;;
+	esac
+}
+
+# stage_manifest keeps the manifest beside links to its blobs, so that a blob's link
+# count tells whether any generation needs it.
+stage_manifest() {
+	[ -d "$D/generations/$GEN" ] && return
+	new=$D/generations/.new
+	try mkdir -p -- "$new/blobs" "$new/releases" || stage_fail "cannot write to $D: $why" "$ADVICE_DISK"
+	printf '%s\n' "$MANIFEST" >"$new/manifest" || stage_fail "cannot write to $D/generations" "$ADVICE_DISK"
+	blobs=
+	for line in $MANIFEST; do
+		IFS=$TAB
+		set -- $line
+		IFS=$NL
+		case $1 in
+		file)
+			[ -f "$D/blobs/$4" ] || stage_fail "the content of $3 was not sent" "this is a fault of evenkeel's; observe and plan again"
+			blobs="$blobs$NL$D/blobs/$4"
+			;;
+		release)
+			[ -e "$3" ] || stage_fail "the release $3 was not sent" "this is a fault of evenkeel's; observe and plan again"
+			;;
+		esac
+	done
+	for key in $KEYS; do
+		[ -f "$D/releases/$key" ] || stage_fail "a release has no record" "this is a fault of evenkeel's; observe and plan again"
+		true >"$new/releases/$key" || stage_fail "cannot write to $D/generations" "$ADVICE_DISK"
+	done
+	[ -z "$blobs" ] || try ln -f -t "$new/blobs" -- $blobs || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"
+	try sync -- "$new/manifest" "$new/blobs" "$new/releases" "$new" && try mv -T -- "$new" "$D/generations/$GEN" &&
+		try sync -- "$D/generations" || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"
+}

@@ -1,0 +1,203 @@
+# switch.sh: the controller's switch, with its compare-and-swap, journal and undoing.
+#
+# Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), KEEP, RECORD,
+# DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
+
+op_switch() {
+	begin_change
+	come_from
+	check_expect
+	put_record
+	[ "$DEADMAN" = 0 ] || arm
+	to=$TO other=$from mend=
+	load_generation && survey || die failed "$why; nothing was changed" "$mend"
+	if [ "$journaled" ]; then
+		clear_beside
+	else
+		save_found || die failed "$why; nothing was changed" "$ADVICE_DISK"
+		put "$D/switching" "$from $TO" || die failed "$why; nothing was changed" "$ADVICE_DISK"
+	fi
+	carry_out || undo
+	drop "$D/switching" || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
+	collect
+	tell_units
+	finish
+}
+
+# come_from: the generation on disk, or the other one of a switch that was cut.
+come_from() {
+	from=0 journaled=
+	if [ -L "$D/current" ]; then
+		from=$(readlink -- "$D/current")
+		from=${from##*/}
+	fi
+	[ -e "$D/switching" ] || return 0
+	IFS=' ' read -r a b <"$D/switching"
+	case $TO in
+	"$b") from=$a ;;
+	"$a") from=$b ;;
+	*) die conflict "a switch from generation $a to $b was cut, and this one is to $TO" "switch to $a or $b first" ;;
+	esac
+	journaled=1
+}
+
+# check_expect: what is to be replaced must be what the controller saw. In a switch that
+# was cut, what either generation has is as good.
+check_expect() {
+	[ "$EXPECT" ] || return 0
+	names=
+	for line in $EXPECT; do
+		names="$names$NL${line#*"$TAB"}"
+	done
+	stats=$(stat --printf="$STAT" -- $names 2>/dev/null)
+	files=
+	for line in $stats; do
+		case $line in
+		8*) files="$files$NL/${line#*/}" ;;
+		esac
+	done
+	sums=
+	[ -z "$files" ] || sums=$(sha256sum -- $files 2>/dev/null)
+	text=
+	if [ "$journaled" ]; then
+		text_of "$D/generations/$from/manifest"
+		both=$text
+		text_of "$D/generations/$TO/manifest"
+		both="$NL$both$NL$text$NL"
+	fi
+	for line in $EXPECT; do
+		name=${line#*"$TAB"}
+		now=-
+		if [ -e "$name" ] || [ -L "$name" ]; then
+			now=other
+			[ -f "$name" ] && [ ! -L "$name" ] && now=$(digest_of "$name")
+		fi
+		[ "$now" = "${line%%"$TAB"*}" ] && continue
+		[ "$journaled" ] && either "$name" && continue
+		die conflict "$name was changed there since it was looked at" "see who else writes it; evenkeel observes and plans again"
+	done
+}
+
+digest_of() {
+	for sum in $sums; do
+		case $sum in
+		\\*) sum_name "${sum#\\}" ;;
+		*) name=/${sum#*/} ;;
+		esac
+		[ "$name" = "$1" ] || continue
+		sum=${sum#\\}
+		printf '%s' "${sum%% *}"
+		return
+	done
+	printf unreadable
+}
+
+# either NAME: in a cut switch, whether $now is what one of the two generations has there.
+either() {
+	there=
+	for e in $both; do
+		split "$e"
+		[ "$name" = "$1" ] || continue
+		[ "$kind" = file ] && [ "$sha" = "$now" ] && return 0
+		[ "$kind" = link ] && [ "$now" = other ] && [ -L "$1" ] && return 0
+		there="$there."
+	done
+	# One of the two does not have it.
+	[ "$now" = - ] && [ "$there" != .. ]
+}
+
+# save_found keeps what is in the place of things that the generation on disk does not
+# have: the way back to it then restores them.
+save_found() {
+	[ "$from" != "$TO" ] || return 0
+	lines= i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		key
+		case $others in
+		*"$NL$key$NL"*) continue ;;
+		esac
+		found_line || return 1
+	done
+	if [ -z "$lines" ]; then
+		drop "$D/generations/$from/found"
+		return
+	fi
+	[ -d "$D/generations/$from" ] || try mkdir -p -- "$D/generations/$from/blobs" || return 1
+	[ -e "$D/generations/$from/manifest" ] || put "$D/generations/$from/manifest" "evenkeel${TAB}1$TAB$from$TAB-$TAB-" || return 1
+	put "$D/generations/$from/found" "found$lines"
+}
+
+found_line() {
+	IFS=' '
+	set -- $stat
+	IFS=$NL
+	case $stat in
+	8*)
+		[ "$kind" = directory ] && return 0
+		[ "$sum" ] || {
+			why="cannot read $name"
+			return 1
+		}
+		keep_blob || return 1
+		lines="$lines${NL}file$TAB-$TAB$name$TAB$sum$TAB$5$TAB$7$TAB$2$TAB-$TAB-$TAB-"
+		;;
+	a*)
+		lines="$lines${NL}link$TAB-$TAB$name$TAB-$TAB-$TAB-$TAB-$TAB$(readlink -- "$name")$TAB-$TAB-"
+		;;
+	4*)
+		lines="$lines${NL}directory$TAB-$TAB$name$TAB-$TAB$5$TAB$7$TAB$2$TAB-$TAB-$TAB-"
+		;;
+	esac
+	[ "$kind" = unit ] || return 0
+	states_of "$name" || return 1
+	case $files in
+	"${NL}enabled") lines="$lines${NL}unit$TAB-$TAB$name$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}yes$TAB-" ;;
+	"${NL}disabled") lines="$lines${NL}unit$TAB-$TAB$name$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}no$TAB-" ;;
+	esac
+}
+
+keep_blob() {
+	[ -d "$D/generations/$from/blobs" ] || try mkdir -p -- "$D/generations/$from/blobs" || return 1
+	if [ ! -f "$D/blobs/$sum" ]; then
+		try cp --preserve=timestamps -- "$name" "$D/blobs/.found" && try chmod 0600 "$D/blobs/.found" && try sync -- "$D/blobs/.found" &&
+			try mv -f -- "$D/blobs/.found" "$D/blobs/$sum" || return 1
+	fi
+	try ln -f -t "$D/generations/$from/blobs" -- "$D/blobs/$sum"
+}
+
+# undo: the switch failed in the middle. The host goes back by itself.
+undo() {
+	reason=$why advice=$mend
+	[ "$DEADMAN" = 0 ] || stand_down
+	if [ -z "$touched" ]; then
+		[ "$journaled" ] || drop "$D/switching"
+		die failed "$reason; nothing in use was changed" "$advice"
+	fi
+	if [ "$from" != "$TO" ] && switch_to "$from" "$TO" && drop "$D/switching"; then
+		die failed "$reason; generation $from was put back" "$advice"
+	fi
+	[ "$from" != "$TO" ] && reason="$reason; generation $from could not be put back: $why"
+	die failed "$reason; files of two generations may be mixed until a switch succeeds" "$advice"
+}
+
+# tell_units: the state of all units of both generations.
+tell_units() {
+	units=
+	for line in $othertext; do
+		split "$line"
+		[ "$kind" = unit ] && units="$units$NL$name"
+	done
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] || continue
+		case "$units$NL" in
+		*"$NL$name$NL"*) ;;
+		*) units="$units$NL$name" ;;
+		esac
+	done
+	show_units
+}

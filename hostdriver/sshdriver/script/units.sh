@@ -1,0 +1,138 @@
+# units.sh: start, stop, restart or reload units, one after the other, each to the end
+# of its job.
+#
+# Set by the controller: ACTIONS (lines, tab separated: unit, verb, only-if
+# InvocationID or "-", generation, then the inputs, "DIGEST PATH" each), TIMEOUT
+# (seconds a job), RECORD.
+
+op_units() {
+	begin_change
+	for action in $ACTIONS; do
+		IFS=$TAB
+		set -- $action
+		IFS=$NL
+		check_unit "$@"
+	done
+	put_record
+	units=
+	for action in $ACTIONS; do
+		IFS=$TAB
+		set -- $action
+		IFS=$NL
+		act "$@"
+	done
+	show_units
+	finish
+}
+
+unit_state() {
+	load= active= sub= result= id= job=
+	why=$(systemctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job -- "$1" 2>&1) ||
+		die failed "systemctl show $1: $why" "is systemd running there?"
+	for line in $why; do
+		case $line in
+		LoadState=*) load=${line#*=} ;;
+		ActiveState=*) active=${line#*=} ;;
+		SubState=*) sub=${line#*=} ;;
+		Result=*) result=${line#*=} ;;
+		InvocationID=*) id=${line#*=} ;;
+		Job=*) job=${line#*=} ;;
+		esac
+	done
+}
+
+# check_unit, for all before the first is touched: a queued job is somebody else's, and
+# is neither replaced nor joined.
+check_unit() {
+	unit_state "$1"
+	case ${job:-0} in
+	0) ;;
+	*)
+		die refused "$1 has a job queued already, number $job; nothing was done" \
+			"see systemctl list-jobs there; wait for it, or cancel it with systemctl cancel $job"
+		;;
+	esac
+	case $2 in
+	stop) ;;
+	*)
+		[ "$load" = masked ] && die failed "$1 is masked; nothing was done" "systemctl unmask $1 there, or suspend the host"
+		[ "$load" = not-found ] && die failed "$1 is not there; nothing was done" "is its file managed, or its package installed?"
+		;;
+	esac
+}
+
+# act UNIT VERB ONLYIF GENERATION INPUT…
+act() {
+	unit_state "$1"
+	units="$units$NL$1"
+	if [ "$3" != - ] && [ "$id" != "$3" ]; then
+		settle "$1" "$id"
+		rec skipped "$1"
+		return
+	fi
+	unit=$1 verb=$2 before=$id generation=$4
+	shift 4
+	if [ "$verb" != stop ]; then
+		note "$D/wanted/$unit" "${before:--}" "$@" || die failed "$why; $unit was not touched" "$ADVICE_DISK"
+	fi
+	case "$verb $active $sub" in
+	start\ failed* | restart\ failed* | *auto-restart*)
+		# Its earlier failures must not count against the start that mends them.
+		[ "$verb" = stop ] || systemctl reset-failed -- "$unit" 2>/dev/null
+		;;
+	esac
+	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password "$verb" -- "$unit" 9>&-
+	ended=$? said=$why
+	unit_state "$unit"
+	outcome "$@"
+}
+
+# note FILE ID INPUT…: what a unit is, or is about to be, started with.
+note() {
+	file=$1 lines="$2$TAB$generation"
+	shift 2
+	for input; do
+		lines="$lines$NL${input%% *}$TAB${input#* }"
+	done
+	put "$file" "$lines"
+}
+
+# settle: a start whose request was cut, but that has happened since.
+settle() {
+	[ -e "$D/wanted/$1" ] && [ "$2" ] || return 0
+	said=$(cat "$D/wanted/$1")
+	[ "${said%%"$TAB"*}" = "$2" ] && return 0
+	put "$D/started/$1" "$2$TAB${said#*"$TAB"}" && drop "$D/wanted/$1"
+}
+
+outcome() {
+	if [ "$ended" = 124 ]; then
+		show_units
+		die unknown "systemctl $verb $unit has not ended within $TIMEOUT s; it is $active ($sub) and its job goes on" \
+			"look at systemctl status $unit there"
+	fi
+	if [ "$verb" = stop ]; then
+		[ "$ended" = 0 ] && rm -f -- "$D/started/$unit" "$D/wanted/$unit"
+	elif [ "$id" != "$before" ] || [ "$verb" = reload ]; then
+		[ -z "$id" ] || [ "$ended" != 0 ] || note "$D/started/$unit" "$id" "$@" || die failed "$unit was started, but not noted: $why" "$ADVICE_DISK"
+		rm -f -- "$D/wanted/$unit"
+	else
+		# It ran already: who started it, and with what, is not known.
+		rm -f -- "$D/wanted/$unit"
+	fi
+	case "$ended $verb $active" in
+	0\ stop\ * | 0\ *\ active | 0\ *\ activating | 0\ *\ reloading | 0\ *\ inactive) return ;;
+	esac
+	show_units
+	rec failed "$unit" "$verb" "$ended"
+	tell_journal
+	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
+}
+
+# tell_journal: the last words of this invocation. They may hold secrets.
+tell_journal() {
+	[ "$id" ] || return 0
+	lines=$(timeout 5 journalctl --no-pager -q -n 5 -o cat "_SYSTEMD_INVOCATION_ID=$id" + "INVOCATION_ID=$id" 2>/dev/null | head -c 4096)
+	rec detail
+	printf '%s\n' "$lines" >&3
+}
