@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
@@ -47,11 +49,17 @@ func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory
 	if err != nil {
 		return rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
 	}
-	is := rollout.JudgeUnits(inst, o.Units)
+	return f.judge(ctx, inst, host, fence, o.Units)
+}
+
+// judge tells how an instance stands by its units as just read, its health checks
+// and the balancers' word.
+func (f *Fleet) judge(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence, units map[string]hostdriver.UnitState) rollout.Instance {
+	is := rollout.JudgeUnits(inst, units)
 	if !is.Up {
 		return is
 	}
-	if why := f.checks(ctx, inst, host, fence, o.Units); why != "" {
+	if why := f.checks(ctx, inst, host, fence, units); why != "" {
 		is.Up, is.Reason = false, why
 		return is
 	}
@@ -63,6 +71,49 @@ func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory
 		is.Up, is.Reason, is.Definite = false, why, true
 	}
 	return is
+}
+
+// Live tells how every instance that was asked for stands now: its units as the
+// View has just read them, its health checks and the balancers' word. It changes
+// nothing on any host, and takes no other controller's place there.
+func (f *Fleet) Live(ctx context.Context, v *View) []rollout.Instance {
+	type looked struct {
+		inst *desired.Instance
+		in   *rollout.HostInput
+	}
+	var all []looked
+	for i := range v.Input.Hosts {
+		in := &v.Input.Hosts[i]
+		for j := range in.Desired.Instances {
+			if in.Skip == "" && matches(f.Services, in.Desired.Instances[j].Service) {
+				all = append(all, looked{&in.Desired.Instances[j], in})
+			}
+		}
+	}
+	out := make([]rollout.Instance, len(all))
+	var g errgroup.Group
+	g.SetLimit(f.concurrency())
+	for i, l := range all {
+		host := l.in.Desired.Host
+		if l.in.Observation == nil {
+			out[i] = rollout.Instance{Host: host.Name, Service: l.inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+			continue
+		}
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+			defer cancel()
+			out[i] = f.judge(ctx, l.inst, host, onlooker(*l.in.Observation), l.in.Observation.Units)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return out
+}
+
+// onlooker is a fence for commands that only look: it raises no epoch, so that
+// whoever has a step in hand on the host is not shut out.
+func onlooker(o hostdriver.Observation) hostdriver.Fence {
+	return hostdriver.Fence{Epoch: o.Epoch, Holder: o.Holder}
 }
 
 func startedUnits(inst *desired.Instance) []string {

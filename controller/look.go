@@ -55,6 +55,9 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 		if f.wanted(in) {
 			v.Input.Hosts = append(v.Input.Hosts, in)
 		}
+		if in.Observation != nil {
+			f.skipManaged(v.Input.Skip, in.Observation.Manifest)
+		}
 	}
 	v.Plan = rollout.Build(v.Input)
 	v.Took = time.Since(began)
@@ -68,23 +71,40 @@ func salt() string {
 	return hex.EncodeToString(b[:])
 }
 
+// Why a service is not to be touched.
+const (
+	notAsked  = "not among the services asked for"
+	suspended = "suspended"
+	faulty    = "its files have faults"
+)
+
 // skipped are the services that are not to be touched, with the reason.
 func (f *Fleet) skipped() map[string]string {
 	skip := map[string]string{}
 	for _, s := range f.Revision.Services {
 		switch {
 		case !matches(f.Services, s.Name):
-			skip[s.Name] = "not among the services asked for"
+			skip[s.Name] = notAsked
 		case s.Spec.Suspend:
-			skip[s.Name] = "suspended"
+			skip[s.Name] = suspended
 		}
 	}
 	for _, q := range f.Revision.Quarantined {
 		if q.Service != "" {
-			skip[q.Service] = "its files have faults"
+			skip[q.Service] = faulty
 		}
 	}
 	return skip
+}
+
+// skipManaged adds the services that a host has and that were not asked for, for the
+// revision may no longer know them.
+func (f *Fleet) skipManaged(skip map[string]string, m hostdriver.Manifest) {
+	for _, e := range m.Entries {
+		if !matches(f.Services, e.Service) {
+			skip[e.Service] = notAsked
+		}
+	}
 }
 
 // wanted tells whether a host belongs in the View: it was asked for, or an

@@ -1,0 +1,203 @@
+package controller
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// Sync is how an instance compares with the revision.
+type Sync string
+
+// The values of Sync.
+const (
+	Synced      Sync = "Synced"
+	OutOfSync   Sync = "OutOfSync"
+	UnknownSync Sync = "Unknown"
+)
+
+// Health is how an instance serves.
+type Health string
+
+// The values of Health.
+const (
+	Healthy         Health = "Healthy"
+	Progressing     Health = "Progressing" // starting, stopping, or a step on its host is in hand
+	Degraded        Health = "Degraded"
+	Missing         Health = "Missing" // never deployed there
+	HealthSuspended Health = "Suspended"
+	UnknownHealth   Health = "Unknown"
+)
+
+// Report is the state of a fleet at one moment.
+type Report struct {
+	Revision  string           `json:"revision"`
+	Instances []InstanceStatus `json:"instances"` // by host in the inventory's order, then service
+	Hosts     []HostStatus     `json:"hosts"`
+}
+
+// InstanceStatus is one Service on one Host.
+type InstanceStatus struct {
+	Host     string `json:"host"`
+	Service  string `json:"service"`
+	Sync     Sync   `json:"sync"`
+	Health   Health `json:"health"`
+	Revision string `json:"revision"` // last applied there; "" where nothing of it was
+	Stale    bool   `json:"stale"`    // a process runs with older inputs than those on disk
+	Rollout  string `json:"rollout"`  // the phase of the step in hand on the host, or ""
+	Reason   string `json:"reason"`   // why it is not Synced or not Healthy
+}
+
+// HostStatus is one Host.
+type HostStatus struct {
+	Name      string `json:"name"`
+	Reachable bool   `json:"reachable"`
+	Suspended bool   `json:"suspended"`
+	Reason    string `json:"reason"`
+}
+
+// ReportOf makes the report of what was asked for in a View; live is how its
+// instances stand, as Fleet.Live tells. It is a pure function of the two.
+func ReportOf(v *View, live []rollout.Instance) Report {
+	r := Report{Revision: v.Input.Revision, Instances: []InstanceStatus{}, Hosts: []HostStatus{}}
+	stands := map[[2]string]rollout.Instance{}
+	for _, i := range live {
+		stands[[2]string{i.Host, i.Service}] = i
+	}
+	for i := range v.Input.Hosts {
+		in := &v.Input.Hosts[i]
+		if in.Skip != "" {
+			continue
+		}
+		name := in.Desired.Host.Name
+		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Reason: in.Reason})
+		r.Instances = append(r.Instances, hostInstances(v, in, func(service string) rollout.Instance {
+			return stands[[2]string{name, service}]
+		})...)
+	}
+	return r
+}
+
+// hostInstances are the instances that are wanted on a host, that it still has, or
+// that it has of services which cannot be told.
+func hostInstances(v *View, in *rollout.HostInput, live func(service string) rollout.Instance) []InstanceStatus {
+	var out []InstanceStatus
+	var d rollout.Difference
+	if in.Observation != nil {
+		d = rollout.Diff(in.Desired, *in.Observation, rollout.DiffOptions{Salt: v.Input.Salt, Prune: v.Input.Prune})
+	}
+	for j := range in.Desired.Instances {
+		inst := &in.Desired.Instances[j]
+		if v.Input.Skip[inst.Service] == notAsked {
+			continue
+		}
+		s := instanceStatus(in, inst, d, live(inst.Service))
+		if inst.Suspend {
+			s.Health = HealthSuspended
+			s.Reason = orWords(s.Reason, suspended)
+		}
+		out = append(out, s)
+	}
+	for _, name := range in.Desired.Held {
+		why, here := heldWhy(in, name)
+		if v.Input.Skip[name] != notAsked && (here || has(in, name)) {
+			out = append(out, InstanceStatus{Host: in.Desired.Host.Name, Service: name, Sync: UnknownSync, Health: UnknownHealth, Revision: applied(in, name), Reason: why})
+		}
+	}
+	for _, name := range d.Removed {
+		if v.Input.Skip[name] == "" && !slices.Contains(in.Desired.Held, name) {
+			out = append(out, InstanceStatus{Host: in.Desired.Host.Name, Service: name, Sync: OutOfSync, Health: UnknownHealth, Revision: applied(in, name), Reason: "no longer wanted on this host"})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b InstanceStatus) int { return strings.Compare(a.Service, b.Service) })
+	return out
+}
+
+func instanceStatus(in *rollout.HostInput, inst *desired.Instance, d rollout.Difference, live rollout.Instance) InstanceStatus {
+	s := InstanceStatus{Host: in.Desired.Host.Name, Service: inst.Service, Sync: UnknownSync, Health: UnknownHealth, Revision: applied(in, inst.Service)}
+	if in.Observation == nil {
+		s.Reason = in.Reason
+		return s
+	}
+	var why []string
+	s.Sync = Synced
+	for _, p := range d.Problems {
+		if p.Service == inst.Service {
+			s.Sync = OutOfSync
+			why = append(why, p.Subject+" "+p.Reason)
+		}
+	}
+	for _, c := range d.Changes {
+		if c.Service != inst.Service {
+			continue
+		}
+		s.Sync, s.Stale = OutOfSync, s.Stale || c.Stale
+		why = append(why, c.Subject+": "+c.Reason)
+	}
+	if step := in.Observation.Step; step != nil && slices.Contains(step.Services, inst.Service) {
+		s.Rollout = step.Phase
+	}
+	switch {
+	case live.Up:
+		s.Health = Healthy
+	case live.Unreachable:
+		s.Health = UnknownHealth
+	case live.Missing:
+		s.Health = Missing
+	case s.Rollout != "" || turning(inst, in.Observation.Units):
+		s.Health = Progressing
+	default:
+		s.Health = Degraded
+	}
+	if !live.Up && live.Reason != "" && s.Health != Missing {
+		why = append([]string{live.Reason}, why...)
+	}
+	s.Reason = firstOf(why)
+	return s
+}
+
+// turning tells whether a unit that should run is on its way up or down.
+func turning(inst *desired.Instance, units map[string]hostdriver.UnitState) bool {
+	for _, u := range inst.Units {
+		if a := units[u.Name].Active; u.State == "started" && (a == "activating" || a == "deactivating") {
+			return true
+		}
+	}
+	return false
+}
+
+// firstOf is the first reason, and how many there are beside it.
+func firstOf(why []string) string {
+	switch len(why) {
+	case 0:
+		return ""
+	case 1:
+		return why[0]
+	}
+	return why[0] + "; and " + number(len(why)-1, "more difference")
+}
+
+func has(in *rollout.HostInput, service string) bool {
+	return in.Observation != nil && len(in.Observation.Manifest.Of(service)) > 0
+}
+
+// applied is the revision that last brought something of the service to the host.
+func applied(in *rollout.HostInput, service string) string {
+	if !has(in, service) {
+		return ""
+	}
+	return in.Observation.Manifest.Revision
+}
+
+// heldWhy is why a service is held, and whether for a fault on just this host.
+func heldWhy(in *rollout.HostInput, service string) (why string, here bool) {
+	for _, f := range in.Desired.Faults {
+		if f.Service == service {
+			return f.Pos.String() + ": " + f.Message, true
+		}
+	}
+	return faulty, false
+}
