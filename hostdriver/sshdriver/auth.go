@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -177,13 +178,14 @@ func (e *AuthError) mend() string {
 	return s
 }
 
-// printable returns at most limit bytes of a host's words, on one line, without
+// printable returns at most limit bytes (which must be 8 or more) of a host's words, on one line, without
 // anything that a terminal would act on.
 func printable(s string, limit int) string {
 	var b strings.Builder
 	blank := false
+	const most = len(" ") + utf8.UTFMax + len("…") // that one more round can write
 	for _, r := range s {
-		if b.Len()+4 > limit {
+		if b.Len()+most > limit {
 			b.WriteString("…")
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,12 +217,13 @@ type capped struct {
 }
 
 // fill reads r until it ends or passes the limit. What comes after that is left to
-// the channel's flow control: the host has to stop sending.
+// the channel's flow control: the host has to stop sending. It reads straight into
+// the data, for a fleet's commands wait all at once, each with its buffer.
 func (c *capped) fill(r io.Reader) {
-	buf := make([]byte, 32<<10)
 	for {
-		n, err := r.Read(buf)
-		if !c.take(buf[:n]) {
+		spare := c.spare()
+		n, err := r.Read(spare)
+		if !c.took(n) {
 			c.over()
 			return
 		}
@@ -231,17 +233,23 @@ func (c *capped) fill(r io.Reader) {
 	}
 }
 
-func (c *capped) take(p []byte) bool {
+// spare returns room behind the data, one byte of it beyond the limit.
+func (c *capped) spare() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	room := c.limit - int64(len(c.data))
-	if int64(len(p)) > room {
-		c.data = append(c.data, p[:room]...)
-		c.cut = true
-		return false
-	}
-	c.data = append(c.data, p...)
-	return true
+	c.data = slices.Grow(c.data, 512)
+	room := c.data[len(c.data):cap(c.data)]
+	return room[:min(int64(len(room)), c.limit+1-int64(len(c.data)))]
+}
+
+// took adds the first n bytes of the spare room to the data, unless they pass the limit.
+func (c *capped) took(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := int64(len(c.data) + n)
+	c.cut = all > c.limit
+	c.data = c.data[:min(all, c.limit)]
+	return !c.cut
 }
 
 func (c *capped) size() int64 {

@@ -443,3 +443,22 @@ func TestClosingASessionFreesItsReader(t *testing.T) {
 		t.Errorf("kind %q: %v", hostdriver.KindOf(err), err)
 	}
 }
+
+func BenchmarkDial(b *testing.B) {
+	f := newFixture(b, nil)
+	for b.Loop() {
+		if _, err := f.pool.Conn(b.Context(), f.server.target("web-1")); err != nil {
+			b.Fatal(err)
+		}
+		f.pool.Reset("web-1")
+	}
+}
+
+func BenchmarkExec(b *testing.B) {
+	c := newFixture(b, nil).conn(b)
+	for b.Loop() {
+		if _, err := c.Exec(b.Context(), Command{Line: "true"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -289,6 +289,7 @@ func FuzzParseKnownHosts(f *testing.F) {
 	f.Add(hostLine("@cert-authority", "*.example.com", key), "a.example.com")
 	f.Add(hostLine("@revoked", "*", key), "x")
 	f.Add(hostLine("", knownhosts.HashHostname("web-1"), key), "web-1")
+	f.Add("\v\n\v@revoked x", "0")
 	f.Add("@unknown a b c\n|1|a|b ssh-ed25519 AAAA\n#\n\n, ssh-rsa x", "")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		file, err := parseKnownHosts(strings.NewReader(text), "fuzz")

@@ -94,7 +94,7 @@ func parseKnownHosts(r io.Reader, path string) (*knownFile, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		text := strings.Trim(lines.Text(), " \t\r")
+		text := strings.TrimSpace(lines.Text())
 		if text == "" || text[0] == '#' {
 			continue
 		}

@@ -168,6 +168,7 @@ func FuzzLine(f *testing.F) {
 func FuzzPrintable(f *testing.F) {
 	f.Add("a\x1b[31mb\r\n\tc", 20)
 	f.Add("\u2028\xff\u009b", 3)
+	f.Add(" ŷ00 00", 8)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit = min(max(limit, 8), 4096)
 		got := printable(s, limit)

@@ -23,7 +23,10 @@ type Session struct {
 	close   sync.Once
 }
 
-const sessionStderr = 64 << 10
+const (
+	sessionStderr = 64 << 10
+	sessionBuffer = 8 << 10 // of each direction, while the session lives: a fleet has many
+)
 
 // Start starts line (see Command) within ctx, which does not bound what follows. Its
 // errors are those of Exec.
@@ -36,13 +39,13 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 	outR, outW := io.Pipe()
 	s := &Session{process: p, stdin: inW, stdout: outR, stderr: &tail{limit: sessionStderr}, copied: make(chan struct{})}
 	go func() {
-		_, err := io.Copy(p.ch, inR)
+		_, err := io.CopyBuffer(p.ch, inR, make([]byte, sessionBuffer))
 		_ = inR.CloseWithError(err)
 		_ = p.ch.CloseWrite()
 	}()
 	go func() {
 		defer close(s.copied)
-		_, err := io.Copy(outW, p.ch)
+		_, err := io.CopyBuffer(outW, p.ch, make([]byte, sessionBuffer))
 		if err == nil && p.conn.raw.broken.Load() {
 			err = fmt.Errorf("session on %s: %w", c.login.name, p.conn.explain(io.ErrUnexpectedEOF))
 		}
@@ -50,7 +53,7 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 		<-p.ended
 		_ = inR.Close()
 	}()
-	go func() { _, _ = io.Copy(s.stderr, p.ch.Stderr()) }()
+	go func() { _, _ = io.CopyBuffer(s.stderr, p.ch.Stderr(), make([]byte, 512)) }()
 	return s, nil
 }
 

@@ -34,9 +34,13 @@ func (c *Conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 	case refused.Reason == ssh.Prohibited || refused.Reason == ssh.UnknownChannelType:
 		return nil, c.fail(hostdriver.Unauthorized, op, forwardRefusal(refused),
 			"its sshd forbids forwarding: allow "+forwardSetting(network)+" in its sshd_config, and neither restrict nor no-port-forwarding for this key in authorized_keys")
-	default:
-		return nil, c.fail(hostdriver.Failed, op, forwardRefusal(refused), "")
 	}
+	mend := ""
+	if network == "unix" {
+		// sshd answers alike when it forbids a socket and when it cannot open it.
+		mend = fmt.Sprintf("see whether the socket is there, whether %s may open it, and for %s in its sshd_config", c.login.user, forwardSetting(network))
+	}
+	return nil, c.fail(hostdriver.Failed, op, forwardRefusal(refused), mend)
 }
 
 func forwardSetting(network string) string {
@@ -113,21 +117,22 @@ type tunnelAddr struct{ network, address string }
 func (a tunnelAddr) Network() string { return a.network }
 func (a tunnelAddr) String() string  { return a.address }
 
+const tunnelBuffer = 16 << 10 // of each direction, while the tunnel lives
+
 func newTunnel(c *Conn, ch ssh.Channel, remote tunnelAddr) *tunnel {
 	near, far := net.Pipe()
 	var copies sync.WaitGroup
 	copies.Go(func() {
-		_, _ = io.Copy(ch, far)
+		_, _ = io.CopyBuffer(ch, far, make([]byte, tunnelBuffer))
 		// Our end is closed, or the channel no longer takes anything.
 		_ = ch.CloseWrite()
 		_ = ch.Close()
 		_ = far.Close()
 	})
 	copies.Go(func() {
-		_, _ = io.Copy(far, ch)
+		_, _ = io.CopyBuffer(far, ch, make([]byte, tunnelBuffer))
 		_ = far.Close()
 	})
-	go func() { _, _ = io.Copy(io.Discard, ch.Stderr()) }()
 	go func() {
 		copies.Wait()
 		c.leave()
