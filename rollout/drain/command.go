@@ -10,6 +10,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // commandLimit bounds one command. A command tells the balancer and ends; waiting
@@ -50,7 +51,7 @@ func newCommand(spec desired.CommandDrain, host inventory.Host, deps Deps) (*com
 		}
 	case "controller":
 	default:
-		return nil, fmt.Errorf("command: on is %q: set host or controller", clean(spec.On))
+		return nil, fmt.Errorf("command: on is %q: set host or controller", peer.Line(spec.On))
 	}
 	for name, line := range map[string]string{"drain": spec.Drain, "undrain": spec.Undrain} {
 		if strings.TrimSpace(line) == "" {
@@ -70,9 +71,9 @@ func describeCommand(spec desired.CommandDrain) string {
 		program = "…" // an assignment, or something quoted
 	}
 	if spec.On == "controller" {
-		return "command " + clean(program) + " on the controller"
+		return "command " + peer.Line(program) + " on the controller"
 	}
-	return "command " + clean(program) + " on the host"
+	return "command " + peer.Line(program) + " on the host"
 }
 
 // Status runs `drained`, where there is one.
@@ -114,7 +115,7 @@ func (c *command) do(ctx context.Context, op, line string) error {
 // exitError puts a failure into words: the exit status, and the first line of what
 // the command printed.
 func exitError(out Output) error {
-	said := firstLine(string(out.Text))
+	said := peer.FirstLine(string(out.Text))
 	if said != "" {
 		said = ": " + said
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // Drainer is one instance behind one balancer. It keeps no state of its own: what
@@ -121,7 +122,7 @@ func given(spec desired.DrainSpec) int {
 func Describe(spec desired.DrainSpec) string {
 	switch {
 	case spec.HAProxy != nil:
-		return fmt.Sprintf("haproxy %s %s/%s", clean(spec.HAProxy.Address), clean(spec.HAProxy.Backend), clean(spec.HAProxy.Server))
+		return fmt.Sprintf("haproxy %s %s/%s", peer.Line(spec.HAProxy.Address), peer.Line(spec.HAProxy.Backend), peer.Line(spec.HAProxy.Server))
 	case spec.HTTP != nil:
 		return "http " + describeURL(spec.HTTP.Drain.URL)
 	case spec.Command != nil:

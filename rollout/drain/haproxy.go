@@ -11,6 +11,7 @@ import (
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 const (
@@ -44,12 +45,12 @@ func newHAProxy(spec desired.HAProxyDrain, host inventory.Host, deps Deps) (*hap
 	h := &haproxy{
 		spec:   spec,
 		host:   host,
-		where:  "haproxy " + clean(spec.Address),
+		where:  "haproxy " + peer.Line(spec.Address),
 		server: spec.Backend + "/" + spec.Server,
 	}
 	for _, n := range [][2]string{{"backend", spec.Backend}, {"server", spec.Server}} {
 		if !haproxyName(n[1]) {
-			return nil, fmt.Errorf("%s: %s %q is not a name that HAProxy allows (letters, digits, '-', '_', '.' and ':')", h.where, n[0], clean(n[1]))
+			return nil, fmt.Errorf("%s: %s %q is not a name that HAProxy allows (letters, digits, '-', '_', '.' and ':')", h.where, n[0], peer.Line(n[1]))
 		}
 	}
 	dial, err := haproxyDial(spec.Address, deps)
@@ -171,7 +172,7 @@ func (h *haproxy) talk(ctx context.Context, line string) (reply string, sent boo
 	defer cancel()
 	conn, err := h.dial(ctx)
 	if err != nil {
-		return "", false, dialWords(err)
+		return "", false, notReached(err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })() // not every connection keeps deadlines
@@ -202,7 +203,7 @@ func notHAProxy(format string, args ...any) error {
 
 // haproxyRefusal gives HAProxy's own words a mend.
 func haproxyRefusal(reply, backend, server string) error {
-	words := firstLine(reply)
+	words := peer.FirstLine(reply)
 	lower := strings.ToLower(words)
 	switch {
 	case strings.HasPrefix(lower, "no such backend"), strings.HasPrefix(lower, "can't find backend"), strings.HasPrefix(lower, "no such proxy"):

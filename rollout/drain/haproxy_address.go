@@ -6,6 +6,8 @@ import (
 	"net"
 	"path"
 	"strings"
+
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // haproxyAddresses are the forms of an address, for messages.
@@ -15,12 +17,12 @@ const haproxyAddresses = "tcp://HOST:PORT or unix:///PATH from the controller, s
 func haproxyDial(address string, deps Deps) (func(context.Context) (net.Conn, error), error) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
-		return nil, fmt.Errorf("address %q has no scheme: write %s", clean(address), haproxyAddresses)
+		return nil, fmt.Errorf("address %q has no scheme: write %s", peer.Line(address), haproxyAddresses)
 	}
 	switch scheme {
 	case "tcp", "unix":
 		if err := checkSocket(scheme, rest); err != nil {
-			return nil, fmt.Errorf("address %q: %w; write %s", clean(address), err, haproxyAddresses)
+			return nil, fmt.Errorf("address %q: %w; write %s", peer.Line(address), err, haproxyAddresses)
 		}
 		return func(ctx context.Context) (net.Conn, error) { return deps.Dial(ctx, scheme, rest) }, nil
 	case "ssh+tcp", "ssh+unix":
@@ -30,11 +32,11 @@ func haproxyDial(address string, deps Deps) (func(context.Context) (net.Conn, er
 			socket = "/" + socket
 		}
 		if err := checkSocket(network, socket); err != nil {
-			return nil, fmt.Errorf("address %q: %w; write %s", clean(address), err, haproxyAddresses)
+			return nil, fmt.Errorf("address %q: %w; write %s", peer.Line(address), err, haproxyAddresses)
 		}
 		return dialFrom(name, network, socket, deps)
 	}
-	return nil, fmt.Errorf("address %q has the unknown scheme %q: write %s", clean(address), clean(scheme), haproxyAddresses)
+	return nil, fmt.Errorf("address %q has the unknown scheme %q: write %s", peer.Line(address), peer.Line(scheme), haproxyAddresses)
 }
 
 func checkSocket(network, address string) error {
@@ -67,11 +69,11 @@ func isPort(s string) bool {
 // user, not root, opens a unix socket there.
 func dialFrom(name, network, socket string, deps Deps) (func(context.Context) (net.Conn, error), error) {
 	if deps.Dialer == nil || deps.Host == nil {
-		return nil, fmt.Errorf("host %q cannot be reached: there is no SSH connection to hosts here", clean(name))
+		return nil, fmt.Errorf("host %q cannot be reached: there is no SSH connection to hosts here", peer.Line(name))
 	}
 	host, ok := deps.Host(name)
 	if !ok {
-		return nil, fmt.Errorf("host %q is not in the inventory: add the balancer to it, without labels that select services", clean(name))
+		return nil, fmt.Errorf("host %q is not in the inventory: add the balancer to it, without labels that select services", peer.Line(name))
 	}
 	return func(ctx context.Context) (net.Conn, error) { return deps.Dialer.DialHost(ctx, host, network, socket) }, nil
 }

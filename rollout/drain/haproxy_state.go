@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // Bits of srv_admin_state (management.txt, "show servers state"; SRV_ADMF_* in
@@ -89,7 +91,7 @@ func noServer(backend, server string, others []string) error {
 		has = strings.Join(others, ", ")
 	}
 	return mend("compare the drain's `server` with the names of servers in that backend",
-		"no such server: backend %s has no %s; it has %s", backend, server, clean(has))
+		"no such server: backend %s has no %s; it has %s", backend, server, peer.Line(has))
 }
 
 // readStat reads the CSV of "show stat".
@@ -111,7 +113,7 @@ func (s *haproxyServer) readStat(text, backend, server string) error {
 		if row.text("pxname") != backend || row.text("svname") != server {
 			continue
 		}
-		s.said, s.check = clean(row.text("status")), clean(row.text("check_status"))
+		s.said, s.check = peer.Line(row.text("status")), peer.Line(row.text("check_status"))
 		if s.said == "" {
 			return notHAProxy("its statistics have no status for %s/%s", backend, server)
 		}
@@ -146,7 +148,7 @@ func (r row) numbers(into map[string]*int) error {
 	for column, number := range into {
 		n, err := strconv.Atoi(r.text(column))
 		if err != nil || n < 0 {
-			return notHAProxy("column %s reads %q, which is no number", column, clean(r.text(column)))
+			return notHAProxy("column %s reads %q, which is no number", column, peer.Line(r.text(column)))
 		}
 		*number = n
 	}

@@ -2,10 +2,8 @@ package drain
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,14 +12,11 @@ import (
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
-const (
-	// httpLimit bounds one request.
-	httpLimit = 10 * time.Second
-	// httpBody caps what is read of an answer; none of it is shown.
-	httpBody = 64 << 10
-)
+// httpLimit bounds one request. The status is the answer; a body is not read.
+const httpLimit = 10 * time.Second
 
 // httpDrain drains through endpoints of the service or of its balancer: one to
 // drain, one to undrain, and maybe one that says when the sessions are gone. What
@@ -69,7 +64,7 @@ func checkCall(call desired.HTTPCall, deps Deps) error {
 		return fmt.Errorf("status %d is none that an answer ends with: use 200 to 599", call.Status)
 	}
 	if _, err := http.NewRequest(call.Method, u.String(), nil); err != nil {
-		return fmt.Errorf("method %q is none that HTTP allows", clean(call.Method))
+		return fmt.Errorf("method %q is none that HTTP allows", peer.Line(call.Method))
 	}
 	return nil
 }
@@ -122,7 +117,7 @@ func describeURL(text string) string {
 			text += "/" + path
 		}
 	}
-	return clean(text)
+	return peer.Line(text)
 }
 
 // Status asks the endpoint `drained`. Without one it only sees whether anything
@@ -130,8 +125,11 @@ func describeURL(text string) string {
 func (h *httpDrain) Status(ctx context.Context) (Status, error) {
 	status := Status{Sessions: SessionsUnknown, Up: true}
 	if h.spec.Drained == nil {
+		if err := h.knock(ctx); err != nil {
+			return Status{}, fail(opStatus, h.host, h.where, err)
+		}
 		status.State = "listening"
-		return status, fail(opStatus, h.host, h.where, h.knock(ctx))
+		return status, nil
 	}
 	got, err := h.call(ctx, *h.spec.Drained, http.MethodGet)
 	if err != nil {
@@ -185,25 +183,15 @@ func (h *httpDrain) call(ctx context.Context, call desired.HTTPCall, method stri
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, httpLimit, errOwnLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
-	if err != nil {
-		return 0, err
+	answer, err := peer.Ask(ctx, peer.Question{Dial: h.dialer(local), Method: method, URL: u, Unverified: local})
+	var dial *peer.DialError
+	switch {
+	case errors.As(err, &dial):
+		err = notReached(dial.Err)
+	case errors.Is(err, peer.ErrNotHTTP), errors.Is(err, peer.ErrNotTLS):
+		err = mend("are the url's scheme and port right?", "%w", err)
 	}
-	transport := &http.Transport{
-		DialContext:            h.dialer(local),
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: httpBody,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local},
-	}
-	defer transport.CloseIdleConnections()
-	answer, err := transport.RoundTrip(request) // and so no redirect is followed
-	if err != nil {
-		return 0, inTime(ctx, dialWords(err), httpLimit)
-	}
-	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, httpBody)) // the status is the answer
-	return answer.StatusCode, nil
+	return answer.Status, inTime(ctx, err, httpLimit)
 }
 
 func (h *httpDrain) dialer(local bool) func(context.Context, string, string) (net.Conn, error) {
@@ -224,7 +212,7 @@ func (h *httpDrain) knock(ctx context.Context) error {
 	defer cancel()
 	conn, err := h.dialer(local)(ctx, "tcp", net.JoinHostPort(u.Hostname(), portOf(u)))
 	if err != nil {
-		return inTime(ctx, dialWords(err), httpLimit)
+		return inTime(ctx, notReached(err), httpLimit)
 	}
 	return conn.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,7 @@ func TestHTTPFaultsSpeak(t *testing.T) {
 		{server.URL + "/moved", "status 302, want 200 to 299"}, // never followed
 		{secure.URL + "/drain", "certificate"},                 // verified where SSH does not prove the peer
 		{"http://" + freeAddress(t) + "/drain", "connection refused"},
+		{"http://" + talker(t, "SSH-2.0-hunter2 secret\r\n") + "/drain", "it does not speak HTTP"},
 	} {
 		d, err := New(desired.DrainSpec{HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: tt.url}, Undrain: desired.HTTPCall{URL: server.URL + "/undrain"}}}, web1, Deps{})
 		if err != nil {
@@ -187,6 +189,9 @@ func TestHTTPRefusesSettings(t *testing.T) {
 type refusing struct{ err error }
 
 func (r refusing) DialHost(context.Context, inventory.Host, string, string) (net.Conn, error) {
+	if hostdriver.KindOf(r.err) != "" {
+		return nil, r.err
+	}
 	return nil, &hostdriver.Error{Kind: hostdriver.Failed, Host: "web-1", Op: "connect from", Err: r.err}
 }
 
@@ -197,6 +202,7 @@ func TestDialThroughSSHSpeaks(t *testing.T) {
 	}{
 		{&ssh.OpenChannelError{Reason: ssh.ConnectionFailed}, "connection refused", "is it running there"},
 		{&ssh.OpenChannelError{Reason: ssh.Prohibited}, "sshd forbids forwarding", "AllowTcpForwarding"},
+		{&hostdriver.Error{Kind: hostdriver.Unreachable, Host: "lb-1", Op: "connect to", Mend: "is it up?", Err: syscall.ECONNREFUSED}, "cannot connect to lb-1: connection refused", "is it up?"},
 		{errors.New("connect failed (Connection refused)"), "cannot connect from web-1: connect failed (Connection refused)", "is it running there"},
 	} {
 		d, err := New(httpSpec(":8080", true), web1, Deps{Dialer: refusing{tt.err}})

@@ -11,6 +11,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // The names of adapters in records.
@@ -88,7 +89,7 @@ func SpecOf(r hostdriver.DrainRecord) (desired.DrainSpec, error) {
 	case adapterNone:
 		spec.None = &desired.NoDrain{}
 	default:
-		return desired.DrainSpec{}, fmt.Errorf("cannot read the record of a drain: unknown adapter %q", clean(r.Adapter))
+		return desired.DrainSpec{}, fmt.Errorf("cannot read the record of a drain: unknown adapter %q", peer.Line(r.Adapter))
 	}
 	if err := s.end(); err != nil {
 		return desired.DrainSpec{}, fmt.Errorf("cannot read the record of a drain by %s: %w", r.Adapter, err)
@@ -119,7 +120,7 @@ func (s *settings) duration(key string) desired.Duration {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		s.err = fmt.Errorf("%s %q is no duration", key, clean(text))
+		s.err = fmt.Errorf("%s %q is no duration", key, peer.Line(text))
 	}
 	return desired.Duration(d)
 }
@@ -129,7 +130,7 @@ func (s *settings) call(key string) desired.HTTPCall {
 	if status := s.text(key + ".status"); status != "" {
 		n, err := strconv.Atoi(status)
 		if err != nil {
-			s.err = fmt.Errorf("%s.status %q is no number", key, clean(status))
+			s.err = fmt.Errorf("%s.status %q is no number", key, peer.Line(status))
 		}
 		call.Status = n
 	}
@@ -139,7 +140,7 @@ func (s *settings) call(key string) desired.HTTPCall {
 func (s *settings) end() error {
 	if s.err == nil && len(s.left) > 0 {
 		keys := slices.Sorted(maps.Keys(s.left))
-		return fmt.Errorf("unknown setting %q: a newer evenkeel may have written it", clean(strings.Join(keys, ", ")))
+		return fmt.Errorf("unknown setting %q: a newer evenkeel may have written it", peer.Line(strings.Join(keys, ", ")))
 	}
 	return s.err
 }
@@ -161,7 +162,7 @@ func FromRecord(r hostdriver.DrainRecord, host inventory.Host, deps Deps, known 
 		return nil, &Error{
 			Op: opUndrain, Host: host.Name, Where: Describe(spec),
 			Mend: byHand(spec),
-			Err:  fmt.Errorf("the host's record names a drain that the repo does not give service %s on this host", clean(r.Service)),
+			Err:  fmt.Errorf("the host's record names a drain that the repo does not give service %s on this host", peer.Line(r.Service)),
 		}
 	}
 	return New(spec, host, deps)

@@ -10,6 +10,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // grace is what a host is given beyond a command's timeout to say how it ended.
@@ -52,11 +53,11 @@ func (c *commandCheck) once(ctx context.Context) Result {
 	if err != nil && (hostdriver.KindOf(err) != hostdriver.Failed || result.Exit == 0) {
 		return Result{
 			Unknown: hostdriver.KindOf(err) != hostdriver.Failed,
-			Reason:  program(c.spec.Run) + ": " + clean(err.Error()),
+			Reason:  program(c.spec.Run) + ": " + peer.Line(err.Error()),
 			Mend:    hostdriver.MendOf(err),
 		}
 	}
-	said := firstLine(string(result.Output))
+	said := peer.FirstLine(string(result.Output))
 	if said != "" {
 		said = ": " + said
 	}
@@ -79,5 +80,5 @@ func program(line string) string {
 	if strings.ContainsAny(name, "=\"'$`\n") {
 		return "the command" // an assignment, or something quoted
 	}
-	return clean(name)
+	return peer.Line(name)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // defaultTimeout is how long a check may take where its spec does not say.
@@ -91,13 +92,13 @@ func Describe(spec desired.HealthSpec) string {
 	switch {
 	case spec.HTTP != nil:
 		path, _, _ := strings.Cut(spec.HTTP.Path, "?")
-		return clean("http " + address(spec.HTTP.Host, spec.HTTP.Port) + path)
+		return peer.Line("http " + address(spec.HTTP.Host, spec.HTTP.Port) + path)
 	case spec.TCP != nil:
-		return clean("tcp " + address(spec.TCP.Host, spec.TCP.Port))
+		return peer.Line("tcp " + address(spec.TCP.Host, spec.TCP.Port))
 	case spec.Command != nil:
 		return "command " + program(spec.Command.Run)
 	case spec.Unit != nil && spec.Unit.Name != "":
-		return clean("unit " + spec.Unit.Name)
+		return peer.Line("unit " + spec.Unit.Name)
 	case spec.Unit != nil:
 		return "unit: every started one"
 	}
@@ -180,7 +181,7 @@ func checkAddress(host string, port int) error {
 		return fmt.Errorf("port %d is none: set 1 to 65535", port)
 	}
 	if strings.ContainsAny(host, "[]/ \t\r\n\x00@") {
-		return fmt.Errorf("host %q is neither a name nor an address", clean(host))
+		return fmt.Errorf("host %q is neither a name nor an address", peer.Line(host))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func pages() http.Handler {
 	})
 	mux.HandleFunc("/hangup", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	mux.HandleFunc("/headers", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Long", strings.Repeat("x", httpHeader+1))
+		w.Header().Set("X-Long", strings.Repeat("x", 64<<10))
 	})
 	mux.HandleFunc("/private", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer hunter2" || r.Host != "gateway.example.com" {
@@ -85,8 +86,9 @@ func TestHTTP(t *testing.T) {
 		{"body too long", desired.HTTPHealth{Port: port, Path: "/huge", Body: "ok"}, Result{Reason: `status 200, and the first 1048576 bytes of the body do not have "ok"`}},
 		{"body without end", desired.HTTPHealth{Port: port, Path: "/endless", Body: "ok", Timeout: short}, Result{Reason: "status 200, and then the body did not end within 150ms"}},
 		{"body cut short", desired.HTTPHealth{Port: port, Path: "/broken", Body: "ok"}, Result{Reason: "status 200, and then the body broke off after 4 bytes"}},
-		{"hangs up", desired.HTTPHealth{Port: port, Path: "/hangup"}, Result{Reason: at + " closed the connection without an answer"}},
-		{"https on a plain port", desired.HTTPHealth{Port: port, Path: "/healthz", Scheme: "https"}, Result{Reason: at + " does not speak TLS", Mend: "is the check's `scheme` right?"}},
+		{"headers without end", desired.HTTPHealth{Port: port, Path: "/headers"}, Result{Reason: "no good answer from " + at + ": its headers have more than 65536 bytes"}},
+		{"hangs up", desired.HTTPHealth{Port: port, Path: "/hangup"}, Result{Reason: "no good answer from " + at + ": the connection was closed without an answer"}},
+		{"https on a plain port", desired.HTTPHealth{Port: port, Path: "/healthz", Scheme: "https"}, Result{Reason: at + ": it does not speak TLS", Mend: "are the check's `port` and `scheme` right?"}},
 	}
 	through := map[string]hostdriver.Dialer{"directly": direct{}, "through SSH": startTunnel(t, 0)}
 	for name, dialer := range through {
@@ -100,13 +102,23 @@ func TestHTTP(t *testing.T) {
 			})
 		}
 	}
-	c, err := New(desired.HealthSpec{HTTP: &desired.HTTPHealth{Port: port, Path: "/headers"}}, web1, Deps{Dialer: direct{}})
+	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := c.Check(t.Context()); r.OK || !strings.Contains(r.Reason, "no good answer from "+at) {
-		t.Errorf("endless headers: %+v", r)
+	t.Cleanup(func() { other.Close() })
+	go func() {
+		for conn, err := other.Accept(); err == nil; conn, err = other.Accept() {
+			_, _ = io.WriteString(conn, "SSH-2.0-hunter2 secret\r\n")
+			conn.Close()
+		}
+	}()
+	otherPort := portOf(t, other.Addr().String())
+	c, err := New(desired.HealthSpec{HTTP: &desired.HTTPHealth{Port: otherPort}}, web1, Deps{Dialer: direct{}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantResult(t, c, Result{Reason: fmt.Sprintf("127.0.0.1:%d: it does not speak HTTP", otherPort), Mend: "are the check's `port` and `scheme` right?"})
 }
 
 // What answers is what listens now, never what did when the last connection was made.
@@ -173,6 +185,7 @@ func TestNotReached(t *testing.T) {
 		{"timed out, in the driver's words", failing{&hostdriver.Error{Kind: hostdriver.Failed, Host: "web-1", Op: "reach it from", Err: errors.New("connect failed (Connection timed out)")}}, Result{Reason: "cannot connect to " + at + ": connect failed (Connection timed out)"}},
 		{"forbidden, in the driver's words alone", failing{&hostdriver.Error{Kind: hostdriver.Unauthorized, Host: "web-1", Op: "reach it from", Mend: "allow it", Err: errors.New("administratively prohibited")}}, Result{Unknown: true, Reason: "cannot reach it from web-1: administratively prohibited", Mend: "allow it"}},
 		{"out of channels", startTunnel(t, ssh.ResourceShortage), Result{Reason: "cannot connect to " + at + ": open failed"}},
+		{"the host's SSH port refuses", failing{&hostdriver.Error{Kind: hostdriver.Unreachable, Host: "web-1", Op: "connect to", Err: syscall.ECONNREFUSED}}, Result{Unknown: true, Reason: "cannot connect to web-1: connection refused"}},
 		{"host unreachable", failing{lost}, Result{Unknown: true, Reason: "cannot connect to web-1: no route to host", Mend: "is it up?"}},
 		{"never", stuck{}, Result{Reason: "no answer from " + at + " within 50ms"}},
 	}

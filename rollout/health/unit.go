@@ -8,6 +8,7 @@ import (
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 // unitCheck asks that units are active.
@@ -36,14 +37,14 @@ func (c *unitCheck) Check(ctx context.Context) Result {
 		for _, name := range c.names {
 			u, err := c.unit(ctx, name)
 			if err != nil {
-				return Result{Unknown: true, Reason: clean(name + ": " + err.Error()), Mend: hostdriver.MendOf(err)}
+				return Result{Unknown: true, Reason: peer.Line(name + ": " + err.Error()), Mend: hostdriver.MendOf(err)}
 			}
 			if fault := unitFault(name, u, c.sub); fault != "" {
-				return Result{Reason: clean(name + " " + fault)}
+				return Result{Reason: peer.Line(name + " " + fault)}
 			}
 		}
 		if len(c.names) == 1 {
-			return Result{OK: true, Reason: clean(c.names[0] + " is active")}
+			return Result{OK: true, Reason: peer.Line(c.names[0] + " is active")}
 		}
 		return Result{OK: true, Reason: fmt.Sprintf("all %d units are active", len(c.names))}
 	})
