@@ -363,8 +363,9 @@ func (m *mover) unhealthy(reason string) {
 	}
 }
 
-// canRevert tells whether there is something to go back to.
-func (v *Visit) canRevert() bool { return v.Switched && v.From > 0 }
+// canRevert tells whether there is something to go back to. Generation 0 is what the
+// host had before evenkeel: the host kept what was in the place of our files.
+func (v *Visit) canRevert() bool { return v.Switched }
 
 // stuck ends a visit that can neither go on nor back. What it drained stays
 // drained: undraining would send traffic to a sick process.
