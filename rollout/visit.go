@@ -151,7 +151,7 @@ func (v *Visit) watch(h *HostInput) {
 	}
 	if step := h.Observation.Step; v.Recover && step != nil {
 		v.Recorded = true
-		if step.To == h.Observation.Manifest.Generation && slices.Contains(h.Observation.Kept, step.From) {
+		if step.To > 0 && step.To == h.Observation.Manifest.Generation && (step.From == 0 || slices.Contains(h.Observation.Kept, step.From)) {
 			// What is on disk is what that step brought: it can be taken back.
 			v.From, v.To, v.Switched = step.From, step.To, !v.Written
 		}
