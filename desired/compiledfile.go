@@ -55,6 +55,10 @@ func (c *compiler) prepare(f *compiledFile) {
 			continue
 		}
 		srcs = append(srcs, src)
+		if looksSecret(src.path) && !src.sops {
+			c.fault(&Fault{Pos: f.at[i], Severity: SeverityWarning, Rule: "plain-secret",
+				Message: src.path + " is called a secret and is not encrypted", Mend: "sops encrypt --in-place " + src.path})
+		}
 		sealed = sealed || src.sops
 		if f.renders(src) {
 			rendered = true
@@ -74,6 +78,12 @@ func (c *compiler) prepare(f *compiledFile) {
 	for i := range faults {
 		c.fault(&faults[i])
 	}
+}
+
+// looksSecret tells a name such as gateway.secrets.env.
+func looksSecret(p string) bool {
+	base := path.Base(p)
+	return strings.Contains(base, ".secrets.") || strings.Contains(base, ".secret.") || strings.HasPrefix(base, "secrets.")
 }
 
 // source reads a source that is named plainly; nil where it cannot be.
@@ -127,13 +137,18 @@ func (f *compiledFile) of(c *compiled, src *sources, sc *scope) (made, Faults) {
 		rendered = rendered || f.renders(s)
 	}
 	if len(faults) > 0 {
-		return made{}, faults
+		return f.bare(), faults
 	}
 	if rendered {
 		return f.make(list, sc)
 	}
 	once, _ := f.variants.LoadOrStore(strings.Join(paths, "\n"), sync.OnceValues(func() (made, Faults) { return f.make(list, nil) }))
 	return once.(func() (made, Faults))()
+}
+
+// bare is the file without content.
+func (f *compiledFile) bare() made {
+	return made{File: File{Path: f.path, Owner: f.owner, Group: f.group, Mode: f.mode, Kind: f.kind, Unit: f.unit, ChangeMode: f.change}}
 }
 
 // piece is what one source gives.
@@ -145,7 +160,7 @@ type piece struct {
 
 // make puts the file together. The scope is nil where nothing is rendered.
 func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
-	m := made{File: File{Path: f.path, Owner: f.owner, Group: f.group, Mode: f.mode, Kind: f.kind, Unit: f.unit, ChangeMode: f.change}}
+	m := f.bare()
 	var pieces []piece
 	for _, s := range srcs {
 		m.Sources = append(m.Sources, s.path)
@@ -161,7 +176,7 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 			}
 		}
 		if fault != nil {
-			return m, Faults{*fault}
+			return f.bare(), Faults{*fault}
 		}
 		pieces = append(pieces, p)
 	}

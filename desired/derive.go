@@ -20,10 +20,10 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 	for _, cu := range c.units {
 		u := Unit{Name: cu.name, File: cu.file, Enabled: cu.enabled, State: cu.state}
 		text := cu.text(byPath)
-		if cu.enabled != nil && *cu.enabled && cu.file != "" && !text.Installs() && byPath[cu.file].parsed != nil {
+		if f := byPath[cu.file]; cu.enabled != nil && *cu.enabled && f != nil && f.parsed != nil && !text.Installs() {
 			faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable",
 				Message: cu.name + " cannot be enabled, for its file says nothing under [Install]",
-				Mend:    "write [Install] and WantedBy=multi-user.target into " + path.Base(byPath[cu.file].Sources[0]) + ", or drop enabled"})
+				Mend:    "write [Install] and WantedBy=multi-user.target into " + path.Base(f.Sources[0]) + ", or drop enabled"})
 		}
 		u.readEnv(text, byPath)
 		u.readEnvironment(text)
@@ -51,7 +51,8 @@ func (cu compiledUnit) text(byPath map[string]*made) UnitFile {
 // envSections are the sections of units that run processes (systemd.exec(5)).
 var envSections = []string{"Service", "Socket", "Mount", "Swap"}
 
-// readEnv finds the env files that systemd gives to the unit's processes.
+// readEnv finds the env files that systemd gives to the unit's processes, in the
+// order it reads them.
 func (u *Unit) readEnv(text UnitFile, byPath map[string]*made) {
 	for _, section := range envSections {
 		for _, value := range text.Values(section, "EnvironmentFile") {
@@ -62,6 +63,7 @@ func (u *Unit) readEnv(text UnitFile, byPath map[string]*made) {
 			}
 			if len(managed) == 0 || !known || isGlob(value) {
 				u.ForeignEnv = append(u.ForeignEnv, value)
+				u.Uncertain = slices.Clone(u.EnvFiles)
 			}
 		}
 	}

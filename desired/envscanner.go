@@ -22,6 +22,7 @@ type envScanner struct {
 	issues        []EnvIssue
 	commentEscape int // the first line whose comment ends in a backslash
 	quoteLine     int
+	escapeLine    int // the last assignment that was told of its backslash
 }
 
 type envState int
@@ -91,6 +92,11 @@ func (s *envScanner) step(c byte) {
 		s.state = envValue
 		if !in(envNewline, c) {
 			s.value = append(s.value, c)
+		}
+		if in("abfnrtvx01234567", c) && s.escapeLine != s.keyLine {
+			s.escapeLine = s.keyLine
+			s.issues = append(s.issues, EnvIssue{Line: s.line, Message: "systemd drops a backslash outside quotes and keeps what follows it: \\n becomes n",
+				Mend: "put the value in double quotes, where \\n stays as it is and a line may be broken"})
 		}
 	case envSingle:
 		if c == '\'' {

@@ -98,9 +98,12 @@ type Unit struct {
 	// EnvFiles are the managed env files this unit reads (EnvironmentFile= of its
 	// file and drop-ins, globs matched), in the order it reads them.
 	EnvFiles []string
-	// ForeignEnv are env files it reads that the service does not manage; their
-	// variables are not known, and may beat those of managed files before them.
+	// ForeignEnv are env files it reads that the service does not manage, and globs
+	// that may find such; what they set is not known.
 	ForeignEnv []string
+	// Uncertain are those of EnvFiles that a foreign one is read after, so that it
+	// may beat their variables.
+	Uncertain []string
 	// Environment are the variables of the unit file's own Environment=, which env
 	// files beat; those with specifiers only the host can tell are left out.
 	Environment []EnvVar

@@ -18,16 +18,27 @@ import (
 // still whole for the other services: it names the one among Held. A done ctx is
 // the only other error.
 func (r *Revision) Resolve(ctx context.Context, host inventory.Host) (HostState, error) {
+	st, faults, err := r.resolve(ctx, host)
+	if err != nil {
+		return HostState{}, err
+	}
+	return st, faults.Err()
+}
+
+// resolve is Resolve with warnings among the faults.
+func (r *Revision) resolve(ctx context.Context, host inventory.Host) (HostState, Faults, error) {
 	st := HostState{Host: host, Revision: r.ID}
 	sc := &scope{rev: r, host: &host}
+	var all Faults
 	for _, c := range r.state.services {
 		if err := ctx.Err(); err != nil {
-			return HostState{}, err
+			return HostState{}, nil, err
 		}
 		if !c.svc.Spec.Selector.Matches(host.Labels) {
 			continue
 		}
 		in, faults := r.instance(ctx, c, sc)
+		all = append(all, faults...)
 		if errs := faults.Errors(); len(errs) > 0 {
 			st.Held = append(st.Held, c.svc.Name)
 			st.Faults = append(st.Faults, errs...)
@@ -37,7 +48,7 @@ func (r *Revision) Resolve(ctx context.Context, host inventory.Host) (HostState,
 	}
 	st.Held = append(st.Held, r.HeldBack()...)
 	slices.Sort(st.Held)
-	return st, Faults(st.Faults).Err()
+	return st, all, nil
 }
 
 // ResolveAll resolves every host, in the order of the inventory. The error is all
@@ -65,7 +76,7 @@ func (r *Revision) ResolveAll(ctx context.Context) ([]HostState, error) {
 	for _, st := range states {
 		faults = append(faults, st.Faults...)
 	}
-	return states, faults.Err()
+	return states, faults.Merge().Err()
 }
 
 // instance makes one service for one host.
@@ -76,16 +87,27 @@ func (r *Revision) instance(ctx context.Context, c *compiled, sc *scope) (Instan
 		Users: c.svc.Spec.Users, Directories: c.directories, Strategy: c.strategy,
 	}
 	p, faults := c.parts(ctx, r, sc)
-	in.Files, in.Units, in.Artifacts = p.files, p.units, p.artifacts
-	drain, fs := c.drain.render(sc)
-	faults = append(faults, fs...)
-	health, fs := c.health.render(sc)
-	faults = append(faults, fs...)
-	in.Drain, in.Health = drain, health
-	if len(c.drain.templates)+len(c.health.templates) > 0 {
-		faults = append(faults, checkRendered(c.svc, drain, health)...)
+	if !c.static {
+		faults = on(faults, sc.host.Name)
 	}
-	return in, ownedBy(faults, c.svc.Name)
+	in.Files, in.Units, in.Artifacts = p.files, p.units, p.artifacts
+	drain, fromDrain := c.drain.render(sc)
+	health, fromHealth := c.health.render(sc)
+	in.Drain, in.Health = drain, health
+	rendered := append(fromDrain, fromHealth...)
+	if len(c.drain.templates)+len(c.health.templates) > 0 {
+		rendered = append(rendered, checkRendered(c.svc, drain, health)...)
+	}
+	return in, ownedBy(append(faults, on(rendered, sc.host.Name)...), c.svc.Name)
+}
+
+// on is the faults as found on one host; the list may be shared, so it is copied.
+func on(faults Faults, host string) Faults {
+	out := slices.Clone(faults)
+	for i := range out {
+		out[i].Host = host
+	}
+	return out
 }
 
 // checkRendered checks drain and health again once their templates are filled in.
@@ -148,9 +170,6 @@ func (c *compiled) assemble(ctx context.Context, r *Revision, sc *scope) (parts,
 }
 
 func (c *compiled) join(files []made, arts []Artifact, faults Faults) (parts, Faults) {
-	if len(faults.Errors()) > 0 {
-		return parts{}, faults
-	}
 	units, fs := c.derive(files, arts)
 	faults = append(faults, fs...)
 	p := parts{units: units, artifacts: arts, files: make([]File, len(files))}

@@ -59,26 +59,37 @@ func sourceFault(err error, at Position) *Fault {
 	return f
 }
 
-// ruleDecrypt is the rule of faults that a missing or wrong key makes.
-const ruleDecrypt = "decrypt"
+// The rules of faults that SOPS files make.
+const (
+	RuleNoKey   = "no-key"  // there is no key that opens it
+	RuleDecrypt = "decrypt" // it is damaged
+)
 
 func (s *sources) decrypt(f *sourceFile) ([]byte, *Fault) {
 	at := Position{File: f.path}
 	if s.decrypter == nil {
-		return nil, &Fault{Pos: at, Rule: ruleDecrypt, Message: "the file is encrypted with SOPS, and no key is configured",
+		return nil, &Fault{Pos: at, Rule: RuleNoKey, Message: "the file is encrypted with SOPS, and no key is configured",
 			Mend: "set secrets.ageIdentity (EVENKEEL_SECRETS_AGEIDENTITY), or SOPS_AGE_KEY_FILE"}
 	}
 	plain, err := s.decrypter.Decrypt(f.path, f.data)
-	if err != nil {
-		fault := &Fault{Pos: at, Rule: ruleDecrypt, Message: err.Error()}
-		var m mender
-		if errors.As(err, &m) {
-			fault.Mend = m.Mend()
-		}
-		return nil, fault
+	if err == nil {
+		return plain, nil
 	}
-	return plain, nil
+	fault := &Fault{Pos: at, Rule: RuleDecrypt, Message: err.Error()}
+	var de DecryptError
+	if errors.As(err, &de) {
+		fault.Message, fault.Mend = "cannot be decrypted: "+de.Reason(), de.Mend()
+		if de.NoKey() {
+			fault.Rule = RuleNoKey
+		}
+	}
+	return nil, fault
 }
 
-// mender is an error that knows how it is mended.
-type mender interface{ Mend() string }
+// DecryptError is what a Decrypter's error may be, so that its parts reach a Fault.
+type DecryptError interface {
+	error
+	Reason() string // without the file's name
+	Mend() string
+	NoKey() bool // the file may be whole: there is no key that opens it
+}

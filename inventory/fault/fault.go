@@ -43,6 +43,7 @@ type Fault struct {
 	Severity Severity `json:"severity,omitempty"`
 	Rule     string   `json:"rule,omitempty"`    // the check's name, such as "unknown-key"
 	Service  string   `json:"service,omitempty"` // "" where it is the fleet's or the inventory's
+	Host     string   `json:"host,omitempty"`    // the host it is so on, or several in words; "" where on all
 	Message  string   `json:"message"`
 	Mend     string   `json:"mend,omitempty"`
 }
@@ -61,6 +62,9 @@ func (f Fault) String() string {
 		b.WriteString("warning: ")
 	}
 	b.WriteString(f.Message)
+	if f.Host != "" {
+		b.WriteString(" (on " + f.Host + ")")
+	}
 	if f.Mend != "" {
 		b.WriteString(": ")
 		b.WriteString(f.Mend)
@@ -120,4 +124,44 @@ func (fs Faults) Sort() {
 		}
 		return a.Message < b.Message
 	})
+}
+
+// Merge joins faults that are the same but for their host into one that names the
+// first host and counts the others. The order is that of their first.
+func (fs Faults) Merge() Faults {
+	index := map[Fault]int{}
+	hosts := map[int][]string{}
+	var out Faults
+	for _, f := range fs {
+		key := f
+		key.Host = ""
+		i, seen := index[key]
+		if !seen {
+			i = len(out)
+			index[key] = i
+			out = append(out, f)
+		}
+		if f.Host != "" && !contains(hosts[i], f.Host) {
+			hosts[i] = append(hosts[i], f.Host)
+		}
+	}
+	for i := range out {
+		switch h := hosts[i]; len(h) {
+		case 0, 1:
+		case 2:
+			out[i].Host = h[0] + " and " + h[1]
+		default:
+			out[i].Host = h[0] + " and " + strconv.Itoa(len(h)-1) + " other hosts"
+		}
+	}
+	return out
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
 }

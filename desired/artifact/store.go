@@ -1,0 +1,224 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+)
+
+// Bounds of a fetch.
+const (
+	maxBytes    = 8 << 30
+	maxRedirect = 5
+	headerWait  = 30 * time.Second
+	stallAfter  = time.Minute // without a byte
+)
+
+// Store is a cache of artifacts in a directory. Several processes may share it.
+// It is safe for concurrent use: the same artifact is fetched once at a time.
+type Store struct {
+	dir    string
+	client *http.Client
+	stall  time.Duration
+
+	mu   sync.Mutex
+	busy map[string]*sync.Mutex
+}
+
+var _ desired.ArtifactStore = (*Store)(nil)
+
+// New makes a Store in dir, which is made where it is missing. The transport is
+// http.DefaultTransport's kind where nil. Redirects are followed to https only.
+func New(dir string, transport http.RoundTripper) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the artifact cache: %w", err)
+	}
+	if transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.ResponseHeaderTimeout = headerWait
+		transport = t
+	}
+	client := &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		if req.URL.Scheme != "https" {
+			return fmt.Errorf("redirected to %s, which is not https", req.URL.Redacted())
+		}
+		if len(via) >= maxRedirect {
+			return fmt.Errorf("redirected more than %d times", maxRedirect)
+		}
+		return nil
+	}}
+	return &Store{dir: dir, client: client, stall: stallAfter, busy: map[string]*sync.Mutex{}}, nil
+}
+
+// Fetch makes sure that the artifact is in the cache, whole and with that digest.
+func (s *Store) Fetch(ctx context.Context, url, digest string) (desired.ArtifactFile, error) {
+	if len(digest) != 2*sha256.Size {
+		return desired.ArtifactFile{}, errors.New("no sha256 is pinned")
+	}
+	unlock := s.lock(digest)
+	defer unlock()
+	path := filepath.Join(s.dir, digest)
+	size, err := verify(path, digest)
+	if err != nil {
+		if size, err = s.download(ctx, url, digest, path); err != nil {
+			return desired.ArtifactFile{}, err
+		}
+	}
+	return desired.ArtifactFile{Size: size, Open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+}
+
+// lock serialises what is done about one digest.
+func (s *Store) lock(digest string) (unlock func()) {
+	s.mu.Lock()
+	m := s.busy[digest]
+	if m == nil {
+		m = &sync.Mutex{}
+		s.busy[digest] = m
+	}
+	s.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// verify digests a cached file; one that is damaged is removed.
+func verify(path, digest string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return 0, err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != digest {
+		_ = os.Remove(path)
+		return 0, fs.ErrNotExist
+	}
+	return n, nil
+}
+
+// download fetches into a file beside path and renames it there once it is whole.
+func (s *Store) download(ctx context.Context, url, digest, path string) (size int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	body, err := s.get(ctx, url)
+	if err != nil {
+		return 0, causeOf(ctx, err)
+	}
+	defer body.Close()
+	tmp, err := os.CreateTemp(s.dir, ".fetching-*")
+	if err != nil {
+		return 0, fmt.Errorf("cannot write the artifact cache: %w", err)
+	}
+	defer func() {
+		_ = tmp.Close()
+		if err != nil {
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	h := sha256.New()
+	watched := watch(body, s.stall, cancel)
+	defer watched.stop()
+	size, err = io.Copy(io.MultiWriter(tmp, h), io.LimitReader(watched, maxBytes+1))
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("it broke off after %d bytes: %w", size, causeOf(ctx, err))
+	case size > maxBytes:
+		return 0, fmt.Errorf("it has more than %d bytes", int64(maxBytes))
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+		return 0, fmt.Errorf("it has the sha256 %s, not %s", got, digest)
+	}
+	if err := settle(tmp, path); err != nil {
+		return 0, fmt.Errorf("cannot write the artifact cache: %w", err)
+	}
+	return size, nil
+}
+
+func (s *Store) get(ctx context.Context, url string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if req.URL.Scheme != "https" {
+		return nil, fmt.Errorf("%s is not https", req.URL.Redacted())
+	}
+	// Without this a server's gzip would be undone on the way, and the digest with it.
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("the server answered %s", resp.Status)
+	}
+	if resp.ContentLength > maxBytes {
+		resp.Body.Close()
+		return nil, fmt.Errorf("it has more than %d bytes", int64(maxBytes))
+	}
+	return resp.Body, nil
+}
+
+// settle makes a written file durable under its name.
+func settle(tmp *os.File, path string) error {
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+var errStalled = errors.New("no byte came for too long")
+
+// causeOf is why a context was ended, where that is what the error comes from.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// watched ends a context when nothing is read for a while.
+type watched struct {
+	r     io.Reader
+	after time.Duration
+	timer *time.Timer
+}
+
+func watch(r io.Reader, after time.Duration, cancel context.CancelCauseFunc) *watched {
+	return &watched{r: r, after: after, timer: time.AfterFunc(after, func() { cancel(errStalled) })}
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.timer.Reset(w.after)
+	}
+	return n, err
+}
+
+func (w *watched) stop() { w.timer.Stop() }

@@ -1,0 +1,161 @@
+package secrets
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/aes"
+	"github.com/getsops/sops/v3/config"
+	"github.com/getsops/sops/v3/keys"
+	"github.com/getsops/sops/v3/keyservice"
+	"github.com/getsops/sops/v3/logging"
+	"github.com/getsops/sops/v3/stores/dotenv"
+	"github.com/getsops/sops/v3/stores/ini"
+	"github.com/getsops/sops/v3/stores/json"
+	"github.com/getsops/sops/v3/stores/yaml"
+	"github.com/sirupsen/logrus"
+
+	"github.com/evenkeel/evenkeel/desired"
+)
+
+// Options say where age identities are.
+type Options struct {
+	// IdentityFile holds age identities, one a line, or an SSH private key. Where
+	// set, nothing else is looked at.
+	IdentityFile string
+	// Getenv looks up the environment; nil: os.Getenv.
+	Getenv func(string) string
+}
+
+// Decrypter opens SOPS files. Identities are read at the first file, so that what
+// needs no secret needs no key. It is safe for concurrent use.
+type Decrypter struct {
+	opt  Options
+	load func() ([]identity, []error)
+}
+
+var (
+	_ desired.Decrypter    = (*Decrypter)(nil)
+	_ desired.DecryptError = (*Error)(nil)
+)
+
+// NewDecrypter makes one. The SOPS library's own log is turned off, for it may
+// hold text of the files.
+func NewDecrypter(opt Options) *Decrypter {
+	quiet.Do(func() { logging.SetLevel(logrus.PanicLevel) })
+	d := &Decrypter{opt: opt}
+	d.load = sync.OnceValues(func() (ids []identity, errs []error) {
+		for _, p := range opt.places() {
+			got, err := p.read()
+			ids = append(ids, got...)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		}
+		return ids, errs
+	})
+	return d
+}
+
+var quiet sync.Once
+
+// Recipients are the public halves of the identities there are, for messages, and
+// what kept others from being read.
+func (d *Decrypter) Recipients() ([]string, error) {
+	ids, errs := d.load()
+	var out []string
+	for _, id := range ids {
+		out = append(out, id.public)
+	}
+	return out, errors.Join(errs...)
+}
+
+// Decrypt opens one SOPS file, whose name's ending tells the format, and returns
+// the plain bytes in the same format. The error is an *Error and never holds any
+// of the file's text.
+func (d *Decrypter) Decrypt(name string, data []byte) ([]byte, error) {
+	fail := func(reason, mend string) ([]byte, error) {
+		return nil, &Error{Name: name, reason: reason, mend: mend}
+	}
+	store := storeFor(name)
+	tree, err := store.LoadEncryptedFile(data)
+	if err != nil {
+		return fail("it is not a whole SOPS file of the "+string(desired.SOPSFormatOf(name))+" format, which its name stands for",
+			"encrypt it again, with the ending .env, .yaml, .json or .ini that it is to have")
+	}
+	dataKey, err := d.dataKey(name, &tree)
+	if err != nil {
+		return nil, err
+	}
+	cipher := aes.NewCipher()
+	mac, err := tree.Decrypt(dataKey, cipher)
+	if err != nil {
+		return fail("a value in it cannot be decrypted: the file was edited by hand after it was encrypted", "take the value as it was in git, or edit with sops FILE")
+	}
+	want, err := cipher.Decrypt(tree.Metadata.MessageAuthenticationCode, dataKey, tree.Metadata.LastModified.Format(time.RFC3339))
+	if err != nil || want != mac {
+		return fail("its MAC does not match: a line was added, removed or changed by hand after it was encrypted", "take the file as it was in git, and edit with sops FILE")
+	}
+	plain, err := store.EmitPlainFile(tree.Branches)
+	if err != nil {
+		return fail("what it holds cannot be written in its own format", "keep nested values in a .yaml or .json file")
+	}
+	return plain, nil
+}
+
+func storeFor(name string) sops.Store {
+	c := config.NewStoresConfig()
+	switch desired.SOPSFormatOf(name) {
+	case desired.SOPSDotenv:
+		return dotenv.NewStore(&c.Dotenv)
+	case desired.SOPSYAML:
+		return yaml.NewStore(&c.YAML)
+	case desired.SOPSJSON:
+		return json.NewStore(&c.JSON)
+	case desired.SOPSINI:
+		return ini.NewStore(&c.INI)
+	}
+	return json.NewBinaryStore(&c.JSONBinary)
+}
+
+// dataKey unwraps the key that the file's values are encrypted with.
+func (d *Decrypter) dataKey(name string, tree *sops.Tree) ([]byte, error) {
+	ids, errs := d.load()
+	recipients, others := recipientsOf(tree.Metadata.KeyGroups)
+	e := &Error{Name: name, Recipients: recipients, Others: others}
+	for _, id := range ids {
+		e.Tried = append(e.Tried, id.public+" ("+id.from+")")
+	}
+	for _, err := range errs {
+		e.unread = append(e.unread, err.Error())
+	}
+	if len(ids) == 0 || len(recipients) == 0 {
+		return nil, e
+	}
+	key, err := tree.Metadata.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{ageService{ids}}, nil)
+	if err != nil {
+		return nil, e
+	}
+	return key, nil
+}
+
+// recipientsOf are the age recipients of a file, and the kinds of its other keys.
+func recipientsOf(groups []sops.KeyGroup) (recipients, others []string) {
+	for _, group := range groups {
+		for _, key := range group {
+			if key.TypeToIdentifier() == ageType {
+				recipients = append(recipients, key.ToString())
+				continue
+			}
+			others = append(others, kindOf(key))
+		}
+	}
+	return recipients, others
+}
+
+func kindOf(key keys.MasterKey) string {
+	return strings.ReplaceAll(key.TypeToIdentifier(), "_", " ")
+}

@@ -1,0 +1,67 @@
+package secrets
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+
+	"github.com/rs/zerolog"
+)
+
+// Secret is text that must not be shown: it prints as [redacted] under every verb
+// and in every encoding, also as an unexported field of something that is
+// printed. Only Reveal gives it away. The zero value is empty.
+type Secret struct {
+	// A pointer, for fmt prints no further than its address where it meets an
+	// unexported field and may call no method.
+	held *held
+}
+
+type held struct{ b []byte }
+
+const redacted = "[redacted]"
+
+// New makes a Secret of a copy of b.
+func New(b []byte) Secret { return Secret{held: &held{b: append([]byte(nil), b...)}} }
+
+// Reveal is the text itself. The slice is shared: do not write to it, and do not
+// keep it longer than its use.
+func (s Secret) Reveal() []byte {
+	if s.held == nil {
+		return nil
+	}
+	return s.held.b
+}
+
+// IsZero tells whether there is no text.
+func (s Secret) IsZero() bool { return len(s.Reveal()) == 0 }
+
+// Equal compares in constant time.
+func (s Secret) Equal(o Secret) bool { return subtle.ConstantTimeCompare(s.Reveal(), o.Reveal()) == 1 }
+
+// Fingerprint tells two secrets apart without telling what they are: the first 12
+// hex digits of HMAC-SHA256 under key. Without the key it cannot be guessed from.
+func (s Secret) Fingerprint(key []byte) string {
+	m := hmac.New(sha256.New, key)
+	m.Write(s.Reveal())
+	return hex.EncodeToString(m.Sum(nil))[:12]
+}
+
+// UnmarshalText fills the secret, so that configuration decodes into it.
+func (s *Secret) UnmarshalText(b []byte) error {
+	*s = New(b)
+	return nil
+}
+
+func (s Secret) String() string                        { return redacted }
+func (s Secret) GoString() string                      { return redacted }
+func (s Secret) Format(f fmt.State, _ rune)            { _, _ = f.Write([]byte(redacted)) }
+func (s Secret) MarshalText() ([]byte, error)          { return []byte(redacted), nil }
+func (s Secret) MarshalJSON() ([]byte, error)          { return []byte(`"` + redacted + `"`), nil }
+func (s Secret) MarshalYAML() (any, error)             { return redacted, nil }
+func (s Secret) MarshalBinary() ([]byte, error)        { return []byte(redacted), nil }
+func (s Secret) LogValue() slog.Value                  { return slog.StringValue(redacted) }
+func (s Secret) MarshalZerologObject(e *zerolog.Event) { e.Str("secret", redacted) }
