@@ -270,16 +270,23 @@ func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v r
 	} else {
 		op.Expect = fx.expected(v, h)
 	}
-	if err := fx.apply(ctx, h, op); err != nil {
-		return err
-	}
-	// Sent again because this look failed, the switch finds itself done.
-	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
 	if err != nil {
 		return err
 	}
-	h.note(o)
-	e.Before = invocations(o, v.Watch)
+	e.Before = map[string]string{}
+	for _, unit := range v.Watch {
+		u, told := res.Units[unit]
+		if !told { // an instance of a template, which only a look names
+			o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+			if err != nil {
+				return err // sent again, the switch finds itself done
+			}
+			e.Before = invocations(o, v.Watch)
+			break
+		}
+		e.Before[unit] = u.InvocationID
+	}
 	return nil
 }
 
