@@ -29,6 +29,9 @@ type Fleet struct {
 	// not even looked at, unless a chosen service runs there and counts in the budget.
 	Hosts    []string
 	Services []string
+	// HostsOnly leaves out hosts that would be looked at for the budgets' sake only:
+	// for what changes nothing.
+	HostsOnly bool
 	// PruneAll lets a revision that wants nothing anywhere take everything away.
 	PruneAll bool
 	// Save makes a State durable before its commands run. nil: the hosts' own

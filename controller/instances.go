@@ -130,18 +130,7 @@ func startedUnits(inst *desired.Instance) []string {
 // in their order; "" where all pass.
 func (f *Fleet) checks(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence, units map[string]hostdriver.UnitState) string {
 	reasons := make([]string, len(inst.Health))
-	deps := health.Deps{
-		Dialer: f.Driver, Applier: f.Driver,
-		Fence: func() hostdriver.Fence { return fence },
-		Unit: func(ctx context.Context, name string) (hostdriver.UnitState, error) {
-			if u, ok := units[name]; ok {
-				return u, nil
-			}
-			o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: []string{name}})
-			return o.Units[name], err
-		},
-		Started: startedUnits(inst),
-	}
+	deps := f.healthDeps(inst, host, fence, units)
 	var wg sync.WaitGroup
 	for i, spec := range inst.Health {
 		wg.Go(func() {
@@ -162,6 +151,22 @@ func (f *Fleet) checks(ctx context.Context, inst *desired.Instance, host invento
 		}
 	}
 	return ""
+}
+
+// healthDeps are what health checks reach a host through; units are as just read.
+func (f *Fleet) healthDeps(inst *desired.Instance, host inventory.Host, fence hostdriver.Fence, units map[string]hostdriver.UnitState) health.Deps {
+	return health.Deps{
+		Dialer: f.Driver, Applier: f.Driver,
+		Fence: func() hostdriver.Fence { return fence },
+		Unit: func(ctx context.Context, name string) (hostdriver.UnitState, error) {
+			if u, ok := units[name]; ok {
+				return u, nil
+			}
+			o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: []string{name}})
+			return o.Units[name], err
+		},
+		Started: startedUnits(inst),
+	}
 }
 
 // actions are the visit's unit actions for the driver: the stops, or all others.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,11 +50,11 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 		return nil, err
 	}
 	for i, in := range inputs {
-		if errs[i] != nil {
-			v.Errors[hosts[i].Name] = errs[i]
-		}
 		if f.wanted(in) {
 			v.Input.Hosts = append(v.Input.Hosts, in)
+			if errs[i] != nil {
+				v.Errors[hosts[i].Name] = errs[i]
+			}
 		}
 		if in.Observation != nil {
 			f.skipManaged(v.Input.Skip, in.Observation.Manifest)
@@ -107,18 +108,25 @@ func (f *Fleet) skipManaged(skip map[string]string, m hostdriver.Manifest) {
 	}
 }
 
-// wanted tells whether a host belongs in the View: it was asked for, or an
-// instance on it counts in the budget of a service that was.
+// wanted tells whether a host belongs in the View: it was asked for and has, or
+// should have, a service that was; or an instance on it counts in the budget of one.
 func (f *Fleet) wanted(in rollout.HostInput) bool {
-	if matches(f.Hosts, in.Desired.Host.Name) {
+	asked := matches(f.Hosts, in.Desired.Host.Name)
+	if len(f.Services) == 0 && asked {
 		return true
+	}
+	if !asked && f.HostsOnly {
+		return false
 	}
 	for _, i := range in.Desired.Instances {
 		if matches(f.Services, i.Service) {
 			return true
 		}
 	}
-	return false
+	if o := in.Observation; o != nil && asked {
+		return slices.ContainsFunc(o.Manifest.Entries, func(e hostdriver.Entry) bool { return matches(f.Services, e.Service) })
+	}
+	return asked && slices.ContainsFunc(in.Desired.Held, func(s string) bool { return matches(f.Services, s) })
 }
 
 // lookAt resolves and observes one host.
@@ -132,6 +140,9 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	in.Desired.Host = h
 	if err != nil {
 		in.Failed = problems(h.Name, err)
+	}
+	if in.Skip != "" && !f.wanted(in) {
+		return in, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.observeTimeout())
 	defer cancel()
