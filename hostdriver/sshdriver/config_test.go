@@ -282,7 +282,6 @@ func FuzzPatterns(f *testing.F) {
 	f.Add("web-*", "web-1")
 	f.Add("*a*b*?", "xaxbx")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		matchPattern(pattern, s)
 		if !strings.ContainsAny(pattern, "*?") && matchPattern(pattern, s) != (pattern == s) {
 			t.Errorf("plain pattern %q, %q", pattern, s)
 		}

@@ -39,7 +39,7 @@ type Conn struct {
 var (
 	errSilent  = errors.New("the host has gone silent")
 	errClosed  = errors.New("connection closed by evenkeel")
-	errRetired = errors.New("connection given up: commands on it do not end")
+	errRetired = errors.New("connection given up for a new one")
 )
 
 func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request, o Options) *Conn {
@@ -70,15 +70,6 @@ func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause
-}
-
-func (c *Conn) alive() bool {
-	select {
-	case <-c.done:
-		return false
-	default:
-		return true
-	}
 }
 
 // end closes the connection once. The raw connection goes first, for closing in
@@ -207,13 +198,21 @@ func (c *Conn) abandon(ended <-chan struct{}) {
 func (c *Conn) addAbandoned(n int) {
 	c.mu.Lock()
 	c.abandoned += n
-	if 2*c.abandoned >= c.options.MaxSessions {
-		c.retired = true
+	tooMany := 2*c.abandoned >= c.options.MaxSessions
+	c.mu.Unlock()
+	if tooMany {
+		c.retire()
 	}
-	unused := c.retired && c.users == 0
+}
+
+// retire lets the connection end with its last user, and at once if it has none.
+func (c *Conn) retire() {
+	c.mu.Lock()
+	c.retired = true
+	unused := c.users == 0
 	c.mu.Unlock()
 	if unused {
-		c.end(errRetired)
+		go c.end(errRetired) // the caller may hold the pool's lock
 	}
 }
 

@@ -42,7 +42,7 @@ type pauses struct {
 	stable time.Duration
 }
 
-var defaultPauses = pauses{first: 500 * time.Millisecond, longest: time.Minute, stable: 3 * time.Second}
+var defaultPauses = pauses{first: 500 * time.Millisecond, longest: 30 * time.Second, stable: 3 * time.Second}
 
 // entry is what is known of one login.
 type entry struct {
@@ -81,10 +81,9 @@ func NewPool(o Options) (*Pool, error) {
 // dial itself goes on for others, and for the next one to ask. The error
 // carries a *hostdriver.Error of kind Unreachable, Unauthorized or HostKey.
 func (p *Pool) Conn(ctx context.Context, t Target) (*Conn, error) {
-	l, err := p.resolver.resolve(t)
+	l, err := p.resolve(t)
 	if err != nil {
-		return nil, &hostdriver.Error{Kind: hostdriver.Unauthorized, Host: firstOf(t.Name, t.Address), Op: opConnect, Err: err,
-			Mend: "correct the inventory or ssh_config"}
+		return nil, err
 	}
 	return p.connect(ctx, l)
 }
@@ -107,6 +106,32 @@ func (p *Pool) connect(ctx context.Context, l *login) (*Conn, error) {
 	case <-ctx.Done():
 		return nil, connectError(l, hostdriver.Unreachable, fmt.Errorf("%s: not yet connected: %w", l, ctx.Err()), "")
 	}
+}
+
+// Renew makes a new connection to t, even if one is up, and returns it: proof that the
+// host still lets us in. From then on it is the host's connection; commands under way on
+// the old one go on, and that ends with the last of them. Errors are those of Conn.
+func (p *Pool) Renew(ctx context.Context, t Target) (*Conn, error) {
+	l, err := p.resolve(t)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	if e := p.entries[l.key()]; e != nil && e.conn != nil {
+		e.conn.retire()
+		p.lost(e)
+	}
+	p.mu.Unlock()
+	return p.connect(ctx, l)
+}
+
+func (p *Pool) resolve(t Target) (*login, error) {
+	l, err := p.resolver.resolve(t)
+	if err != nil {
+		return nil, &hostdriver.Error{Kind: hostdriver.Unauthorized, Host: firstOf(t.Name, t.Address), Op: opConnect, Err: err,
+			Mend: "correct the inventory or ssh_config"}
+	}
+	return l, nil
 }
 
 // stuck tells whether a person has to act before the host is dialled again.

@@ -60,6 +60,36 @@ func TestADeadConnectionIsMadeAgain(t *testing.T) {
 	}
 }
 
+func TestRenewMakesANewConnectionAndTakesNothingAway(t *testing.T) {
+	f := newFixture(t, nil)
+	first := f.conn(t)
+	s, err := first.Start(t.Context(), "cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := f.pool.Renew(t.Context(), f.server.target("web-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second == first || f.conn(t) != second {
+		t.Error("the new connection is not the host's")
+	}
+	if first.Err() != nil {
+		t.Errorf("a session was taken away: %v", first.Err())
+	}
+	_ = s.Close()
+	select {
+	case <-first.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("the old connection did not end with its last session")
+	}
+	// One that nobody uses ends at once.
+	if _, err := f.pool.Renew(t.Context(), f.server.target("web-1")); err != nil {
+		t.Fatal(err)
+	}
+	<-second.Done()
+}
+
 func TestAHostThatHangsUpOnEveryoneIsNotDialledWithoutEnd(t *testing.T) {
 	f := newFixture(t, nil)
 	f.pool.pauses.stable = time.Hour

@@ -57,7 +57,10 @@ var sudoRefusals = []sudoRefusal{
 		"install sudo there, or log in as root"},
 	{regexp.MustCompile(`^sudo: unknown user:? `), "create that user there, or name another one to become"},
 	{regexp.MustCompile(`^sudo: (account validation failure|PAM account management error|PAM authentication error)`), "see whether the account is locked or expired there: chage -l, passwd -S"},
-	{regexp.MustCompile(`^sudo: .*(no new privileges|must be owned by uid 0 and have the setuid bit|effective uid is not 0|unable to initialize policy plugin|no valid sudoers sources found|parse error in|syntax error)`),
+	{regexp.MustCompile(`^sudo: .*(must be owned by uid 0 and have the setuid bit|effective uid is not 0)`),
+		"sudo has lost its setuid bit, or lies on a filesystem mounted nosuid: chmod 4755 /usr/bin/sudo"},
+	{regexp.MustCompile(`^sudo: .*no new privileges`), "its sshd runs without the right to gain privileges: remove NoNewPrivileges from the unit ssh.service there"},
+	{regexp.MustCompile(`^sudo: .*(unable to initialize policy plugin|no valid sudoers sources found|parse error in|syntax error)`),
 		"repair sudo there: visudo -c tells what is wrong with its rules"},
 	{regexp.MustCompile(`^(>>> )?/etc/sudoers(\.d/[^ :]+)?:.*syntax error`), "repair sudo's rules there: visudo -c tells what is wrong"},
 }
