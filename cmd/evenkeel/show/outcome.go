@@ -1,0 +1,102 @@
+package show
+
+import (
+	"strings"
+
+	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// Outcome shows how an apply ended: a line for each visit, what is left drained,
+// and in the last line what was not done, or that all is as it should be.
+func Outcome(o controller.Outcome) string {
+	var b strings.Builder
+	if rows := visitRows(o.Visits); len(rows) > 0 {
+		b.WriteString(columns([]string{"host", "services", "result", "took", "reason"}, rows))
+		b.WriteString("\n")
+	}
+	var mends []string
+	for _, n := range o.NotDone {
+		if line := mendFor(n); line != "" && !contains(mends, line) {
+			mends = append(mends, line)
+		}
+	}
+	for _, m := range mends[:min(len(mends), 8)] {
+		b.WriteString(m + "\n")
+	}
+	for _, l := range o.LeftDrained {
+		b.WriteString(red.of(markBad+" "+Clean(l.Host)+" "+Clean(l.Service)+" is left drained at "+Clean(l.Where)) + ": the next evenkeel apply brings it back\n")
+	}
+	colour := red
+	switch o.Result {
+	case controller.Converged:
+		colour = green
+	case controller.Stopped, controller.Unreachable:
+		colour = yellow
+	}
+	b.WriteString(colour.of(Clean(o.Words())) + "\n")
+	return b.String()
+}
+
+func visitRows(visits []rollout.Visit) [][]string {
+	var rows [][]string
+	for _, v := range visits {
+		if v.Phase == rollout.PhasePending {
+			continue // the last line names it
+		}
+		result, colour := string(v.Result), red
+		switch {
+		case v.Result == rollout.ResultDone:
+			colour = green
+		case v.Result == "":
+			result, colour = "in hand: "+string(v.Phase), red
+		case v.Result == rollout.ResultStopped:
+			colour = yellow
+		}
+		took := ""
+		if v.Phase == rollout.PhaseEnded {
+			took = Duration(v.Since - v.Began)
+		}
+		reason := v.Reason
+		if v.Result == rollout.ResultDone {
+			reason = visitWords(v)
+		}
+		rows = append(rows, []string{Clean(v.Host), Clean(strings.Join(v.Services, ", ")), colour.of(result), took, Clean(reason)})
+	}
+	return rows
+}
+
+// visitWords is what a visit did, in short.
+func visitWords(v rollout.Visit) string {
+	var parts []string
+	if v.Recover {
+		parts = append(parts, "finished what was left")
+	}
+	if v.Written {
+		parts = append(parts, "written")
+	}
+	for _, a := range v.Actions {
+		parts = append(parts, string(a.Verb)+" "+a.Unit)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func mendFor(n controller.NotDone) string {
+	if n.Mend == "" {
+		return ""
+	}
+	who := n.Host
+	if who == "" {
+		who = strings.Join(n.Services, ", ")
+	}
+	return Clean(who) + " " + mend(n.Mend)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

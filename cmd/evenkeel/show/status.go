@@ -1,0 +1,105 @@
+package show
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/controller"
+)
+
+// Status shows a report as a table, an instance a line, and counts in the last
+// line.
+func Status(r controller.Report) string {
+	var b strings.Builder
+	if len(r.Instances) > 0 {
+		var rows [][]string
+		for _, i := range r.Instances {
+			stale := ""
+			if i.Stale {
+				stale = yellow.of("stale")
+			}
+			reason := Clean(i.Reason)
+			if i.Rollout != "" {
+				reason = "step in hand: " + Clean(i.Rollout) + "; " + reason
+			}
+			rows = append(rows, []string{Clean(i.Host), Clean(i.Service), syncPaint(i.Sync).of(string(i.Sync)), healthPaint(i.Health).of(string(i.Health)),
+				orDash(Revision(i.Revision)), orDash(stale), strings.TrimSuffix(reason, "; ")})
+		}
+		b.WriteString(columns([]string{"host", "service", "sync", "health", "revision", "stale", "reason"}, rows))
+		b.WriteString("\n")
+	}
+	for _, h := range r.Hosts {
+		if !h.Reachable {
+			b.WriteString(red.of(markBad+" "+Clean(h.Name)) + ": " + Clean(h.Reason) + "\n")
+		}
+	}
+	b.WriteString(statusSum(r) + "\n")
+	return b.String()
+}
+
+func statusSum(r controller.Report) string {
+	synced, healthy, stale := 0, 0, 0
+	for _, i := range r.Instances {
+		if i.Sync == controller.Synced {
+			synced++
+		}
+		if i.Health == controller.Healthy {
+			healthy++
+		}
+		if i.Stale {
+			stale++
+		}
+	}
+	n := len(r.Instances)
+	parts := []string{portion(synced, n, "synced"), portion(healthy, n, "healthy")}
+	if n == 0 {
+		parts = []string{yellow.of("no service runs there, or should")}
+	}
+	if stale > 0 {
+		parts = append(parts, yellow.of(fmt.Sprintf("%d stale", stale)))
+	}
+	down := 0
+	for _, h := range r.Hosts {
+		if !h.Reachable {
+			down++
+		}
+	}
+	if down > 0 {
+		parts = append(parts, red.of(fmt.Sprintf("%d unreachable", down)))
+	}
+	return fmt.Sprintf("%s, %s at %s: %s", count(len(r.Hosts), "host"), count(n, "instance"), Revision(r.Revision), strings.Join(parts, ", "))
+}
+
+func portion(n, of int, word string) string {
+	if n == of {
+		return green.of("all " + word)
+	}
+	return yellow.of(fmt.Sprintf("%d %s", n, word))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func syncPaint(s controller.Sync) paint {
+	switch s {
+	case controller.Synced:
+		return green
+	case controller.OutOfSync:
+		return yellow
+	}
+	return red
+}
+
+func healthPaint(h controller.Health) paint {
+	switch h {
+	case controller.Healthy:
+		return green
+	case controller.Progressing, controller.HealthSuspended, controller.Missing:
+		return yellow
+	}
+	return red
+}
