@@ -162,7 +162,7 @@ func (p *observationParser) takeRelease(body string) error {
 	}
 	for line := range strings.Lines(rest) {
 		stat, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "stat\t")
-		if !ok || !strings.HasSuffix(stat, " "+f[3]) {
+		if !ok {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
 		p.sealed[stat] = f[1]

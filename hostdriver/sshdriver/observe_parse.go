@@ -1,7 +1,6 @@
 package sshdriver
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -75,9 +74,6 @@ func (p *observationParser) take(rec record) error {
 		return p.takeClock(rec)
 	case "procs":
 		return p.takeProcs(rec)
-	case "links", "linkwise": // linkwise comes where one of the links had vanished
-		p.targets = rec.body
-		return nil
 	case "env":
 		return p.takeEnv(rec)
 	case "passwd":
@@ -131,7 +127,7 @@ func (p *observationParser) complete() error {
 		p.obs.Groups[g] = p.obs.Groups[g]
 	}
 	p.dropTornContent()
-	return p.takeTargets()
+	return nil
 }
 
 func (p *observationParser) absent(name string) {
@@ -177,8 +173,8 @@ func (p *observationParser) takeStat(rec record) error {
 		if digest := p.sealed[line]; digest != "" {
 			st.SHA256 = digest
 		}
-		if st.Type == hostdriver.PathSymlink {
-			p.links = append(p.links, name)
+		if strings.HasPrefix(name, "/proc/") && p.procLink(name, st.Target) {
+			continue
 		}
 		p.obs.Paths[name] = st
 	}
@@ -192,6 +188,7 @@ func (p *observationParser) takeStat(rec record) error {
 const hostClockPath = "/proc/self/status"
 
 func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
+	line, quoted, _ := strings.Cut(line, " //")
 	f := strings.SplitN(line, " ", 11)
 	if len(f) != 11 || checkPath(f[10]) != nil {
 		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
@@ -210,10 +207,58 @@ func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
 		st.Type = hostdriver.PathDir
 	case 0o12:
 		st.Type = hostdriver.PathSymlink
+		target, err := linkTarget(f[10], quoted)
+		if err != nil {
+			return "", st, changed, err
+		}
+		st.Target = target
 	default:
 		st.Type = hostdriver.PathOther
 	}
 	return f[10], st, changed, nil
+}
+
+// linkTarget reads what stat's %N says of a link, both names in C's quotes: "LINK" -> "TARGET".
+func linkTarget(link, quoted string) (string, error) {
+	name, rest, err1 := unquoteC(quoted)
+	rest, arrow := strings.CutPrefix(rest, " -> ")
+	target, rest, err2 := unquoteC(rest)
+	if err1 != nil || err2 != nil || !arrow || rest != "" || name != link {
+		return "", fmt.Errorf("the link %s reads %s", link, printable(quoted, 200))
+	}
+	return target, nil
+}
+
+// unquoteC reads a string in the quoting style "c" of the GNU tools, and returns what
+// follows it.
+func unquoteC(s string) (string, string, error) {
+	if !strings.HasPrefix(s, `"`) {
+		return "", s, errors.New("no quote")
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return b.String(), s[i+1:], nil
+		case c != '\\':
+			b.WriteByte(c)
+		case i+3 < len(s) && s[i+1] >= '0' && s[i+1] <= '3':
+			n, err := strconv.ParseUint(s[i+1:i+4], 8, 8)
+			if err != nil {
+				return "", s, err
+			}
+			b.WriteByte(byte(n))
+			i += 3
+		case i+1 < len(s):
+			i++
+			if at := strings.IndexByte("abfnrtv", s[i]); at >= 0 {
+				b.WriteByte("\a\b\f\n\r\t\v"[at])
+			} else {
+				b.WriteByte(s[i])
+			}
+		}
+	}
+	return "", s, errors.New("no closing quote")
 }
 
 // ownerName is the name, or the number where stat knows none.
@@ -299,22 +344,20 @@ func (p *observationParser) takeProcs(rec record) error {
 	return nil
 }
 
-func (p *observationParser) takeTargets() error {
-	targets := bytes.Split(p.targets, []byte{0})
-	if n := len(p.links) + 2*len(p.procs); len(targets) != n+1 || len(targets[n]) != 0 {
-		return fmt.Errorf("the reply has %d targets for %d links", len(targets)-1, n)
-	}
-	for i, name := range p.links {
-		st := p.obs.Paths[name]
-		st.Target = string(targets[i])
-		p.obs.Paths[name] = st
-	}
-	for i, proc := range p.procs {
-		at := len(p.links) + 2*i
+// procLink takes where /proc/PID/exe or cwd of a unit's process points.
+func (p *observationParser) procLink(name, target string) bool {
+	for _, proc := range p.procs {
 		st := p.obs.Processes[proc.unit]
-		st.Exe, st.Deleted = strings.CutSuffix(string(targets[at]), " (deleted)")
-		st.Cwd = string(targets[at+1])
+		switch name {
+		case fmt.Sprintf("/proc/%d/exe", proc.pid):
+			st.Exe, st.Deleted = strings.CutSuffix(target, " (deleted)")
+		case fmt.Sprintf("/proc/%d/cwd", proc.pid):
+			st.Cwd = target
+		default:
+			continue
+		}
 		p.obs.Processes[proc.unit] = st
+		return true
 	}
-	return nil
+	return false
 }

@@ -1,7 +1,15 @@
 # facts.sh: how things are asked of a host, the same for readings and mutations.
 
-# A file's facts; no field but the last, its path, has a slash. (stat(1), GNU and uutils.)
-STAT='%f %a %s %U %u %G %g %.9Y %.9Z %i %n\n'
+# A file's facts (stat(1)). No field before its path has a slash, and no path that is
+# asked for has two of them in a row; what follows those is the path again in C's
+# quotes and, of a symbolic link, its target.
+STAT='%f %a %s %U %u %G %g %.9Y %.9Z %i %n //%N\n'
+
+# path_of LINE: the path in such a line, in $path.
+path_of() {
+	path=/${1#*/}
+	path=${path%% //*}
+}
 
 # A unit's facts; setUnit in observe_units.go reads them.
 PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode

@@ -91,6 +91,7 @@ load_generation() {
 			;;
 		esac
 	done
+	return 0
 }
 
 add_entry() {
@@ -138,10 +139,11 @@ survey() {
 	[ "$names" ] || return 0
 	files= i=0
 	for line in $(stat --printf="$STAT" -- $names 2>/dev/null); do
-		match "/${line#*/}" || return 1
+		path_of "$line"
+		match "$path" || return 1
 		eval "T$i=\$line"
 		case $line in
-		8*) files="$files$NL/${line#*/}" ;;
+		8*) files="$files$NL$path" ;;
 		esac
 	done
 	[ "$files" ] || return 0
@@ -215,6 +217,7 @@ make_users() {
 		why="cannot make the user $name: $why" mend="make it there by hand, or correct its name"
 		return 1
 	done
+	return 0
 }
 
 make_directories() {
@@ -237,6 +240,7 @@ make_directories() {
 		why="cannot make the directory $name: $why" mend="$ADVICE_DISK"
 		return 1
 	done
+	return 0
 }
 
 # prepare writes each changed file beside its place, owned and closed as it will be

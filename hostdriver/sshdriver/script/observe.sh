@@ -3,11 +3,14 @@
 # Set by the controller: KNOWN, PATHS, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT.
 # Lists are one item a line; no item holds a control character.
 #
-# Order: the host's own records first, for they name further paths and units; then
-# paths, units, processes; and at last the mutation counter again. If a mutation
-# began or ended meanwhile, all of it is read once more, so a reading never joins
-# two generations. A process that is replaced between the reading of its unit and
-# of its environment shows as unreadable, never as another's.
+# Order: the host's own records first, for they name further units and paths; then
+# units, for they name processes; then paths and processes; and at last the mutation
+# counter again. If a mutation began or ended meanwhile, all of it is read once more, so
+# a reading never joins two generations. A process that ended after its unit was read
+# shows as unreadable, which the next reading settles.
+#
+# A process costs more than all the rest of a reading, so each is one for all: the few
+# there are stand where "rec" begins what they print.
 
 op_observe() {
 	be_root
@@ -27,7 +30,6 @@ op_observe() {
 
 look() {
 	own_records
-	[ "$LIGHT" = 1 ] || look_paths
 	look_units
 	look_host
 	if [ "$LIGHT" = 1 ]; then
@@ -35,7 +37,7 @@ look() {
 		date +%s.%N >&3
 		return
 	fi
-	look_links
+	look_paths
 	look_envs
 	look_users
 	look_disk
@@ -52,7 +54,9 @@ own_records() {
 		kept="$kept ${f##*/}"
 	done
 	set --
-	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* "$D"/current/manifest; do
+	# The last two are not sent: they answer for most users and groups without NSS.
+	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* \
+		"$D"/current/manifest /etc/passwd /etc/group; do
 		[ -f "$f" ] && set -- "$@" "$f"
 	done
 	set -f
@@ -61,11 +65,9 @@ own_records() {
 			"restore $D from a backup, or move it away to have the host adopted anew"
 	fi
 	own=
-	if [ $# -gt 0 ]; then
-		own=$(head -c 16777216 -v -- "$@" 2>&1) || own_unreadable
-	fi
+	[ $# = 0 ] || own=$(head -c 4194304 -v -- "$@" 2>&1) || own_unreadable
 	rec own
-	printf '%s\n' "$own" >&3
+	printf '%s\n' "${own%%"==> /etc/"*}" >&3
 	rec kept $kept
 	own_names
 }
@@ -82,25 +84,48 @@ own_unreadable() {
 # controller knows this very manifest (its first line is unique) and has done so.
 own_names() {
 	paths=$PATHS units=$UNITS users=$USERS templates=$TEMPLATES sealed=
-	file= walk=
+	passwd= group= gids= walk=
 	for line in $own; do
 		case $line in
-		"==> "*" <==")
-			file=${line#==> }
-			walk=
-			;;
+		"==> /etc/passwd <==") walk=passwd ;;
+		"==> /etc/group <==") walk=group ;;
+		"==> "*" <==") walk= ;;
 		"evenkeel$TAB"*)
-			[ "$line" = "$KNOWN" ] || walk=1
+			[ "$line" = "$KNOWN" ] || walk=manifest
 			;;
 		"stat$TAB"*)
 			sealed="$sealed$NL${line#*"$TAB"}"
 			;;
 		*)
-			[ "$walk" ] && own_entry
+			own_line
 			;;
 		esac
 	done
 	sealed="$sealed$NL"
+}
+
+own_line() {
+	case $walk in
+	manifest) own_entry ;;
+	passwd)
+		case "$NL$users$NL" in
+		*"$NL${line%%:*}$NL"*) user_line ;;
+		esac
+		;;
+	group)
+		name=${line%%:*}
+		gid=${line#*:*:}
+		case "$NL$GROUPS_$NL$NL$gids$NL" in
+		*"$NL$name$NL"* | *"$NL${gid%%:*}$NL"*) group="$group$NL$line" ;;
+		esac
+		;;
+	esac
+}
+
+user_line() {
+	passwd="$passwd$NL$line"
+	gid=${line#*:*:*:}
+	gids="$gids$NL${gid%%:*}"
 }
 
 own_entry() {
@@ -131,33 +156,34 @@ own_entry() {
 	esac
 }
 
-# look_paths: one stat for all, one sha256sum for the regular files. A release
-# whose stat is as it was when it was staged counts as unchanged and is not hashed.
+# look_paths: one stat for all, with where symbolic links point, among them each
+# process' exe and cwd; one sha256sum for the regular files. A release whose stat is as it
+# was when it was staged counts as unchanged and is not hashed.
 look_paths() {
-	rec stat
-	stats= links=
+	rec procs
+	printf '%s\n' "$procs" >&3
 	# The stat process' own folder is made when it is looked up: its time is the host's clock.
-	stats=$(stat --printf="$STAT" -- /proc/self/status $paths 2>&1)
+	set -- /proc/self/status
+	for line in $procs; do
+		set -- "$@" "/proc/${line%% *}/exe" "/proc/${line%% *}/cwd"
+	done
+	stats=$(stat --printf="$STAT" -- "$@" $paths 2>&1)
+	rec stat
 	printf '%s\n' "$stats" >&3
 	files=
 	for line in $stats; do
 		case $line in
-		8*)
-			case $sealed in
-			*"$NL$line$NL"*) continue ;;
-			esac
-			line=/${line#*/}
-			[ "$line" = /proc/self/status ] || files="$files$NL$line"
-			;;
-		a*)
-			links="$links$NL/${line#*/}"
-			;;
+		8*) ;;
+		*) continue ;;
 		esac
+		case $sealed in
+		*"$NL$line$NL"*) continue ;;
+		esac
+		path_of "$line"
+		[ "$path" = /proc/self/status ] || files="$files$NL$path"
 	done
 	sums=
-	if [ "$files" ]; then
-		sums=$(sha256sum -- $files 2>/dev/null)
-	fi
+	[ -z "$files" ] || sums=$(sha256sum -- $files 2>/dev/null)
 	rec sum
 	printf '%s\n' "$sums" >&3
 	look_contents
@@ -177,8 +203,9 @@ look_contents() {
 
 look_content() {
 	for line in $stats; do
+		path_of "$line"
 		case $line in
-		8*) [ "/${line#*/}" = "$2" ] || continue ;;
+		8*) [ "$path" = "$2" ] || continue ;;
 		*) continue ;;
 		esac
 		size=${line#* * }
@@ -251,28 +278,10 @@ look_host() {
 	rec host "${boot:--}" "${version:--}"
 }
 
-# look_links: where symbolic links, and the processes' exe and cwd, point; one process.
-look_links() {
-	rec procs
-	printf '%s\n' "$procs" >&3
-	names=$links
-	for line in $procs; do
-		names="$names$NL/proc/${line%% *}/exe$NL/proc/${line%% *}/cwd"
-	done
-	[ "$names" ] || return
-	# One that vanished would shift the rest: then each is asked by itself.
-	rec links
-	if ! readlink -z -- $names >&3; then
-		rec linkwise
-		for f in $names; do
-			readlink -z -- "$f" >&3 || printf '\0' >&3
-		done
-	fi
-}
-
 # look_envs compares processes' environments with what was asked. A line of ENVS is
 # unit, digest, keys, tab separated. Only digests leave the host, keyed with SALT.
 look_envs() {
+	batch=0
 	for env in $ENVS; do
 		IFS=$TAB
 		set -- $env
@@ -287,58 +296,118 @@ look_envs() {
 			rec env "$unit" "${pid:-0}" unreadable
 			continue
 		fi
-		look_env "$@"
+		case $vars in
+		[A-Za-z_]*=*) find_vars "$@" ;;
+		*)
+			# A process may use the room of its environment for a title.
+			rec env "$unit" "$pid" unreadable
+			;;
+		esac
 	done
+	[ "$batch" = 0 ] || hash_batch
 }
 
-look_env() {
-	case $vars in
-	[A-Za-z_]*=*) ;;
-	*)
-		# A process may use the room of its environment for a title.
-		rec env "$unit" "$pid" unreadable
-		return
-		;;
-	esac
+# find_vars KEY…: their lines, in that order, go into the batch to be hashed.
+find_vars() {
 	found=
 	for key; do
 		for line in $vars; do
 			case $line in
 			"$key="*)
-				found="$found$line$NL"
+				found="$found$NL$line"
 				break
 				;;
 			esac
 		done
 	done
-	sum=$(printf '%s\n%s' "$SALT" "$found" | sha256sum)
-	if [ "${sum%% *}" = "$digest" ]; then
+	batch=$((batch + 1))
+	eval "unit$batch=\$unit pid$batch=\$pid digest$batch=\$digest text$batch=\$SALT\$found"
+	[ "$batch" -lt 5 ] || hash_batch
+}
+
+# hash_batch: one sha256sum for up to five environments. They reach it through pipes:
+# dash and busybox make one of a here-document; bash may make a file, so there each has
+# its own.
+hash_batch() {
+	while [ "$batch" -lt 5 ]; do
+		batch=$((batch + 1))
+		eval "unit$batch= text$batch="
+	done
+	if [ "$BASH_VERSION" ]; then
+		sums=
+		for text in "$text1" "$text2" "$text3" "$text4" "$text5"; do
+			sums=$sums$NL$(printf '%s\n' "$text" | sha256sum)
+		done
+	else
+		sums=$(
+			sha256sum /dev/fd/4 /dev/fd/5 /dev/fd/6 /dev/fd/7 /dev/fd/8 4<<-E4 5<<-E5 6<<-E6 7<<-E7 8<<-E8
+			$text1
+			E4
+			$text2
+			E5
+			$text3
+			E6
+			$text4
+			E7
+			$text5
+			E8
+		)
+	fi
+	batch=0
+	for sum in $sums; do
+		batch=$((batch + 1))
+		eval "unit=\$unit$batch pid=\$pid$batch digest=\$digest$batch text=\$text$batch"
+		[ "$unit" ] && tell_env "${sum%% *}"
+	done
+	batch=0
+}
+
+tell_env() {
+	if [ "$1" = "$digest" ]; then
 		rec env "$unit" "$pid" same
 		return
 	fi
 	rec env "$unit" "$pid" differs
-	for line in $found; do
+	text=${text#"$SALT"}
+	for line in $text; do
 		sum=$(printf '%s\n%s\n' "$SALT" "$line" | sha256sum)
 		printf '%s %s\n' "${sum%% *}" "${line%%=*}" >&3
 	done
 }
 
-# look_users: the passwd lines, then the groups asked for and the users' own.
+# look_users tells the passwd and group lines of who was asked for, and of the users'
+# own groups. Who is not in the files may be in another database.
 look_users() {
-	gids=
-	if [ "$users" ]; then
-		lines=$(getent passwd -- $users)
-		rec passwd
-		printf '%s\n' "$lines" >&3
-		for line in $lines; do
-			line=${line#*:*:*:}
-			gids="$gids$NL${line%%:*}"
+	missing=
+	for name in $users; do
+		case "$passwd" in
+		*"$NL$name:"*) ;;
+		*) missing="$missing$NL$name" ;;
+		esac
+	done
+	if [ "$missing" ]; then
+		for line in $(getent passwd -- $missing); do
+			user_line
 		done
 	fi
-	if [ "$gids$GROUPS_" ]; then
-		rec group
-		getent group -- $gids $GROUPS_ >&3
-	fi
+	missing=
+	for name in $GROUPS_; do
+		case "$group" in
+		*"$NL$name:"*) ;;
+		*) missing="$missing$NL$name" ;;
+		esac
+	done
+	for gid in $gids; do
+		case "$group$NL" in
+		*"$NL"*:*:"$gid":*"$NL"*) ;;
+		*) missing="$missing$NL$gid" ;;
+		esac
+	done
+	[ -z "$missing" ] || group=$group$NL$(getent group -- $missing)
+	rec passwd
+	printf '%s\n' "$passwd" >&3
+	rec group
+	printf '%s\n' "$group" >&3
 }
 
 look_disk() {

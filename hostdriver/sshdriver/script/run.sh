@@ -43,7 +43,7 @@ run_line() (
 	cd /
 	HOME=$home USER=${RUNAS:-root} LOGNAME=${RUNAS:-root}
 	export HOME USER LOGNAME
-	unset TZ SYSTEMD_COLORS SYSTEMD_PAGER
+	unset TZ QUOTING_STYLE SYSTEMD_COLORS SYSTEMD_PAGER
 	exports
 	printf '%s\n' "$LINE" | "$@" /bin/sh -c 'eval "$(cat)"'
 )

@@ -52,8 +52,9 @@ check_expect() {
 	stats=$(stat --printf="$STAT" -- $names 2>/dev/null)
 	files=
 	for line in $stats; do
+		path_of "$line"
 		case $line in
-		8*) files="$files$NL/${line#*/}" ;;
+		8*) files="$files$NL$path" ;;
 		esac
 	done
 	sums=
