@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The targets.
+const (
+	passOverFloor    = 1.5 // at most
+	passUnderPeer    = 40. // at least, over --check
+	deployUnderPeer  = 8.
+	rollingUnderPeer = 6.
+)
+
+// report prints every table that has rows.
+func (s *stage) report(w io.Writer, m machine) error {
+	r := s.results
+	_, err := fmt.Fprintf(w, "Machine: %s\n%d hosts on it, %d rounds; `go run ./test/bench -hosts %d -rounds %d %s`\n",
+		m, s.hosts, s.rounds, s.hosts, s.rounds, strings.Join(s.names, " "))
+	return errors.Join(err, passTable(r, s.hosts).write(w), warmTable(r, s.hosts).write(w), deployTable(r, s.hosts).write(w),
+		rollingTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w))
+}
+
+// line adds a measure's row: its words, the median, how many times the base it is, CPU,
+// and the spread.
+func (t *table) line(r *results, words string, m, base measure) {
+	got, ok := r.median(m)
+	if !ok {
+		return
+	}
+	ratio, cpu := "-", "-"
+	if x, ok := r.ratio(m, base); ok {
+		ratio = factor(x)
+	}
+	if got.cpu > 0 {
+		cpu = seconds(got.cpu)
+	}
+	t.row(words, seconds(got.wall), ratio, cpu, r.spread(m))
+}
+
+func factor(x float64) string {
+	switch {
+	case x >= 9.95:
+		return fmt.Sprintf("%.0f ×", x)
+	case x >= 0.95:
+		return fmt.Sprintf("%.2f ×", x)
+	}
+	return fmt.Sprintf("%.3f ×", x)
+}
+
+// target concludes whether slow takes at least want times as long as fast.
+func (t *table) target(r *results, words string, slow, fast measure, want float64) {
+	if x, ok := r.ratio(slow, fast); ok {
+		t.conclude("%s: %s; target at least %.0f ×: %s", words, factor(x), want, verdict(x >= want))
+	}
+}
+
+// bound concludes whether a takes at most limit times as long as b.
+func (t *table) bound(r *results, words string, a, b measure, limit float64) {
+	if x, ok := r.ratio(a, b); ok {
+		t.conclude("%s: %s; target at most %.1f ×: %s", words, factor(x), limit, verdict(x <= limit))
+	}
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "**missed**"
+}
+
+var timesHeader = func(base string) []string { return []string{"", "median", "× " + base, "CPU here", "spread"} }
+
+func passTable(r *results, hosts int) *table {
+	t := &table{title: fmt.Sprintf("A pass with nothing to do, %d hosts, whole processes", hosts), header: timesHeader("the floor"),
+		remarks: []string{"Started, connected, read, compared, ended. The floor dials all hosts at once and runs one systemctl show, one stat and " +
+			"one sha256sum on each. evenkeel does not hash a binary whose stat is as it was when it put it there; one floor does."}}
+	t.line(r, "`evenkeel plan`, as deploy with sudo", passPlan, passFloor)
+	t.line(r, "floor, as deploy with sudo", passFloor, passFloor)
+	t.line(r, "floor that also hashes the 8 MiB binary", passFloorHash, passFloor)
+	t.line(r, "`ansible-playbook --check`, as deploy with sudo", passPeerCheck, passFloor)
+	t.line(r, "`ansible-playbook`, as deploy with sudo", passPeer, passFloor)
+	t.line(r, "`evenkeel plan`, as root", passPlanRoot, passFloorRoot)
+	t.line(r, "floor, as root", passFloorRoot, passFloorRoot)
+	t.line(r, "floor that also hashes the 8 MiB binary, as root", passFloorHashRoot, passFloorRoot)
+	t.bound(r, "evenkeel over the floor, with sudo", passPlan, passFloor, passOverFloor)
+	t.bound(r, "evenkeel over the floor, as root", passPlanRoot, passFloorRoot, passOverFloor)
+	t.bound(r, "evenkeel over the floor that hashes the binary, with sudo", passPlan, passFloorHash, passOverFloor)
+	t.target(r, "`ansible-playbook --check` over evenkeel", passPeerCheck, passPlan, passUnderPeer)
+	t.target(r, "`ansible-playbook` over evenkeel", passPeer, passPlan, passUnderPeer)
+	return t
+}
+
+func warmTable(r *results, hosts int) *table {
+	t := &table{title: fmt.Sprintf("A pass with nothing to do, %d hosts, on kept connections", hosts), header: timesHeader("the floor"),
+		remarks: []string{"What a controller does at each turn. evenkeel resolves, observes, compares and plans; the floor runs its commands and parses."}}
+	t.line(r, "evenkeel's look, as deploy with sudo", warmLook, warmFloor)
+	t.line(r, "floor, as deploy with sudo", warmFloor, warmFloor)
+	t.line(r, "floor that also hashes the 8 MiB binary", warmFloorHash, warmFloor)
+	t.line(r, "evenkeel's look, as root", warmLookRoot, warmFloorRoot)
+	t.line(r, "floor, as root", warmFloorRoot, warmFloorRoot)
+	t.line(r, "floor that also hashes the 8 MiB binary, as root", warmFloorHashRoot, warmFloorRoot)
+	t.bound(r, "evenkeel over the floor, with sudo", warmLook, warmFloor, passOverFloor)
+	t.bound(r, "evenkeel over the floor, as root", warmLookRoot, warmFloorRoot, passOverFloor)
+	t.bound(r, "evenkeel over the floor that hashes the binary, with sudo", warmLook, warmFloorHash, passOverFloor)
+	t.bound(r, "evenkeel over the floor that hashes the binary, as root", warmLookRoot, warmFloorHashRoot, passOverFloor)
+	return t
+}
+
+func deployTable(r *results, hosts int) *table {
+	t := &table{title: fmt.Sprintf("First deployment to %d hosts", hosts), header: timesHeader("evenkeel"),
+		remarks: []string{"A unit, an env file and an 8 MiB binary, enabled, started, healthy; from hosts where nothing is deployed."}}
+	t.line(r, "`evenkeel apply --yes`", deployApply, deployApply)
+	t.line(r, "`ansible-playbook`", deployPeer, deployApply)
+	t.target(r, "`ansible-playbook` over evenkeel", deployPeer, deployApply, deployUnderPeer)
+	return t
+}
+
+func rollingTable(r *results, hosts int) *table {
+	t := &table{title: fmt.Sprintf("One env key changed on %d hosts, one at a time", hosts), header: timesHeader("evenkeel"),
+		remarks: []string{"Env file, restart, health over http, the next host. No soak on either side. The floor is `systemctl restart` and the wait for " +
+			"the first good answer, on kept connections, and changes nothing. Drained: out of HAProxy before the restart, no session left, back in and up after."}}
+	t.line(r, "`evenkeel apply --yes`", rollApply, rollApply)
+	t.line(r, "`ansible-playbook`, serial: 1", rollPeer, rollApply)
+	t.line(r, "floor: restarts and health waits alone", rollFloor, rollApply)
+	t.line(r, "`evenkeel apply --yes`, drained", drainApply, drainApply)
+	t.line(r, "`ansible-playbook`, serial: 1, drained", drainPeer, drainApply)
+	t.target(r, "`ansible-playbook` over evenkeel", rollPeer, rollApply, rollingUnderPeer)
+	t.target(r, "`ansible-playbook` over evenkeel, drained", drainPeer, drainApply, rollingUnderPeer)
+	if f, ok := r.median(rollFloor); ok {
+		t.conclude("the floor, for each host: %s", milliseconds(f.wall, hosts))
+	}
+	return t
+}
+
+// phasesTable shows where the median rolling apply spent its time.
+func phasesTable(r *results, hosts int) *table {
+	t := &table{title: "Where evenkeel's time goes, one host at a time", header: []string{"for each host", "plain", "drained"},
+		remarks: []string{"By the engine's log, the median run, divided by the number of hosts. The rest is what no command accounts for: " +
+			"the program's start, the first look at the fleet, the looks before each step, and pauses."}}
+	plain, drained := middle(r.phases[rollApply]), middle(r.phases[drainApply])
+	if plain == nil && drained == nil {
+		return t
+	}
+	var names []string
+	for _, p := range []*phases{plain, drained} {
+		if p == nil {
+			continue
+		}
+		for name := range p.commands {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	cell := func(p *phases, of func(*phases) time.Duration) string {
+		if p == nil {
+			return "-"
+		}
+		return milliseconds(of(p), hosts)
+	}
+	both := func(words string, of func(*phases) time.Duration) { t.row(words, cell(plain, of), cell(drained, of)) }
+	for _, name := range names {
+		both(name, func(p *phases) time.Duration { return p.commands[name] })
+	}
+	both("the rest", (*phases).rest)
+	both("all", func(p *phases) time.Duration { return p.wall })
+	both("all but drain, restart and health", (*phases).engine)
+	return t
+}
+
+func middle(all []phases) *phases {
+	if len(all) == 0 {
+		return nil
+	}
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b phases) int { return int(a.wall - b.wall) })
+	return &sorted[len(sorted)/2]
+}
+
+func milliseconds(d time.Duration, hosts int) string {
+	return fmt.Sprintf("%.0f ms", d.Seconds()*1000/float64(hosts))
+}
