@@ -222,11 +222,12 @@ func (s *testServer) serveSession(conn *ssh.ServerConn, nc ssh.NewChannel) {
 	s.sessions++
 	s.peak = max(s.peak, s.sessions)
 	s.mu.Unlock()
-	defer func() {
+	leave := sync.OnceFunc(func() {
 		s.mu.Lock()
 		s.sessions--
 		s.mu.Unlock()
-	}()
+	})
+	defer leave()
 	ch, reqs, err := nc.Accept()
 	if err != nil {
 		return
@@ -245,6 +246,8 @@ func (s *testServer) serveSession(conn *ssh.ServerConn, nc ssh.NewChannel) {
 		_ = req.Reply(true, nil)
 		go ssh.DiscardRequests(reqs)
 		s.run(&testCommand{line: m.Command, stdin: ch, stdout: ch, stderr: ch.Stderr(), conn: conn, channel: ch})
+		leave() // before the client can know of the end
+		_ = ch.Close()
 		return
 	}
 }
@@ -265,7 +268,6 @@ func (s *testServer) run(c *testCommand) {
 	case !c.noStatus:
 		_, _ = c.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(code)}))
 	}
-	_ = c.channel.Close()
 }
 
 // echoHandler prints the line, then its input.
