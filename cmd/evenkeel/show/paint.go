@@ -28,3 +28,11 @@ const (
 	markBad  = "✘"
 	markWarn = "!"
 )
+
+// Red, Green, Yellow, Cyan, Bold and Faint paint clean text.
+func Red(s string) string    { return red.of(s) }
+func Green(s string) string  { return green.of(s) }
+func Yellow(s string) string { return yellow.of(s) }
+func Cyan(s string) string   { return cyan.of(s) }
+func Bold(s string) string   { return bold.of(s) }
+func Faint(s string) string  { return faint.of(s) }

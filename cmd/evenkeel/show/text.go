@@ -79,7 +79,12 @@ func Fit(line string, width int) string {
 	return ansi.Truncate(line, width, "…")
 }
 
-// pad fills s with spaces up to width cells.
+// Width is how many cells a line takes, styling not counted.
+func Width(line string) int { return ansi.StringWidth(line) }
+
+// Pad fills a line with spaces up to width cells.
+func Pad(line string, width int) string { return pad(line, width) }
+
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
 }
