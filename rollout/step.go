@@ -84,7 +84,7 @@ var commandOf = map[Phase]CommandKind{
 
 // enter begins a phase.
 func (m *mover) enter(p Phase) {
-	m.v.Phase, m.v.Since, m.v.Tries = p, m.s.At, 0
+	m.v.Phase, m.v.Since, m.v.Tries, m.v.Reason = p, m.s.At, 0, ""
 	if p == PhaseHealthy || p == PhaseRevertHealthy {
 		m.v.Soak = Soak{}
 	}
