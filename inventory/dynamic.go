@@ -33,7 +33,7 @@ func (b *Builder) AddDynamic(file string, output []byte) {
 		b.addDynamicGroup(name, doc[name], pos)
 	}
 	for _, host := range sortedKeys(meta.HostVars) {
-		b.ansibleHost(host, groupUngrouped, 0, plainNumbers(meta.HostVars[host]).(map[string]any), pos)
+		b.ansibleHost(host, groupUngrouped, 0, plainMap(meta.HostVars[host]), pos)
 	}
 }
 
@@ -49,13 +49,13 @@ func (b *Builder) addDynamicGroup(name string, raw json.RawMessage, pos fault.Po
 	}
 	if err := looseJSON(raw, &group.Hosts); err != nil {
 		if err := looseJSON(raw, &group); err != nil {
-			b.fault(pos, "dynamic-inventory", "group "+name+" cannot be read: "+err.Error(), "")
+			b.fault(pos, "dynamic-inventory", "group "+name+" is neither a list of hosts nor a map of hosts, vars and children", "")
 			return
 		}
 	}
 	g := b.ansibleGroup(name, pos)
-	for k, v := range group.Vars {
-		g.vars[k] = plainNumbers(v)
+	for k, v := range plainMap(group.Vars) {
+		g.vars[k] = v
 	}
 	for _, h := range group.Hosts {
 		b.ansibleHost(h, name, 0, nil, pos)
@@ -87,11 +87,19 @@ func strictJSON(data []byte, into any) error {
 	return nil
 }
 
-// plainNumbers turns the decoder's numbers into int or float64, and leaves nulls out.
-func plainNumbers(v any) any {
+// plainMap is vars with the decoder's numbers as int or float64, and without nulls.
+func plainMap(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if v != nil {
+			out[k] = plainValue(v)
+		}
+	}
+	return out
+}
+
+func plainValue(v any) any {
 	switch v := v.(type) {
-	case nil:
-		return map[string]any{}
 	case json.Number:
 		if i, err := v.Int64(); err == nil {
 			return int(i)
@@ -99,22 +107,13 @@ func plainNumbers(v any) any {
 		f, _ := v.Float64()
 		return f
 	case map[string]any:
-		for k, e := range v {
-			if e == nil {
-				delete(v, k)
-				continue
-			}
-			v[k] = plainNumbers(e)
-		}
-		if v == nil {
-			return map[string]any{}
-		}
+		return plainMap(v)
 	case []any:
+		out := make([]any, len(v))
 		for i, e := range v {
-			if e != nil {
-				v[i] = plainNumbers(e)
-			}
+			out[i] = plainValue(e)
 		}
+		return out
 	}
 	return v
 }

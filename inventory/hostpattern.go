@@ -71,7 +71,8 @@ func cutPort(s string) (string, int, error) {
 		}
 	}
 	colon := strings.LastIndexByte(s, ':')
-	if colon < 0 || strings.IndexByte(s[colon:], ']') >= 0 {
+	inRange := colon >= 0 && strings.LastIndexByte(s[:colon], '[') > strings.LastIndexByte(s[:colon], ']')
+	if colon < 0 || inRange {
 		return s, 0, nil
 	}
 	if _, err := netip.ParseAddr(s); err == nil {

@@ -50,7 +50,8 @@ func (p *iniParser) line(line string) {
 		p.section(m[1], m[2])
 		return
 	}
-	if line[0] == '[' && strings.HasSuffix(strings.TrimSpace(line), "]") && !strings.ContainsAny(line, " =") && strings.Count(line, ":") == 0 {
+	// Among hosts a line may begin with an address in brackets.
+	if line[0] == '[' && (p.kind != iniHosts || (strings.HasSuffix(line, "]") && !strings.Contains(line, ":"))) {
 		p.fault("ini-syntax", "the section header "+fault.Quote(line)+" is not [group], [group:vars] or [group:children]", "")
 		p.kind = iniSkip
 		return

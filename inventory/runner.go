@@ -44,9 +44,9 @@ func ExecRunner(root string) Runner {
 		case out.over:
 			return nil, fmt.Errorf("cannot run %s --list: it printed more than %d bytes", path, maxRunOutput)
 		case err != nil:
-			return nil, fmt.Errorf("cannot run %s --list: %w%s", path, err, lastLine(complaints.String()))
+			return nil, fmt.Errorf("cannot run %s --list: %w%s", path, err, lastLine(complaints.buf.String()))
 		}
-		return out.Bytes(), nil
+		return out.buf.Bytes(), nil
 	}
 }
 
@@ -60,17 +60,18 @@ func lastLine(s string) string {
 
 var errOutputCapped = errors.New("too much output")
 
-// cappedBuffer refuses to grow beyond max.
+// cappedBuffer refuses to grow beyond max. It embeds no bytes.Buffer, whose
+// ReadFrom io.Copy would use past the cap.
 type cappedBuffer struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	max  int
 	over bool
 }
 
 func (b *cappedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
+	if b.buf.Len()+len(p) > b.max {
 		b.over = true
 		return 0, errOutputCapped
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }

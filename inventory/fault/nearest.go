@@ -16,7 +16,7 @@ func Nearest(word string, candidates []string) (string, bool) {
 			continue
 		}
 		cost := distance(strings.ToLower(word), strings.ToLower(c))
-		if limit := max(len(word), len(c))/3 + 1; cost > limit {
+		if limit := max(len(word), len(c))/3 + 1; cost > limit || cost >= len(word) {
 			continue
 		}
 		if cost < bestCost {
