@@ -350,6 +350,11 @@ func orderVisits(p *Plan, waves map[string]int) {
 		x, y := rank(&a), rank(&b)
 		return slices.Compare(x[:], y[:])
 	})
+	after := map[string][]string{}
+	for _, s := range p.Services {
+		after[s.Service] = s.After
+	}
+	p.Visits = inTurn(p.Visits, after, func(v *Visit) int { return rank(v)[0] })
 	for i := range p.Visits {
 		p.Visits[i].ID = i
 	}
