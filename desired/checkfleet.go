@@ -35,7 +35,7 @@ func (l *loader) checkServices(rev *Revision) []*Service {
 }
 
 func (l *loader) checkService(svc *Service, rev *Revision) {
-	for _, p := range checkService(svc.Spec) {
+	for _, p := range append(checkService(svc.Spec), checkBalancers(svc.Spec.Drain, rev.Inventory)...) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
 	hosts := len(rev.Inventory.Select(svc.Spec.Selector))

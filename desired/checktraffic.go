@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -18,6 +19,10 @@ func (c *serviceCheck) drain(at string, d DrainSpec) {
 	if d.HAProxy != nil {
 		set++
 		c.haproxy(at+".haproxy", *d.HAProxy)
+	}
+	if d.Nginx != nil {
+		set++
+		c.nginx(at+".nginx", *d.Nginx)
 	}
 	if d.HTTP != nil {
 		set++
@@ -33,7 +38,7 @@ func (c *serviceCheck) drain(at string, d DrainSpec) {
 	if d.None != nil {
 		set++
 	}
-	c.exactlyOne(at, set, "haproxy, http, command or none")
+	c.exactlyOne(at, set, "haproxy, nginx, http, command or none")
 }
 
 func (c *serviceCheck) exactlyOne(at string, set int, of string) {
@@ -51,7 +56,7 @@ var haproxyName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
 
 func (c *serviceCheck) haproxy(at string, h HAProxyDrain) {
 	if h.Address != "" && !isTemplate(h.Address) && !validHAProxyAddress(h.Address) {
-		c.add(at+".address", "wrong-value", "address "+fault.Quote(h.Address)+" is not HAProxy's stats socket", "write tcp://HOST:PORT or unix:///PATH")
+		c.add(at+".address", "wrong-value", "address "+fault.Quote(h.Address)+" is not HAProxy's stats socket", "write tcp://HOST:PORT or unix:///PATH, or from a host of the inventory ssh+tcp://NAME/HOST:PORT or ssh+unix://NAME/PATH")
 	}
 	for key, name := range map[string]string{"backend": h.Backend, "server": h.Server} {
 		if name != "" && !isTemplate(name) && !haproxyName.MatchString(name) {
@@ -61,6 +66,14 @@ func (c *serviceCheck) haproxy(at string, h HAProxyDrain) {
 }
 
 func validHAProxyAddress(address string) bool {
+	if rest, ok := strings.CutPrefix(address, "ssh+"); ok {
+		network, rest, _ := strings.Cut(rest, "://")
+		name, socket, slash := strings.Cut(rest, "/")
+		if network == "unix" {
+			socket = "/" + socket
+		}
+		return slash && inventory.ValidHostName(name) && validHAProxyAddress(network+"://"+socket)
+	}
 	if p, ok := strings.CutPrefix(address, "unix://"); ok {
 		message, _ := checkTarget(p)
 		return message == ""
@@ -120,7 +133,11 @@ func (c *serviceCheck) health(at string, h HealthSpec) {
 			c.addIf(at+".unit.name", "bad-unit-name", message, mend)
 		}
 	}
-	c.exactlyOne(at, set, "http, tcp, command or unit")
+	if h.Journal != nil {
+		set++
+		c.journal(at+".journal", *h.Journal)
+	}
+	c.exactlyOne(at, set, "http, tcp, command, unit or journal")
 }
 
 func (c *serviceCheck) httpHealth(at string, h HTTPHealth) {

@@ -7,6 +7,8 @@ func (d DrainSpec) WaitAtMost() time.Duration {
 	switch {
 	case d.HAProxy != nil:
 		return d.HAProxy.Timeout.D()
+	case d.Nginx != nil:
+		return d.Nginx.Timeout.D()
 	case d.HTTP != nil:
 		return d.HTTP.Timeout.D()
 	case d.Command != nil:

@@ -151,4 +151,5 @@ type Strategy struct {
 	Order            string
 	OnUnreachable    string
 	OnDrainTimeout   string
+	Gates            []GateSpec
 }

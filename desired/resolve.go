@@ -96,7 +96,7 @@ func (r *Revision) instance(ctx context.Context, c *compiled, sc *scope) (Instan
 	in.Drain, in.Health = drain, health
 	rendered := append(fromDrain, fromHealth...)
 	if len(c.drain.templates)+len(c.health.templates) > 0 {
-		rendered = append(rendered, checkRendered(c.svc, drain, health)...)
+		rendered = append(rendered, r.checkRendered(c.svc, drain, health)...)
 	}
 	return in, ownedBy(append(faults, on(rendered, sc.host.Name)...), c.svc.Name)
 }
@@ -111,9 +111,10 @@ func on(faults Faults, host string) Faults {
 }
 
 // checkRendered checks drain and health again once their templates are filled in.
-func checkRendered(svc *Service, drain []DrainSpec, health []HealthSpec) Faults {
+func (r *Revision) checkRendered(svc *Service, drain []DrainSpec, health []HealthSpec) Faults {
 	var faults Faults
-	for _, p := range checkService(ServiceSpec{Drain: drain, Health: health}) {
+	problems := checkService(ServiceSpec{Drain: drain, Health: health})
+	for _, p := range append(problems, checkBalancers(drain, r.Inventory)...) {
 		faults = append(faults, p.At(svc.At(p.Path), svc.Name))
 	}
 	return faults

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,28 @@ func (p *IntOrPercent) UnmarshalYAML(n *yaml.Node) error {
 		return &strictyaml.Invalid{Message: fmt.Sprintf("cannot be %d", v), Mend: fmt.Sprintf("the most is %d", most)}
 	}
 	*p = IntOrPercent{Value: v, Percent: percent, Set: true}
+	return nil
+}
+
+// Number is any number but NaN and the infinities.
+type Number float64
+
+// F is the number itself.
+func (n Number) F() float64 { return float64(n) }
+
+func (n Number) String() string { return strconv.FormatFloat(float64(n), 'g', -1, 64) }
+
+// UnmarshalYAML reads a number such as 1, 0.01 or 1e6.
+func (n *Number) UnmarshalYAML(node *yaml.Node) error {
+	const mend = "write a number such as 1, 0.01 or 1e6"
+	if tag := node.ShortTag(); node.Kind != yaml.ScalarNode || tag != "!!int" && tag != "!!float" {
+		return &strictyaml.Invalid{Message: "must be a number", Mend: mend}
+	}
+	var v float64
+	if err := node.Decode(&v); err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return &strictyaml.Invalid{Message: "cannot be " + fault.Quote(node.Value), Mend: mend}
+	}
+	*n = Number(v)
 	return nil
 }
 

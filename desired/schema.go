@@ -62,6 +62,8 @@ func scalarSchema(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: json.Number("0"), Maximum: json.Number("1000000")},
 			text(`^([0-9]|[1-9][0-9]|100)%$`, "a share of the service's hosts", "25%")}}
+	case reflect.TypeOf(Number(0)):
+		return &jsonschema.Schema{Type: "number"}
 	case reflect.TypeOf(StringList{}):
 		one := &jsonschema.Schema{Type: "string"}
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one}}}
@@ -76,6 +78,9 @@ func (DrainSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) 
 
 // JSONSchemaExtend says that exactly one of the fields is set.
 func (HealthSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) }
+
+// JSONSchemaExtend says that exactly one of the fields is set.
+func (GateSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) }
 
 func exactlyOneProperty(s *jsonschema.Schema) {
 	one := uint64(1)

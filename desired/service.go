@@ -130,11 +130,37 @@ type RolloutSpec struct {
 	Order            string         `yaml:"order" jsonschema:"enum=unhealthy-first,enum=inventory"`    // default unhealthy-first
 	OnUnreachable    string         `yaml:"onUnreachable" jsonschema:"enum=count,enum=skip,enum=halt"` // what an unreachable host is: counted as down (default), left out, or a reason to halt
 	OnDrainTimeout   string         `yaml:"onDrainTimeout" jsonschema:"enum=halt,enum=continue"`       // once drainTimeout is over with sessions left: undrain and halt (default), or go on
+	Gates            []GateSpec     `yaml:"gates"`                                                     // asked before each host; all must be open; no templates
+}
+
+// GateSpec is one outside word without which no host is touched; exactly one field is set.
+type GateSpec struct {
+	Command    *CommandGate    `yaml:"command" json:"command,omitempty"`       // a command on the controller
+	Prometheus *PrometheusGate `yaml:"prometheus" json:"prometheus,omitempty"` // a query of a Prometheus
+}
+
+// CommandGate runs a command on the controller; exit 0 is open. It finds the host, the
+// service and the revision in EVENKEEL_HOST, EVENKEEL_SERVICE and EVENKEEL_REVISION.
+type CommandGate struct {
+	Run     string   `yaml:"run" json:"run" jsonschema:"required"` // a line for sh; what it prints first is shown as the reason
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`     // default 30s
+}
+
+// PrometheusGate asks an instant query. With max or min (or both) every value must
+// keep within them, and there must be one; without, any result closes it, as with an alert.
+type PrometheusGate struct {
+	URL       string   `yaml:"url" json:"url" jsonschema:"required"`     // http://HOST:PORT or https://…, as the controller reaches it
+	Query     string   `yaml:"query" json:"query" jsonschema:"required"` // PromQL that gives a scalar or a vector
+	Max       *Number  `yaml:"max" json:"max,omitempty"`                 // the most that a value may be
+	Min       *Number  `yaml:"min" json:"min,omitempty"`                 // the least that a value may be
+	TokenFile string   `yaml:"tokenFile" json:"tokenFile,omitempty"`     // a file on the controller with a bearer token; https only, or a loopback address
+	Timeout   Duration `yaml:"timeout" json:"timeout,omitempty"`         // default 10s
 }
 
 // DrainSpec is one way to take an instance out of traffic; exactly one field is set.
 type DrainSpec struct {
 	HAProxy *HAProxyDrain `yaml:"haproxy" json:"haproxy,omitempty"` // through HAProxy's runtime API
+	Nginx   *NginxDrain   `yaml:"nginx" json:"nginx,omitempty"`     // by a mark in nginx's configuration
 	HTTP    *HTTPDrain    `yaml:"http" json:"http,omitempty"`       // through an endpoint of the service or the balancer
 	Command *CommandDrain `yaml:"command" json:"command,omitempty"` // by commands
 	None    *NoDrain      `yaml:"none" json:"none,omitempty"`       // nothing needs draining
@@ -142,10 +168,22 @@ type DrainSpec struct {
 
 // HAProxyDrain drains through the runtime API.
 type HAProxyDrain struct {
-	Address string   `yaml:"address" json:"address" jsonschema:"required"` // tcp://HOST:PORT or unix:///PATH, reached from the controller
+	Address string   `yaml:"address" json:"address" jsonschema:"required"` // tcp://HOST:PORT or unix:///PATH from the controller; ssh+tcp://NAME/HOST:PORT or ssh+unix://NAME/PATH from a host of the inventory
 	Backend string   `yaml:"backend" json:"backend" jsonschema:"required"` // the backend's name
 	Server  string   `yaml:"server" json:"server" jsonschema:"required"`   // the server's name in it
 	Timeout Duration `yaml:"timeout" json:"timeout"`                       // how long to wait for its sessions to end; 0: the rollout's drainTimeout
+}
+
+// NginxDrain marks a server of an upstream as down in a file of nginx's and has nginx
+// read it again.
+type NginxDrain struct {
+	Host     string   `yaml:"host" json:"host,omitempty"`                 // the host of the inventory that nginx runs on; left out: the controller itself
+	File     string   `yaml:"file" json:"file" jsonschema:"required"`     // with the server's line; absolute, not a symlink
+	Upstream string   `yaml:"upstream" json:"upstream,omitempty"`         // its upstream, where the file has the server in several
+	Server   string   `yaml:"server" json:"server" jsonschema:"required"` // as the file has it, such as 10.0.0.11:8080
+	Check    string   `yaml:"check" json:"check,omitempty"`               // proves the configuration before it is used; default nginx -t
+	Reload   string   `yaml:"reload" json:"reload,omitempty"`             // has nginx use it; default nginx -s reload
+	Timeout  Duration `yaml:"timeout" json:"timeout"`                     // how long to wait for its sessions to end; 0: the rollout's drainTimeout
 }
 
 // HTTPDrain drains through an endpoint of the service or the balancer.
@@ -182,6 +220,7 @@ type HealthSpec struct {
 	TCP     *TCPHealth     `yaml:"tcp" json:"tcp,omitempty"`         // connects to a port
 	Command *CommandHealth `yaml:"command" json:"command,omitempty"` // runs a command
 	Unit    *UnitHealth    `yaml:"unit" json:"unit,omitempty"`       // asks systemd
+	Journal *JournalHealth `yaml:"journal" json:"journal,omitempty"` // reads what the unit has logged
 }
 
 // HTTPHealth asks a path on the host itself, through the SSH connection.
@@ -214,4 +253,13 @@ type CommandHealth struct {
 type UnitHealth struct {
 	Name string `yaml:"name" json:"name"`         // default: every started unit of the service
 	Sub  string `yaml:"sub" json:"sub,omitempty"` // such as running
+}
+
+// JournalHealth reads what the unit has logged since it was started, this time. The
+// patterns are RE2 regular expressions, each held against one line at a time.
+type JournalHealth struct {
+	Unit    string   `yaml:"unit" json:"unit" jsonschema:"required"` // such as gateway.service
+	Want    string   `yaml:"want" json:"want,omitempty"`             // some line must match it
+	Refuse  string   `yaml:"refuse" json:"refuse,omitempty"`         // no line may match it
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`       // of one try
 }

@@ -50,6 +50,9 @@ func (r RolloutSpec) over(defaults RolloutSpec) RolloutSpec {
 	if r.OnDrainTimeout == "" {
 		r.OnDrainTimeout = defaults.OnDrainTimeout
 	}
+	if r.Gates == nil {
+		r.Gates = defaults.Gates
+	}
 	return r
 }
 
@@ -70,6 +73,7 @@ func (r RolloutSpec) Strategy() Strategy {
 		DrainTimeout:     orDefault(r.DrainTimeout, DefaultDrainTimeout),
 		AutoRevert:       r.AutoRevert == nil || *r.AutoRevert,
 		Order:            r.Order, OnUnreachable: r.OnUnreachable, OnDrainTimeout: r.OnDrainTimeout,
+		Gates: r.Gates,
 	}
 	if !s.MaxUnavailable.Set {
 		s.MaxUnavailable = Count(1)
@@ -131,7 +135,7 @@ func checkRollout(r RolloutSpec) []fault.Problem {
 		impossible(key, fmt.Sprintf("minHealthyTime %s is not shorter than healthyDeadline %s: no instance could ever count as healthy",
 			s.MinHealthyTime, s.HealthyDeadline), "raise healthyDeadline above it")
 	}
-	return ps
+	return append(ps, checkGates("rollout.gates", r.Gates)...)
 }
 
 // checkBudget finds a minHealthy that a service's own number of hosts cannot keep.

@@ -180,11 +180,11 @@ func locate(err error, at Position) (Position, string) {
 	line, _ := strconv.Atoi(m[1])
 	column, _ := strconv.Atoi(m[2])
 	pos := Position{File: at.File, Line: max(at.Line, 1) + line - 1}
-	if column > 0 {
+	switch {
+	case line == 1 && at.Column > 1: // within a line of YAML
+		pos.Column = at.Column + column
+	case column > 0:
 		pos.Column = column + 1
-		if line == 1 && at.Column > 1 {
-			pos.Column += at.Column - 1
-		}
 	}
 	return pos, m[3]
 }
