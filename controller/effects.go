@@ -31,6 +31,7 @@ type handled struct {
 	manifest hostdriver.Manifest // as last seen
 	kept     []uint64
 	started  map[string]hostdriver.StartedAs
+	armed    bool // a dead man's timer waits on the host
 }
 
 func newEffects(f *Fleet, v *View) *effects {
@@ -150,10 +151,16 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 	case rollout.CmdRevertUnits:
 		return fx.revertUnits(ctx, st, v, h)
 	case rollout.CmdProbe:
+		if err := fx.disarm(ctx, h); err != nil {
+			return err
+		}
 		return fx.probe(ctx, e, v, h)
 	case rollout.CmdUndrain:
 		return fx.undrain(ctx, v, h)
 	case rollout.CmdClear:
+		if err := fx.disarm(ctx, h); err != nil {
+			return err
+		}
 		return fx.apply(ctx, h, hostdriver.ClearStep{})
 	case rollout.CmdVerify:
 		return fx.verify(ctx, v, h)
@@ -269,6 +276,10 @@ func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v r
 		op.To = v.From
 	} else {
 		op.Expect = fx.expected(v, h)
+		if fx.mayCutOff(v, h) {
+			op.DeadMan = unitTimeout(st, v) + deadManGrace
+			h.arm(true)
+		}
 	}
 	res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
 	if err != nil {

@@ -393,6 +393,10 @@ func (m *mover) failure(e Event) {
 	case PhaseUnits:
 		m.unhealthy(e.Reason)
 	case PhaseHealthy, PhaseRevertHealthy:
+		if e.Conflict { // the host took the change back by itself
+			m.unhealthy(e.Reason)
+			return
+		}
 		m.retry(e, e.Reason)
 	case PhaseRevertSwitch, PhaseRevertUnits:
 		m.stuck(fmt.Sprintf("%s; going back failed: %s", v.Failing, e.Reason))

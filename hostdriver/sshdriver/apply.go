@@ -38,6 +38,12 @@ type change struct {
 // the Result has what it could still tell.
 func (d *Driver) Apply(ctx context.Context, host inventory.Host, f hostdriver.Fence, op hostdriver.Op) (hostdriver.Result, error) {
 	name := opNames[hostdriver.OpName(op)]
+	if _, disarms := op.(hostdriver.Disarm); disarms && d.pool != nil {
+		// The timer may only be stopped by who can still log in.
+		if _, err := d.pool.Renew(ctx, TargetFor(host)); err != nil {
+			return hostdriver.Result{}, err
+		}
+	}
 	c, err := d.change(f, op)
 	if err != nil {
 		return hostdriver.Result{}, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: name, Err: err, Mend: "correct the fleet repo"}
