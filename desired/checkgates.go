@@ -22,7 +22,7 @@ func (c *serviceCheck) gate(at string, g GateSpec) {
 	set := 0
 	if g.Command != nil {
 		set++
-		c.line(at+".command.run", g.Command.Run)
+		c.line(at+".command.run", g.Command.Run, "write a command that exits 0 where hosts may be touched")
 		c.noTemplate(at+".command.run", g.Command.Run)
 	}
 	if g.Prometheus != nil {

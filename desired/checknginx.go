@@ -27,16 +27,17 @@ func (c *serviceCheck) nginx(at string, n NginxDrain) {
 	if s := n.Server; s != "" && !isTemplate(s) && !nginxServer.MatchString(s) {
 		c.add(at+".server", "wrong-value", "server "+fault.Quote(s)+" cannot be a server of nginx's", "write it as nginx's file does, such as 10.0.0.11:8080")
 	}
-	c.line(at+".check", n.Check)
-	c.line(at+".reload", n.Reload)
+	const mend = "leave it out for nginx's own"
+	c.line(at+".check", n.Check, mend)
+	c.line(at+".reload", n.Reload, mend)
 }
 
-// line checks a command line that has a default.
-func (c *serviceCheck) line(at, line string) {
+// line checks a command line, where there is one; mend is for a blank one.
+func (c *serviceCheck) line(at, line, mend string) {
 	switch {
 	case line == "":
 	case strings.TrimSpace(line) == "":
-		c.add(at, "wrong-value", "the command is blank", "leave it out for the default, or write true to do nothing")
+		c.add(at, "wrong-value", "the command is blank", mend)
 	case strings.ContainsRune(line, 0):
 		c.add(at, "wrong-value", "the command has a zero byte", "")
 	}
