@@ -103,7 +103,7 @@ func checkFence(f hostdriver.Fence) error {
 	switch {
 	case f.Epoch == 0 || f.Epoch > maxEpoch:
 		return fmt.Errorf("epoch %d is none: they count from 1", f.Epoch)
-	case f.Holder == "" || len(f.Holder) > maxHolder || hasControl(f.Holder) || strings.TrimSpace(f.Holder) != f.Holder:
+	case f.Holder == "" || len(f.Holder) > maxHolder || hostdriver.HasControl(f.Holder) || strings.TrimSpace(f.Holder) != f.Holder:
 		return fmt.Errorf("the holder %.60q is not one line of at most %d bytes", f.Holder, maxHolder)
 	}
 	return nil

@@ -18,7 +18,7 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 	dirs.add(slices.Sorted(maps.Keys(op.NeedInodes))...)
 	var units []string
 	for _, u := range op.Units {
-		if !isTemplate(u) {
+		if !hostdriver.IsTemplate(u) {
 			units = append(units, u)
 		}
 	}

@@ -23,7 +23,7 @@ func (d *Driver) run(f hostdriver.Fence, op hostdriver.Run) (*change, error) {
 		return nil, errors.New("the command line is empty or holds a NUL")
 	}
 	if op.User != "" {
-		if err := checkAccount(op.User); err != nil {
+		if err := hostdriver.CheckAccount(op.User); err != nil {
 			return nil, err
 		}
 	}

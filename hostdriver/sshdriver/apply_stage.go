@@ -56,7 +56,7 @@ type parcels struct {
 func packParcels(op hostdriver.Stage) (*parcels, error) {
 	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases}
 	for digest, c := range op.Blobs {
-		if !isDigest(digest) || c.SHA256() != digest {
+		if !hostdriver.IsDigest(digest) || c.SHA256() != digest {
 			return nil, fmt.Errorf("the blob %.64q does not have that digest", digest)
 		}
 	}
@@ -69,18 +69,18 @@ func packParcels(op hostdriver.Stage) (*parcels, error) {
 }
 
 func checkRelease(r hostdriver.Release) error {
-	if err := checkPath(r.Path); err != nil {
+	if err := hostdriver.CheckPath(r.Path); err != nil {
 		return err
 	}
 	for _, a := range []string{r.Owner, r.Group} {
 		if a != "" {
-			if err := checkAccount(a); err != nil {
+			if err := hostdriver.CheckAccount(a); err != nil {
 				return err
 			}
 		}
 	}
 	switch {
-	case !isDigest(r.SHA256) || !strings.HasSuffix(r.Path, "/"+r.SHA256):
+	case !hostdriver.IsDigest(r.SHA256) || !strings.HasSuffix(r.Path, "/"+r.SHA256):
 		return fmt.Errorf("the path does not end in the digest %s", r.SHA256)
 	case r.Size < 0:
 		return fmt.Errorf("its size is %d", r.Size)

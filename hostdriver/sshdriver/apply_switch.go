@@ -17,10 +17,10 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s := d.mutation(f, switchParts...)
 	var expect []string
 	for _, e := range op.Expect {
-		if err := checkPath(e.Path); err != nil {
+		if err := hostdriver.CheckPath(e.Path); err != nil {
 			return nil, err
 		}
-		if e.SHA256 != "" && !isDigest(e.SHA256) {
+		if e.SHA256 != "" && !hostdriver.IsDigest(e.SHA256) {
 			return nil, fmt.Errorf("%q is not a SHA-256 digest", e.SHA256)
 		}
 		expect = append(expect, firstOf(e.SHA256, "-")+"\t"+e.Path)

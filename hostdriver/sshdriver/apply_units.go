@@ -37,10 +37,10 @@ func (d *Driver) unitOps(f hostdriver.Fence, op hostdriver.UnitOps) (*change, er
 }
 
 func actionLine(a hostdriver.UnitAction) (string, error) {
-	if err := checkUnit(a.Unit); err != nil {
+	if err := hostdriver.CheckUnit(a.Unit); err != nil {
 		return "", err
 	}
-	if isTemplate(a.Unit) {
+	if hostdriver.IsTemplate(a.Unit) {
 		return "", errors.New("a template cannot run; name an instance of it")
 	}
 	if !slices.Contains([]hostdriver.UnitVerb{hostdriver.VerbStart, hostdriver.VerbStop, hostdriver.VerbRestart, hostdriver.VerbReload}, a.Verb) {
@@ -52,10 +52,10 @@ func actionLine(a hostdriver.UnitAction) (string, error) {
 	fields := []string{a.Unit, string(a.Verb), firstOf(a.OnlyIf, "-"), strconv.FormatUint(a.Generation, 10)}
 	for _, path := range slices.Sorted(maps.Keys(a.Inputs)) {
 		digest := a.Inputs[path]
-		if err := checkPath(path); err != nil {
+		if err := hostdriver.CheckPath(path); err != nil {
 			return "", err
 		}
-		if digest == "" || strings.ContainsAny(digest, " ") || hasControl(digest) {
+		if digest == "" || strings.ContainsAny(digest, " ") || hostdriver.HasControl(digest) {
 			return "", fmt.Errorf("the digest %q of %s is not one word", digest, path)
 		}
 		fields = append(fields, digest+" "+path)

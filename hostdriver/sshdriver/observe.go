@@ -2,7 +2,6 @@ package sshdriver
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +28,7 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 	paths := newNames()
 	units, templates, users, groups := newNames(), newNames(), newNames(), newNames()
 	addUnit := func(name string) {
-		if isTemplate(name) {
+		if hostdriver.IsTemplate(name) {
 			templates.add(name)
 		} else {
 			units.add(name)
@@ -135,65 +134,22 @@ func (r *reading) envs() string {
 	return strings.Join(lines, "\n")
 }
 
-func isTemplate(unit string) bool { return strings.Contains(unit, "@.") }
-
 // checkNames refuses what cannot be asked of a host, whoever wrote it.
 func checkNames(paths, disk, units, accounts []string) error {
 	for _, p := range slices.Concat(paths, disk) {
-		if err := checkPath(p); err != nil {
+		if err := hostdriver.CheckPath(p); err != nil {
 			return err
 		}
 	}
 	for _, u := range units {
-		if err := checkUnit(u); err != nil {
+		if err := hostdriver.CheckUnit(u); err != nil {
 			return err
 		}
 	}
 	for _, a := range accounts {
-		if err := checkAccount(a); err != nil {
+		if err := hostdriver.CheckAccount(a); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// checkPath allows clean absolute paths without control characters.
-func checkPath(p string) error {
-	switch {
-	case !strings.HasPrefix(p, "/") || path.Clean(p) != p:
-		return fmt.Errorf("%q is not a clean absolute path", p)
-	case hasControl(p):
-		return fmt.Errorf("%q holds a control character", p)
-	case len(p) > 4095:
-		return fmt.Errorf("path %.40q… is longer than the 4095 bytes Linux allows", p)
-	}
-	return nil
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// checkUnit allows the characters of systemd.unit(5).
-func checkUnit(u string) error {
-	ok := u != "" && len(u) <= 255 && strings.Contains(u, ".") && !strings.HasPrefix(u, ".")
-	for _, c := range u {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune(`:_.\@-`, c))
-	}
-	if !ok {
-		return fmt.Errorf("%q is not the name of a unit", u)
-	}
-	return nil
-}
-
-// checkAccount allows the names of useradd(8) and systemd, and numbers.
-func checkAccount(a string) error {
-	ok := a != "" && len(a) <= 32 && a[0] != '-' && a[0] != '.'
-	for _, c := range strings.TrimSuffix(a, "$") {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_.-", c))
-	}
-	if !ok {
-		return fmt.Errorf("%q is not the name of a user or group", a)
 	}
 	return nil
 }

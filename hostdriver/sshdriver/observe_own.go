@@ -114,7 +114,7 @@ func (p *observationParser) takeWanted(unit, body string) error {
 // In a wanted record it is the InvocationID before.
 func parseStarted(unit, body string) (hostdriver.StartedAs, error) {
 	st := hostdriver.StartedAs{Inputs: map[string]string{}}
-	if err := checkUnit(unit); err != nil {
+	if err := hostdriver.CheckUnit(unit); err != nil {
 		return st, err
 	}
 	for i, line := range strings.Split(body, "\n") {
@@ -131,7 +131,7 @@ func parseStarted(unit, body string) (hostdriver.StartedAs, error) {
 			if a != "-" {
 				st.InvocationID = a
 			}
-		case checkPath(b) != nil || hasControl(a):
+		case hostdriver.CheckPath(b) != nil || hostdriver.HasControl(a):
 			return st, fmt.Errorf("a line reads %s", printable(line, 200))
 		default:
 			st.Inputs[b] = a
@@ -157,7 +157,7 @@ func (p *observationParser) settleWanted() {
 func (p *observationParser) takeRelease(body string) error {
 	first, rest, _ := strings.Cut(body, "\n")
 	f := strings.Split(first, "\t")
-	if len(f) != 4 || f[0] != "release" || !isDigest(f[1]) || checkPath(f[3]) != nil {
+	if len(f) != 4 || f[0] != "release" || !hostdriver.IsDigest(f[1]) || hostdriver.CheckPath(f[3]) != nil {
 		return fmt.Errorf("it begins with %s", printable(first, 200))
 	}
 	for line := range strings.Lines(rest) {

@@ -190,7 +190,7 @@ const hostClockPath = "/proc/self/status"
 func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
 	line, quoted, _ := strings.Cut(line, " //")
 	f := strings.SplitN(line, " ", 11)
-	if len(f) != 11 || checkPath(f[10]) != nil {
+	if len(f) != 11 || hostdriver.CheckPath(f[10]) != nil {
 		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
 	}
 	raw, err1 := strconv.ParseUint(f[0], 16, 32)
@@ -263,7 +263,7 @@ func unquoteC(s string) (string, string, error) {
 
 // ownerName is the name, or the number where stat knows none.
 func ownerName(name, id string) string {
-	if name == "UNKNOWN" || checkAccount(name) != nil {
+	if name == "UNKNOWN" || hostdriver.CheckAccount(name) != nil {
 		if _, err := strconv.ParseUint(id, 10, 32); err != nil {
 			return ""
 		}
@@ -291,7 +291,7 @@ func (p *observationParser) takeSums(rec record) error {
 	for _, line := range rec.lines() {
 		escaped := strings.HasPrefix(line, `\`)
 		line = strings.TrimPrefix(line, `\`)
-		if len(line) < 67 || line[64:66] != "  " || !isDigest(line[:64]) {
+		if len(line) < 67 || line[64:66] != "  " || !hostdriver.IsDigest(line[:64]) {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
 		name := line[66:]

@@ -30,7 +30,7 @@ func parseUnits(rec record) (map[string]hostdriver.UnitState, error) {
 	}
 	units := make(map[string]hostdriver.UnitState, len(blocks))
 	for i, block := range blocks {
-		if err := checkUnit(rec.args[i]); err != nil {
+		if err := hostdriver.CheckUnit(rec.args[i]); err != nil {
 			return nil, err
 		}
 		st, err := parseUnit(block)
@@ -188,7 +188,7 @@ func parseTimestamp(s string) (time.Time, error) {
 func (p *observationParser) takeTemplates(rec record) error {
 	for _, line := range rec.lines() {
 		f := strings.Fields(line)
-		if len(f) < 2 || !isTemplate(f[0]) || checkUnit(f[0]) != nil {
+		if len(f) < 2 || !hostdriver.IsTemplate(f[0]) || hostdriver.CheckUnit(f[0]) != nil {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
 		p.obs.Units[f[0]] = hostdriver.UnitState{Load: "loaded", Active: "inactive", Sub: "dead", File: f[1], Job: "0"}
@@ -205,12 +205,12 @@ func (p *observationParser) takeTemplates(rec record) error {
 func (p *observationParser) templates() []string {
 	var all []string
 	for _, u := range p.query.Units {
-		if isTemplate(u) {
+		if hostdriver.IsTemplate(u) {
 			all = append(all, u)
 		}
 	}
 	for _, e := range p.own.Entries {
-		if e.Kind == hostdriver.KindUnit && isTemplate(e.Name) {
+		if e.Kind == hostdriver.KindUnit && hostdriver.IsTemplate(e.Name) {
 			all = append(all, e.Name)
 		}
 	}
@@ -252,7 +252,7 @@ func (p *observationParser) takeEnv(rec record) error {
 		st.Digests = map[string]string{}
 		for _, line := range rec.lines() {
 			digest, key, _ := strings.Cut(line, " ")
-			if !isDigest(digest) || !slices.Contains(p.query.Env[i].Keys, key) {
+			if !hostdriver.IsDigest(digest) || !slices.Contains(p.query.Env[i].Keys, key) {
 				return fmt.Errorf("a line reads %s", printable(line, 200))
 			}
 			st.Digests[key] = digest

@@ -32,25 +32,15 @@ const (
 
 // encodeManifest writes m, or says what in it no host can keep.
 func encodeManifest(m hostdriver.Manifest, id string) (string, error) {
-	if m.Generation == 0 || m.Generation > 1<<53 {
-		return "", fmt.Errorf("generation %d cannot be kept: they count from 1", m.Generation)
-	}
-	if m.Revision == "" || hasControl(m.Revision) || len(m.Revision) > 256 {
-		return "", fmt.Errorf("revision %.40q cannot be kept: it must be one line of at most 256 bytes", m.Revision)
+	if err := m.Check(); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\t%s\t%d\t%s\t%s\n", manifestWord, manifestVersion, m.Generation, m.Revision, id)
 	entries := slices.Clone(m.Entries)
 	slices.SortStableFunc(entries, compareEntries)
-	for i, e := range entries {
-		if i > 0 && e.Kind == entries[i-1].Kind && e.Name == entries[i-1].Name {
-			return "", fmt.Errorf("%s %s is managed twice, by %s and by %s", e.Kind, e.Name, entries[i-1].Service, e.Service)
-		}
-		line, err := encodeEntry(e)
-		if err != nil {
-			return "", fmt.Errorf("%s %q of %s: %w", e.Kind, e.Name, e.Service, err)
-		}
-		b.WriteString(line)
+	for _, e := range entries {
+		b.WriteString(encodeEntry(e))
 	}
 	return b.String(), nil
 }
@@ -62,72 +52,21 @@ func compareEntries(a, b hostdriver.Entry) int {
 	return strings.Compare(a.Name, b.Name)
 }
 
-func encodeEntry(e hostdriver.Entry) (string, error) {
-	if err := checkEntry(e); err != nil {
-		return "", err
-	}
+func encodeEntry(e hostdriver.Entry) string {
 	mode := ""
 	if e.Mode != 0 || e.Kind == hostdriver.KindFile || e.Kind == hostdriver.KindDirectory {
 		mode = fmt.Sprintf("%o", e.Mode)
 	}
 	fields := []string{string(e.Kind), e.Service, e.Name, e.SHA256, e.Owner, e.Group, mode, e.Target, e.Enabled, e.State}
 	for i, f := range fields {
-		if hasControl(f) || f == "-" {
-			return "", fmt.Errorf("%q cannot be kept on a host", f)
-		}
 		if f == "" {
 			fields[i] = "-"
 		}
 	}
-	return strings.Join(fields, "\t") + "\n", nil
-}
-
-// checkEntry holds both for what is sent to a host and for what it says it has.
-func checkEntry(e hostdriver.Entry) error {
-	var err error
-	switch e.Kind {
-	case hostdriver.KindUser:
-		err = checkAccount(e.Name)
-		if err == nil && e.Target != "" {
-			err = checkPath(e.Target)
-		}
-	case hostdriver.KindUnit:
-		err = checkUnit(e.Name)
-	case hostdriver.KindFile, hostdriver.KindDirectory, hostdriver.KindLink, hostdriver.KindRelease:
-		if err = checkPath(e.Name); err == nil && e.Name == "/" {
-			err = fmt.Errorf("the root directory cannot be managed")
-		}
-	default:
-		return fmt.Errorf("there is no such kind")
-	}
-	switch {
-	case err != nil:
-		return err
-	case (e.Kind == hostdriver.KindFile || e.Kind == hostdriver.KindRelease) && !isDigest(e.SHA256):
-		return fmt.Errorf("%q is not a SHA-256 digest", e.SHA256)
-	case e.Kind == hostdriver.KindLink && (e.Target == "" || len(e.Target) > 4095):
-		return fmt.Errorf("the target %.40q is not one", e.Target)
-	case e.Mode > 0o7777:
-		return fmt.Errorf("mode %o has more than permission bits", e.Mode)
-	case !oneOf(e.Enabled, "", "yes", "no") || !oneOf(e.State, "", "started", "stopped"):
-		return fmt.Errorf("enabled %q, state %q: unknown values", e.Enabled, e.State)
-	}
-	for _, a := range []string{e.Owner, e.Group} {
-		if a != "" {
-			if err := checkAccount(a); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return strings.Join(fields, "\t") + "\n"
 }
 
 func oneOf(s string, all ...string) bool { return slices.Contains(all, s) }
-
-// isDigest tells whether s is SHA-256 in lower-case hex.
-func isDigest(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
-}
 
 // parseManifest reads what encodeManifest wrote, from a host that is not trusted.
 func parseManifest(body string) (ownManifest, error) {
@@ -173,7 +112,7 @@ func parseEntry(line string) (hostdriver.Entry, error) {
 		}
 		e.Mode = uint32(mode)
 	}
-	return e, checkEntry(e)
+	return e, e.Check()
 }
 
 // parseCount reads a generation or an epoch.

@@ -1,0 +1,136 @@
+package drivertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// release makes an artifact of data at dir.
+func release(dir string, form hostdriver.ReleaseForm, data []byte) hostdriver.Release {
+	sum := hostdriver.NewContent(data).SHA256()
+	return hostdriver.Release{Path: dir + "/" + sum, SHA256: sum, Size: int64(len(data)), Form: form, Owner: "root", Group: "root",
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+}
+
+func (d *draft) release(r hostdriver.Release) *draft {
+	d.releases = append(d.releases, r)
+	return d.add(hostdriver.Entry{Kind: hostdriver.KindRelease, Name: r.Path, SHA256: r.SHA256, Owner: r.Owner, Group: r.Group})
+}
+
+func tarOf(files map[string]string) []byte {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, text := range files {
+		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text)), Typeflag: tar.TypeReg})
+		_, _ = io.WriteString(w, text)
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+var stageCases = []contractCase{
+	{"staging touches nothing in use", func(k *kit) {
+		k.Machine.WriteFile("/etc/contract/f", "by hand", 0o644)
+		k.draft(1).file("/etc/contract/f", "x").file("/etc/contract/new", "y").unit(unitName, runs, "yes").stage()
+		equal(k, "the file", k.content("/etc/contract/f"), "by hand")
+		k.gone("/etc/contract/new")
+		o := k.observe(hostdriver.Query{Units: []string{unitName}})
+		equal(k, "the unit", o.Units[unitName].Load, "not-found")
+		equal(k, "generation on disk", o.Manifest.Generation, 0)
+		if len(o.Kept) != 1 || o.Kept[0] != 1 {
+			k.Fatalf("kept: %v", o.Kept)
+		}
+	}},
+	{"only what is missing travels, and doing it again is harmless", func(k *kit) {
+		big := strings.Repeat("0123456789abcdef", 10000)
+		first := k.draft(1).file("/etc/contract/big", big).file("/etc/contract/empty", "")
+		equal(k, "bytes the first time", k.apply(first.op()).Staged, int64(len(big)))
+		equal(k, "bytes the second time", k.apply(first.op()).Staged, 0)
+		second := k.draft(2).file("/etc/contract/big", big).file("/etc/contract/small", "12345")
+		equal(k, "bytes of what is new", k.apply(second.op()).Staged, 5)
+		k.apply(hostdriver.Switch{To: 2})
+		equal(k, "the file", k.content("/etc/contract/big"), big)
+	}},
+	{"any bytes arrive as they are", func(k *kit) {
+		var all []byte
+		for i := range 256 {
+			all = append(all, byte(i))
+		}
+		text := string(all) + "'$(false)`\"\\\n\n" + string(all)
+		k.draft(1).file("/etc/contract/f", text).deploy()
+		equal(k, "the file", k.content("/etc/contract/f"), text)
+	}},
+	{"a generation must be above every kept one", func(k *kit) {
+		k.draft(5).file("/etc/contract/f", "x").stage()
+		k.refused(hostdriver.Conflict, k.draft(5).file("/etc/contract/f", "another").op())
+		k.refused(hostdriver.Conflict, k.draft(4).file("/etc/contract/f", "x").op())
+		k.draft(6).file("/etc/contract/f", "y").stage()
+	}},
+	{"a manifest whose contents were not sent is not kept", func(k *kit) {
+		d := k.draft(1).file("/etc/contract/f", "x")
+		d.blobs = nil
+		k.refused(hostdriver.Failed, d.op())
+		equal(k, "kept", len(k.records().Kept), 0)
+	}},
+	{"a blob that is not what its digest says is refused", func(k *kit) {
+		d := k.draft(1).file("/etc/contract/f", "x")
+		d.blobs[digest("x")] = hostdriver.NewContent([]byte("y"))
+		k.refused(hostdriver.Refused, d.op())
+	}},
+	{"what no host can keep is refused", func(k *kit) {
+		for _, e := range []hostdriver.Entry{
+			{Kind: hostdriver.KindFile, Name: "relative", SHA256: digest("")}, {Kind: hostdriver.KindFile, Name: "/etc/a\tb", SHA256: digest("")},
+			{Kind: hostdriver.KindFile, Name: "/etc/x", SHA256: "abc"}, {Kind: "thing", Name: "/etc/x"},
+			{Kind: hostdriver.KindLink, Name: "/etc/x"}, {Kind: hostdriver.KindUnit, Name: "a/b.service"}, {Kind: hostdriver.KindUser, Name: "-x"},
+			{Kind: hostdriver.KindUnit, Name: "a.service", Enabled: "maybe"}, {Kind: hostdriver.KindDirectory, Name: "/"},
+		} {
+			k.refused(hostdriver.Refused, k.draft(1).add(e).op())
+		}
+		k.refused(hostdriver.Refused, k.draft(0).op())
+	}},
+	{"a release that is one program arrives executable", func(k *kit) {
+		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("#!/bin/sh\necho tool\n"))
+		d := k.draft(1).release(r).add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: "/opt/contract/tool", Target: r.Path})
+		equal(k, "bytes", k.apply(d.op()).Staged, r.Size)
+		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
+		k.apply(hostdriver.Switch{To: 1})
+		o := k.observe(hostdriver.Query{})
+		st := o.Paths[r.Path]
+		equal(k, "type", st.Type, hostdriver.PathFile)
+		equal(k, "mode", st.Mode, 0o755)
+		equal(k, "digest", st.SHA256, r.SHA256)
+		equal(k, "through the link", k.content("/opt/contract/tool"), "#!/bin/sh\necho tool\n")
+	}},
+	{"a release that was changed by hand shows its own digest", func(k *kit) {
+		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("one"))
+		k.draft(1).release(r).deploy()
+		k.Machine.WriteFile(r.Path, "two", 0o755)
+		equal(k, "digest", k.path(r.Path).SHA256, digest("two"))
+	}},
+	{"a release that is a folder is unpacked whole", func(k *kit) {
+		r := release("/opt/contract/.releases/site", hostdriver.FormTar, tarOf(map[string]string{"index.html": "hi", "a/b.txt": "deep"}))
+		d := k.draft(1).release(r)
+		d.deploy()
+		st := k.path(r.Path)
+		equal(k, "type", st.Type, hostdriver.PathDir)
+		equal(k, "digest", st.SHA256, r.SHA256)
+		equal(k, "mode", st.Mode, 0o755)
+		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
+	}},
+	{"a release that does not come whole leaves nothing", func(k *kit) {
+		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("whole"))
+		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("who")), nil }
+		k.refused(hostdriver.Unknown, k.draft(1).release(r).op())
+		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("other")), nil }
+		k.refused(hostdriver.Failed, k.draft(1).release(r).op())
+		r.Open = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+		k.refused(hostdriver.Unknown, k.draft(1).release(r).op())
+		equal(k, "the release", k.path(r.Path).Type, hostdriver.PathAbsent)
+		equal(k, "kept", len(k.records().Kept), 0)
+	}},
+}

@@ -1,0 +1,462 @@
+package drivertest
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// generation is a manifest that is kept, and what was in the place of things that it
+// does not have when they were first written.
+type generation struct {
+	manifest hostdriver.Manifest
+	found    map[string]found
+}
+
+// found is what was at a path, or whether a unit was enabled.
+type found struct {
+	node    *node
+	unit    bool
+	enabled bool
+}
+
+type deadman struct {
+	armed    bool
+	at       time.Time
+	from, to uint64
+	epoch    uint64
+}
+
+func (h *FakeHost) stage(op hostdriver.Stage) (hostdriver.Result, error) {
+	m := op.Manifest
+	if err := m.Check(); err != nil {
+		return hostdriver.Result{}, failure(hostdriver.Refused, "correct the fleet repo", "%w", err)
+	}
+	m.Entries = slices.Clone(m.Entries)
+	slices.SortStableFunc(m.Entries, func(a, b hostdriver.Entry) int {
+		return strings.Compare(string(a.Kind)+"\x00"+a.Name, string(b.Kind)+"\x00"+b.Name)
+	})
+	again := false
+	for n, g := range h.generations {
+		if n == m.Generation && g.manifest.Revision == m.Revision && slices.Equal(g.manifest.Entries, m.Entries) {
+			again = true
+			continue
+		}
+		if n >= m.Generation {
+			return hostdriver.Result{}, failure(hostdriver.Conflict, "observe again", "generation %d is kept there already, and %d is to be staged", n, m.Generation)
+		}
+	}
+	sent, err := h.receive(op)
+	if err != nil {
+		return hostdriver.Result{}, err
+	}
+	for _, e := range m.Entries {
+		if _, ok := h.blobs[e.SHA256]; e.Kind == hostdriver.KindFile && !ok {
+			return hostdriver.Result{}, failure(hostdriver.Failed, "", "the content of %s was not sent; nothing of it was kept", e.Name)
+		}
+		if e.Kind == hostdriver.KindRelease && h.nodes[e.Name] == nil {
+			return hostdriver.Result{}, failure(hostdriver.Failed, "", "the release %s was not sent; nothing of it was kept", e.Name)
+		}
+	}
+	if !again && !h.interrupted {
+		h.generations[m.Generation] = &generation{manifest: m, found: map[string]found{}}
+	}
+	return hostdriver.Result{Staged: sent}, nil
+}
+
+// receive takes in what is missing, all or nothing.
+func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
+	var sent int64
+	blobs := map[string]hostdriver.Content{}
+	for digest, c := range op.Blobs {
+		if c.SHA256() != digest {
+			return 0, failure(hostdriver.Refused, "", "the blob %s does not have that digest", digest)
+		}
+		if _, ok := h.blobs[digest]; !ok {
+			blobs[digest] = c
+			sent += int64(c.Len())
+		}
+	}
+	releases := map[string]*node{}
+	for _, r := range op.Releases {
+		if n := h.nodes[r.Path]; n != nil && n.release == r.SHA256 {
+			continue
+		}
+		n, err := h.unpack(r)
+		if err != nil {
+			return 0, err
+		}
+		releases[r.Path] = n
+		sent += r.Size
+	}
+	if sent > h.freeBytes || int64(len(blobs)+len(releases)) > h.freeInodes {
+		return 0, failure(hostdriver.Failed, "see whether the filesystem is full: df", "cannot write to /var/lib/evenkeel: no space left on device; nothing of it was kept")
+	}
+	if h.interrupted {
+		return sent, nil
+	}
+	h.freeBytes -= sent
+	for digest, c := range blobs {
+		h.blobs[digest], h.stamps[digest] = c, h.fleet.now()
+	}
+	for name, n := range releases {
+		h.put(name, n)
+	}
+	return sent, nil
+}
+
+func (h *FakeHost) unpack(r hostdriver.Release) (*node, error) {
+	from, err := r.Open()
+	if err != nil {
+		return nil, failure(hostdriver.Unknown, "", "cannot open the release %s: %w", r.Path, err)
+	}
+	defer from.Close()
+	data, err := io.ReadAll(io.LimitReader(from, r.Size))
+	if err != nil || int64(len(data)) != r.Size {
+		return nil, failure(hostdriver.Unknown, "", "the release %s is shorter than the %d bytes it should have", r.Path, r.Size)
+	}
+	c := hostdriver.NewContent(data)
+	if c.SHA256() != r.SHA256 {
+		return nil, failure(hostdriver.Failed, "compare the artifact with its sha256", "the release %s arrived damaged or cut; nothing of it was kept", r.Path)
+	}
+	n := &node{kind: hostdriver.PathFile, data: c, owner: orRoot(r.Owner), mode: 0o755, release: r.SHA256, changed: h.fleet.now()}
+	n.group = n.owner
+	if r.Group != "" {
+		n.group = r.Group
+	}
+	if r.Form == hostdriver.FormTar {
+		n.kind, n.data = hostdriver.PathDir, hostdriver.Content{}
+	}
+	return n, nil
+}
+
+func orRoot(s string) string {
+	if s == "" {
+		return "root"
+	}
+	return s
+}
+
+func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdriver.Result, error) {
+	from := h.current
+	cut := h.switching != nil
+	if cut {
+		switch op.To {
+		case h.switching.To:
+			from = h.switching.From
+		case h.switching.From:
+			from = h.switching.To
+		default:
+			return hostdriver.Result{}, failure(hostdriver.Conflict, "finish or undo that first", "a switch from %d to %d was cut", h.switching.From, h.switching.To)
+		}
+	}
+	if err := h.expect(op, from, cut); err != nil {
+		return hostdriver.Result{}, err
+	}
+	if op.Record != nil {
+		h.step = op.Record
+	}
+	if op.DeadMan > 0 {
+		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch}
+	}
+	if op.To > 0 && h.generations[op.To] == nil {
+		return hostdriver.Result{}, failure(hostdriver.Failed, "stage it again", "generation %d is not kept there; nothing was changed", op.To)
+	}
+	if !cut && from != op.To {
+		h.saveFound(from, op.To)
+	}
+	units := h.unitsOf(from, op.To)
+	h.switching = &hostdriver.Switching{From: from, To: op.To}
+	if err := h.carryOut(op.To, from); err != nil {
+		if h.interrupted {
+			return hostdriver.Result{}, err
+		}
+		h.deadman = nil
+		if from == op.To {
+			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; files may be mixed", err)
+		}
+		if again := h.carryOut(from, op.To); again != nil {
+			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; generation %d could not be put back: %w", err, from, again)
+		}
+		h.switching = nil
+		return hostdriver.Result{}, failure(hostdriver.Failed, "correct the service", "%w; generation %d was put back", err, from)
+	}
+	h.switching = nil
+	h.collect(from, op)
+	res := hostdriver.Result{Units: map[string]hostdriver.UnitState{}}
+	for _, u := range units {
+		res.Units[u] = h.state(u)
+	}
+	return res, nil
+}
+
+// expect is the compare-and-swap. After a cut either generation's file is as good.
+func (h *FakeHost) expect(op hostdriver.Switch, from uint64, cut bool) error {
+	for _, e := range op.Expect {
+		now := ""
+		if n := h.nodes[e.Path]; n != nil && n.kind == hostdriver.PathFile {
+			now = n.data.SHA256()
+		} else if n != nil {
+			now = "other"
+		}
+		ok := now == e.SHA256
+		for _, g := range []*generation{h.generations[from], h.generations[op.To]} {
+			if cut && !ok {
+				var there hostdriver.Entry
+				if g != nil {
+					there, _ = g.manifest.Find(hostdriver.KindFile, e.Path)
+				}
+				ok = now == there.SHA256
+			}
+		}
+		if !ok {
+			return failure(hostdriver.Conflict, "see who else writes it", "%s was changed there since it was looked at", e.Path)
+		}
+	}
+	return nil
+}
+
+func entriesOf(g *generation) []hostdriver.Entry {
+	if g == nil {
+		return nil
+	}
+	return g.manifest.Entries
+}
+
+func key(e hostdriver.Entry) string {
+	if e.Kind == hostdriver.KindUnit || e.Kind == hostdriver.KindUser {
+		return string(e.Kind) + " " + e.Name
+	}
+	return "path " + e.Name
+}
+
+func keysOf(g *generation) map[string]bool {
+	keys := map[string]bool{}
+	for _, e := range entriesOf(g) {
+		keys[key(e)] = true
+	}
+	return keys
+}
+
+func (h *FakeHost) unitsOf(generations ...uint64) []string {
+	var units []string
+	for _, n := range generations {
+		for _, e := range entriesOf(h.generations[n]) {
+			if e.Kind == hostdriver.KindUnit && !slices.Contains(units, e.Name) && !strings.Contains(e.Name, "@.") {
+				units = append(units, e.Name)
+			}
+		}
+	}
+	return units
+}
+
+func (h *FakeHost) saveFound(from, to uint64) {
+	g := h.generations[from]
+	if g == nil {
+		g = &generation{}
+		h.generations[from] = g
+	}
+	g.found = map[string]found{}
+	has := keysOf(g)
+	for _, e := range entriesOf(h.generations[to]) {
+		if has[key(e)] {
+			continue
+		}
+		switch n := h.nodes[e.Name]; {
+		case e.Kind == hostdriver.KindUnit && h.fileState(e.Name) != "":
+			g.found[key(e)] = found{unit: true, enabled: h.enabled[e.Name]}
+		case e.Kind != hostdriver.KindUnit && e.Kind != hostdriver.KindUser && n != nil:
+			g.found[key(e)] = found{node: n}
+		}
+	}
+}
+
+// carryOut makes generation to the one on disk. It stops half way where the op is to be
+// interrupted.
+func (h *FakeHost) carryOut(to, other uint64) error {
+	target, left := h.generations[to], h.generations[other]
+	var steps []func() error
+	for _, e := range entriesOf(target) {
+		if do := h.entryStep(e); do != nil {
+			steps = append(steps, do)
+		}
+	}
+	has := keysOf(target)
+	for _, e := range entriesOf(left) {
+		if !has[key(e)] {
+			f, ok := h.foundFor(to, other, key(e))
+			steps = append(steps, func() error { h.withdraw(e, f, ok); return nil })
+		}
+	}
+	for i, do := range steps {
+		if h.interrupted && i >= len(steps)/2 {
+			return fmt.Errorf("killed")
+		}
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	if h.interrupted {
+		return fmt.Errorf("killed")
+	}
+	h.current = to
+	h.daemonReload()
+	return h.setUnits(target)
+}
+
+// foundFor is what to put back for a thing that generation to does not have.
+func (h *FakeHost) foundFor(to, other uint64, key string) (found, bool) {
+	for n := to; n <= max(to, other); n++ {
+		if g := h.generations[n]; g != nil {
+			if f, ok := g.found[key]; ok {
+				return f, true
+			}
+		}
+	}
+	return found{}, false
+}
+
+// entryStep is what has to be done for e, nil if it is as it should be. Whether it can be
+// done is known before anything is: files are prepared first.
+func (h *FakeHost) entryStep(e hostdriver.Entry) func() error {
+	now := h.nodes[e.Name]
+	n := &node{owner: orRoot(e.Owner), group: orRoot(e.Group), mode: e.Mode, changed: h.fleet.now()}
+	switch e.Kind {
+	case hostdriver.KindUser:
+		return func() error {
+			if !h.users[e.Name].Exists {
+				h.addUser(e.Name, e.Target)
+			}
+			return nil
+		}
+	case hostdriver.KindDirectory:
+		n.kind = hostdriver.PathDir
+		if now != nil && now.kind != hostdriver.PathDir {
+			return func() error { return fmt.Errorf("%s is no directory", e.Name) }
+		}
+	case hostdriver.KindFile:
+		n.kind, n.data, n.changed = hostdriver.PathFile, h.blobs[e.SHA256], h.stamps[e.SHA256]
+		if now != nil && now.kind == hostdriver.PathFile && now.data.SHA256() == e.SHA256 && now.owner == n.owner && now.group == n.group && now.mode == n.mode {
+			return nil
+		}
+	case hostdriver.KindLink:
+		n.kind, n.target, n.mode = hostdriver.PathSymlink, e.Target, 0o777
+		if now != nil && now.kind == hostdriver.PathSymlink && now.target == e.Target {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if now != nil && now.kind == hostdriver.PathDir && e.Kind != hostdriver.KindDirectory {
+		return func() error { return fmt.Errorf("%s is a directory", e.Name) }
+	}
+	return func() error { h.put(e.Name, n); return nil }
+}
+
+// withdraw undoes an entry that the other generation had alone.
+func (h *FakeHost) withdraw(e hostdriver.Entry, f found, ok bool) {
+	switch e.Kind {
+	case hostdriver.KindUnit:
+		delete(h.enabled, e.Name)
+		if ok && f.unit && f.enabled {
+			h.enabled[e.Name] = true
+		}
+	case hostdriver.KindFile, hostdriver.KindLink:
+		if ok {
+			h.put(e.Name, f.node)
+		} else if n := h.nodes[e.Name]; n != nil && n.kind != hostdriver.PathDir {
+			delete(h.nodes, e.Name)
+		}
+	}
+}
+
+func (h *FakeHost) setUnits(g *generation) error {
+	for _, e := range entriesOf(g) {
+		if e.Kind != hostdriver.KindUnit {
+			continue
+		}
+		state := h.fileState(e.Name)
+		switch {
+		case state == "masked" && (e.Enabled == "yes" || e.State == "started"):
+			return fmt.Errorf("%s is masked", e.Name)
+		case e.Enabled == "yes" && state == "disabled":
+			h.enabled[e.Name] = true
+		case e.Enabled == "yes" && state != "enabled":
+			return fmt.Errorf("%s cannot be enabled: its unit file is %s", e.Name, state)
+		case e.Enabled == "no":
+			delete(h.enabled, e.Name)
+		}
+	}
+	return nil
+}
+
+// collect removes generations beyond Keep, and the blobs only they had.
+func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
+	keep := op.Keep
+	if keep <= 0 {
+		keep = 5
+	}
+	protected := map[uint64]bool{op.To: true, from: true}
+	if h.step != nil {
+		protected[h.step.From], protected[h.step.To] = true, true
+	}
+	for _, st := range h.started {
+		protected[st.Generation] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(h.generations)) {
+		if len(h.generations) > keep && !protected[n] {
+			delete(h.generations, n)
+		}
+	}
+	used := map[string]bool{}
+	for _, g := range h.generations {
+		for _, e := range g.manifest.Entries {
+			used[e.SHA256] = true
+		}
+	}
+	for digest := range h.blobs {
+		if !used[digest] {
+			delete(h.blobs, digest)
+			delete(h.stamps, digest)
+		}
+	}
+}
+
+// fireDeadman is the timer on the host.
+func (h *FakeHost) fireDeadman() {
+	d := h.deadman
+	d.armed = false
+	if h.epoch != d.epoch {
+		h.deadman = nil
+		return
+	}
+	h.switching = nil
+	if h.carryOut(d.from, d.to) != nil {
+		h.switching = &hostdriver.Switching{From: d.from, To: d.to}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.started)) {
+		if h.started[name].Generation == d.to {
+			u := h.unit(name)
+			h.stop(u, d.at, time.Hour)
+			u.starts = nil
+			if u.load == "loaded" {
+				_ = h.start(u, d.at)
+			}
+			delete(h.started, name)
+		}
+	}
+}
+
+func (h *FakeHost) disarm() error {
+	d := h.deadman
+	h.deadman = nil
+	if d != nil && !d.armed {
+		return failure(hostdriver.Conflict, "observe and plan again", "the dead man's timer has fired: generation %d is back", d.from)
+	}
+	return nil
+}
