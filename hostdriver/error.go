@@ -45,13 +45,18 @@ func (k ErrorKind) NeedsPerson() bool {
 
 // Error is what a driver returns about one host. Mend, which may be empty, tells a
 // person what to do about it and is kept apart from the detail, so that it can be
-// shown on a line of its own; Error() does not contain it.
+// shown on a line of its own; Error() does not contain it. Nor does it contain Detail,
+// which may hold secrets that a service wrote to its journal: show it to the person at
+// the terminal who asked, and do not log, store or publish it.
 type Error struct {
 	Kind ErrorKind
 	Host string // the host's name in the inventory
 	Op   string // what was tried, to follow "cannot": "connect to", "observe"
 	Mend string
 	Err  error // the detail; never nil
+	// Detail is what the host's own programs said, in lines: the last of a failed
+	// unit's journal. Often empty.
+	Detail string
 }
 
 // Error reads "cannot connect to web-1: <detail>".
