@@ -29,6 +29,10 @@ func (s *State) schedule() []Command {
 		if v.Phase != PhasePending || busy[v.Host] || !s.turn(v) {
 			continue
 		}
+		if w := s.inTrouble(); w != nil && !v.Quiet {
+			v.Reason = w.Host + " is in trouble → waits"
+			continue
+		}
 		ready, cmds := s.mayDisturb(v)
 		out = append(out, cmds...)
 		if s.Halted != nil {
@@ -78,6 +82,32 @@ func (s *State) turn(v *Visit) bool {
 		}
 	}
 	return true
+}
+
+// inTrouble is a visit under way that disturbs and of which nothing good can be said
+// just now: its host does not answer, or it is on its way back. Until that is over, no
+// other host is begun with.
+func (s *State) inTrouble() *Visit {
+	for i := range s.Visits {
+		if v := &s.Visits[i]; !v.Quiet && v.Active() && (v.Tries > 0 || v.Failing != "") {
+			return v
+		}
+	}
+	return nil
+}
+
+// fallen is an instance of the service that is down although this rollout has brought
+// its host to the new revision: what was brought may be to blame.
+func (s *State) fallen(ss *ServiceState) *Instance {
+	for i := range ss.Instances {
+		is := &ss.Instances[i]
+		if !is.Up && slices.ContainsFunc(s.Visits, func(v Visit) bool {
+			return v.Host == is.Host && v.Result == ResultDone && slices.Contains(v.Disturbs, ss.Service)
+		}) {
+			return is
+		}
+	}
+	return nil
 }
 
 // precedes tells whether w changes a service that one of v's comes after, which v
@@ -162,13 +192,16 @@ func (s *State) mayDisturb(v *Visit) (bool, []Command) {
 			continue
 		}
 		b := NewBudget(name, ss.Strategy, ss.Instances, s.inFlight(name))
-		if b.Allows(v.Host) {
+		why, halt := b.String(), Halt{Kind: HaltBudget, Service: name}
+		if is := s.fallen(ss); is != nil {
+			why, halt.Kind, halt.Host = fmt.Sprintf("%s of %s, which this rollout has changed, is down again: %s", name, is.Host, is.Reason), HaltFailed, is.Host
+		} else if b.Allows(v.Host) {
 			continue
 		}
 		ready = false
-		v.Reason = b.String() + " → waits"
-		ss.Sum = b.String()
-		s.blocked(ss, b)
+		v.Reason = why + " → waits"
+		ss.Sum = why
+		s.blocked(ss, b, halt)
 		if s.Halted != nil {
 			return false, out
 		}
@@ -195,8 +228,8 @@ func (s *State) look(ss *ServiceState) Command {
 	return c
 }
 
-// blocked notes that the budget allows nothing, and halts once waiting has no sense.
-func (s *State) blocked(ss *ServiceState, b Budget) {
+// blocked notes that nothing may begin, and halts once waiting has no sense.
+func (s *State) blocked(ss *ServiceState, b Budget, halt Halt) {
 	if len(b.InFlight) > 0 {
 		return
 	}
@@ -216,6 +249,7 @@ func (s *State) blocked(ss *ServiceState, b Budget) {
 		limit = definiteWait
 	}
 	if waited >= limit {
-		s.Halted = &Halt{Kind: HaltBudget, Service: ss.Service, Reason: fmt.Sprintf("%s; waited %s", b, waited.Round(time.Second))}
+		halt.Reason = fmt.Sprintf("%s; waited %s", ss.Sum, waited.Round(time.Second))
+		s.Halted = &halt
 	}
 }
