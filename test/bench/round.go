@@ -42,7 +42,10 @@ func (s *stage) peerHalf(ctx context.Context, n int) error {
 		{"pass", func() error { return s.playbook(ctx, passPeer, false, "site.yml") }},
 		{"pass", func() error { return s.playbook(ctx, passPeerCheck, false, "site.yml", "--check") }},
 		{"rolling", func() error {
-			return s.changed(ctx, greeting+"-rolled", false, func(string) error { return s.playbook(ctx, rollPeer, true, "rolling.yml") })
+			return s.changed(ctx, greeting+"-rolled", false, func(string) error { return s.playbook(ctx, rollPeer, true, "whole.yml") })
+		}},
+		{"rolling", func() error {
+			return s.changed(ctx, greeting+"-again", false, func(string) error { return s.playbook(ctx, rollLeast, true, "least.yml") })
 		}},
 		{"drained", func() error {
 			return s.balanced(ctx, func() error {
@@ -57,6 +60,8 @@ func (s *stage) ourHalf(ctx context.Context, n int) error {
 	greeting := fmt.Sprintf("evenkeel-%d", n)
 	steps := []step{
 		{"", func() error { return s.want(greeting, false) }},
+		{"deploy", func() error { return s.reset(ctx) }},
+		{"deploy", func() error { return s.floorDeploy(ctx, greeting) }},
 		{"", func() error { return s.reset(ctx) }},
 		{"", func() error { return s.apply(ctx, deployApply, greeting) }},
 		{"pass", func() error { return s.cold(ctx) }},

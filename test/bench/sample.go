@@ -35,9 +35,11 @@ const (
 
 	deployApply measure = "deploy: evenkeel apply"
 	deployPeer  measure = "deploy: ansible-playbook"
+	deployFloor measure = "deploy: floor"
 
 	rollApply measure = "rolling: evenkeel apply"
-	rollPeer  measure = "rolling: ansible-playbook"
+	rollPeer  measure = "rolling: ansible-playbook, the usual"
+	rollLeast measure = "rolling: ansible-playbook, the least"
 	rollFloor measure = "rolling: restarts and health waits alone"
 
 	drainApply measure = "drained: evenkeel apply"
