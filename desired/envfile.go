@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -60,6 +61,7 @@ func ParseEnv(data []byte) ([]EnvAssignment, []EnvIssue) {
 		index[a.Key] = len(out)
 		out = append(out, a)
 	}
+	slices.SortStableFunc(issues, func(a, b EnvIssue) int { return a.Line - b.Line })
 	return out, issues
 }
 

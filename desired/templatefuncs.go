@@ -44,12 +44,30 @@ var pureFuncs = sync.OnceValue(func() map[string]reflect.Value {
 	for name, f := range map[string]any{
 		"print": fmt.Sprint, "printf": fmt.Sprintf, "println": fmt.Sprintln,
 		"html": template.HTMLEscaper, "js": template.JSEscaper, "urlquery": template.URLQueryEscaper,
-		"index": strictIndex,
+		"index": strictIndex, "keys": sortedDictKeys, "values": sortedDictValues,
 	} {
 		out[name] = reflect.ValueOf(f)
 	}
 	return out
 })
+
+// sortedDictKeys is sprig's keys in order: its own comes as the map's iteration has it.
+func sortedDictKeys(dicts ...map[string]any) []string {
+	var keys []string
+	for _, d := range dicts {
+		keys = append(keys, sortedNames(d)...)
+	}
+	return keys
+}
+
+// sortedDictValues is sprig's values, in the order of their keys.
+func sortedDictValues(dict map[string]any) []any {
+	values := make([]any, 0, len(dict))
+	for _, k := range sortedNames(dict) {
+		values = append(values, dict[k])
+	}
+	return values
+}
 
 func funcNames() []string {
 	names := make([]string, 0, len(pureFuncs()))
@@ -235,6 +253,7 @@ func checkGrowth(name string, args []reflect.Value) error {
 					return fmt.Errorf("%s of %d is more than a template may make", name, n)
 				}
 			}
+			weigh(a.Len())
 		case a.Kind() == reflect.String || a.Kind() == reflect.Slice:
 			weigh(a.Len())
 		}

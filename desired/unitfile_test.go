@@ -1,0 +1,124 @@
+package desired
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func unitStory(u UnitFile, issues []UnitIssue) string {
+	var b strings.Builder
+	for _, d := range u.Directives {
+		fmt.Fprintf(&b, "%d [%s] %s=%s\n", d.Line, d.Section, d.Key, d.Value)
+	}
+	for _, i := range issues {
+		mark := "?"
+		if i.Fatal {
+			mark = "!"
+		}
+		fmt.Fprintf(&b, "%s %d: %s\n", mark, i.Line, i.Message)
+	}
+	return b.String()
+}
+
+func TestParseUnit(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"plain":                   {"[Unit]\nDescription = A b \n\n[Service]\nExecStart=/bin/x -y\n", "2 [Unit] Description=A b\n5 [Service] ExecStart=/bin/x -y\n"},
+		"comments":                {"# [X]\n[S]\n; a=b\n  # c=d\ne=f # not one\n", "5 [S] e=f # not one\n"},
+		"continued lines":         {"[S]\na=b \\\n  c\\\nd\ne=f\n", "2 [S] a=b    c d\n5 [S] e=f\n"},
+		"comments among them":     {"[S]\na=b \\\n# gone\n; too\nc\n", "2 [S] a=b  c\n"},
+		"a comment continues not": {"[S]\n# x \\\na=b\n", "3 [S] a=b\n"},
+		"two backslashes":         {"[S]\na=b\\\\\nc=d\n", "2 [S] a=b\\\\\n3 [S] c=d\n"},
+		"to the end of the file":  {"[S]\na=b \\", "2 [S] a=b\n"},
+		"an empty value":          {"[S]\na=\n", "2 [S] a=\n"},
+		"Windows' line ends":      {"\xef\xbb\xbf[S]\r\na=b\r\n", "2 [S] a=b\n"},
+		"outside a section":       {"a=b\n[S]\nc\n=d\n", "? 1: systemd ignores the line, for it stands before any section\n? 3: systemd ignores the line, for it has no =\n? 4: systemd ignores the line, for nothing stands before =\n"},
+		"an open section":         {"[S\na=b\n[]\n", "! 1: the section header is not closed\n? 2: systemd ignores the line, for it stands before any section\n! 3: the section header is not closed\n"},
+		"not UTF-8":               {"[S]\na=\xff\nb=c\n", "3 [S] b=c\n? 2: systemd ignores the line, for it is not UTF-8\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			equal(t, unitStory(ParseUnit([]byte(c.text))), c.want)
+		})
+	}
+}
+
+func TestUnitValues(t *testing.T) {
+	u, _ := ParseUnit([]byte("[Service]\nEnvironmentFile=/a\nEnvironmentFile=\nEnvironmentFile=-/b\nType=simple\n[Unit]\nEnvironmentFile=/no\n"))
+	d, _ := ParseUnit([]byte("[Service]\nEnvironmentFile=/c\nType=notify\n[Install]\nWantedBy=x.target\n"))
+	all := u.With(d)
+	if got := all.Values("Service", "EnvironmentFile"); !reflect.DeepEqual(got, []string{"-/b", "/c"}) {
+		t.Errorf("got %q", got)
+	}
+	if all.Last("Service", "Type") != "notify" || u.Last("Service", "Type") != "simple" || u.Last("Service", "None") != "" {
+		t.Error("the last value does not hold")
+	}
+	if u.Installs() || !all.Installs() {
+		t.Error("[Install] is not seen")
+	}
+	if len(u.Directives) != 5 {
+		t.Error("a drop-in changed the unit it was laid over")
+	}
+}
+
+func TestUnitWords(t *testing.T) {
+	for text, want := range map[string][]string{
+		`a  b	c`:                          {"a", "b", "c"},
+		`"A=a b" 'B=c "d"' C=e"f g"h`:     {"A=a b", `B=c "d"`, "C=ef gh"},
+		`"A=\"x\" \x41\101\u00e9\n" a\sb`: {"A=\"x\" AAé\n", "a b"},
+		``:                                nil,
+		`""`:                              {""},
+	} {
+		if got, err := unitWords(text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %q, %v", text, got, err)
+		}
+	}
+	for _, bad := range []string{`a "b`, `a b\`, `a \q`, `a \x4`, `a \x00`} {
+		if got, err := unitWords(bad); err == nil || len(got) != 1 {
+			t.Errorf("%s: got %q, %v", bad, got, err)
+		}
+	}
+}
+
+func TestSpecifiers(t *testing.T) {
+	for text, want := range map[string]string{
+		"/etc/%p/%i.env":    "/etc/web-front/a-b.env",
+		"/x/%I/%j/%n/%N":    "/x/a/b/front/web-front@a-b.service/web-front@a-b",
+		"%E %S %C %L %t %%": "/etc /var/lib /var/cache /var/log /run %",
+		"100%":              "100%",
+	} {
+		if got, ok := expandSpecifiers(text, "web-front@a-b.service"); !ok || got != want {
+			t.Errorf("%s: got %q, %t", text, got, ok)
+		}
+	}
+	if _, ok := expandSpecifiers("/etc/%H.env", "a.service"); ok {
+		t.Error("a host's own name was made up")
+	}
+}
+
+func FuzzUnitFile(f *testing.F) {
+	for _, seed := range []string{"[Service]\nExecStart=/x \\\n# c\n y\nEnvironment=\"A=b c\" D=%i\\\n", "[", "[S]\na=\\", "\xef\xbb\xbf[S]\n=\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		u, issues := ParseUnit(data)
+		lines := 1 + strings.Count(string(data), "\n")
+		for _, d := range u.Directives {
+			if d.Key == "" || d.Section == "" || d.Line < 1 || d.Line > lines || strings.Contains(d.Value, "\n") {
+				t.Errorf("got %+v", d)
+			}
+			_, _ = unitWords(d.Value)
+			_, _ = expandSpecifiers(d.Value, "x@y.service")
+		}
+		for _, i := range issues {
+			if i.Line < 1 || i.Line > lines {
+				t.Errorf("an issue of line %d of %d", i.Line, lines)
+			}
+		}
+		for _, p := range u.paths() {
+			if p != "" && !strings.HasPrefix(p, "/") {
+				t.Errorf("%q is no path", p)
+			}
+		}
+	})
+}
