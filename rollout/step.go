@@ -279,6 +279,8 @@ func (m *mover) leave(r Result, reason string) {
 		v.Drained = nil // recorded, but never sent
 	}
 	switch {
+	case v.LeftDrained() && v.Recover && len(v.Watch) > 0:
+		m.enter(PhaseHealthy) // who left the step may have touched what runs
 	case v.LeftDrained():
 		m.enter(PhaseUndrain)
 	case v.Recorded:
@@ -344,6 +346,8 @@ func (m *mover) sampled(e Event) {
 func (m *mover) unhealthy(reason string) {
 	v, st := m.v, m.s.strategy(m.v)
 	switch {
+	case v.Failing != "" && !v.Reverting: // on the way out, and not fit to be undrained
+		m.stuck(fmt.Sprintf("%s; and %s", v.Failing, reason))
 	case v.Reverting:
 		v.Failing, v.Outcome = reason, ResultFailed
 		m.stuck(fmt.Sprintf("%s; the previous generation is not healthy either", v.Failing))
@@ -375,6 +379,9 @@ func (m *mover) stuck(reason string) { m.end(ResultFailed, reason) }
 func (m *mover) failure(e Event) {
 	v := m.v
 	v.Mend, v.Refused = e.Mend, e.Refused
+	if e.Refused && v.Phase != PhasePrecheck && m.tryAgain(e, e.Reason) {
+		return // nothing was done, and whoever is there may soon be gone
+	}
 	switch v.Phase {
 	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
 		if v.Switched && v.Phase != PhasePrecheck { // it is in hand already: go on
@@ -423,27 +430,10 @@ const early = 20 * time.Second
 
 // retry sends the command again with growing pauses, until patience ends.
 func (m *mover) retry(e Event, reason string) {
-	v, st := m.v, m.s.strategy(m.v)
-	v.Reason = reason
-	waited := m.s.At - v.Since
-	limit := st.HealthyDeadline
-	switch v.Phase {
-	case PhasePrecheck, PhaseStage, PhaseRecord:
-		limit = min(early, st.HealthyDeadline)
-	case PhaseDrain, PhaseWait:
-		limit = max(early, st.DrainTimeout)
-	case PhaseUndrain:
-		limit = max(st.HealthyDeadline, st.ProgressDeadline)
-	case PhaseHealthy, PhaseRevertHealthy:
-		if e.Outcome == Unknown { // not to be seen is not unhealthy
-			limit = max(st.HealthyDeadline, st.ProgressDeadline)
-		}
-	}
-	if waited < limit {
-		v.Tries++
-		m.again(min(5*time.Second, 100*time.Millisecond<<min(v.Tries, 6)))
+	if m.tryAgain(e, reason) {
 		return
 	}
+	v := m.v
 	switch v.Phase {
 	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
 		if !v.Switched {
@@ -457,4 +447,29 @@ func (m *mover) retry(e Event, reason string) {
 		}
 	}
 	m.end(ResultLost, reason)
+}
+
+// tryAgain sends the command again, or tells that the phase's time is over.
+func (m *mover) tryAgain(e Event, reason string) bool {
+	v, st := m.v, m.s.strategy(m.v)
+	v.Reason = reason
+	limit := st.HealthyDeadline
+	switch v.Phase {
+	case PhasePrecheck, PhaseStage, PhaseRecord:
+		limit = min(early, st.HealthyDeadline)
+	case PhaseDrain, PhaseWait:
+		limit = max(early, st.DrainTimeout)
+	case PhaseUndrain:
+		limit = max(st.HealthyDeadline, st.ProgressDeadline)
+	case PhaseHealthy, PhaseRevertHealthy:
+		if e.Outcome == Unknown { // not to be seen is not unhealthy
+			limit = max(st.HealthyDeadline, st.ProgressDeadline)
+		}
+	}
+	if m.s.At-v.Since >= limit {
+		return false
+	}
+	v.Tries++
+	m.again(min(5*time.Second, 100*time.Millisecond<<min(v.Tries, 6)))
+	return true
 }
