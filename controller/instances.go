@@ -110,9 +110,12 @@ func (f *Fleet) Live(ctx context.Context, v *View) []rollout.Instance {
 	return out
 }
 
-// onlooker is a fence for commands that only look: it raises no epoch, so that
-// whoever has a step in hand on the host is not shut out.
+// onlooker is a fence for commands that only look: it raises no epoch above that of
+// whoever has a step in hand on the host, who would be shut out by that.
 func onlooker(o hostdriver.Observation) hostdriver.Fence {
+	if o.Epoch == 0 || o.Holder == "" {
+		return hostdriver.Fence{Epoch: max(1, o.Epoch), Holder: "onlooker"}
+	}
 	return hostdriver.Fence{Epoch: o.Epoch, Holder: o.Holder}
 }
 

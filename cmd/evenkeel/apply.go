@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
+	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// maxPasses is how often an apply looks and plans anew because hosts changed under it.
+const maxPasses = 3
+
+const applyHelp = `Make the fleet as the fleet repo wants it. The plan is shown first, and a question asked.
+What disturbs nothing goes to all hosts at once; services are then restarted or
+reloaded host by host within their budgets: drain, switch, restart, prove healthy,
+undrain. A host that does not turn healthy goes back to what it had, and no other is
+touched. What an earlier apply left unfinished is finished or undone first.
+
+Ctrl-C once finishes the hosts in hand and begins no other; twice stops at once and
+says what is left. Running apply again goes on, or brings back what was left.
+
+Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
+unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked by another
+controller. The last line says what was not done.`
+
+func (a *app) applyCommand() *cobra.Command {
+	var o applyOptions
+	cmd := &cobra.Command{
+		Use: "apply", Short: "Carry the plan out, host by host, after asking", GroupID: groupChange, Args: takes(0, ""), Long: applyHelp,
+		Example: `  evenkeel apply                     shows the plan, asks, applies
+  evenkeel apply --yes -o json       for scripts
+  evenkeel apply --service gateway   one service`,
+	}
+	repoFlag(cmd)
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	filterFlags(cmd)
+	size := diffFlag(cmd, show.DiffShort)
+	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "also change hosts that belong to a controller")
+	cmd.Flags().BoolVar(&o.pruneAll, "prune-all", false, "mean it when the fleet repo wants nothing anywhere: take everything away")
+	hostFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkDiff(*size); err != nil {
+			return err
+		}
+		o.size = show.DiffSize(*size)
+		return a.apply(cmd.Context(), o)
+	}
+	return cmd
+}
+
+type applyOptions struct {
+	yes, takeOver, pruneAll bool
+	size                    show.DiffSize
+}
+
+func (a *app) apply(ctx context.Context, o applyOptions) error {
+	if !o.yes && !a.asks {
+		return mendable("say --yes; evenkeel plan shows what it would do", "cannot ask whether to apply: there is no terminal")
+	}
+	stop := newStopper(ctx)
+	defer stop.close()
+	f, done, err := a.openFleet(stop.ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f.TakeOver, f.PruneAll = o.takeOver, o.pruneAll
+	r := &applying{app: a, fleet: f, options: o, stop: stop}
+	err = r.run()
+	if err != nil && r.view == nil {
+		return err // nothing was even looked at
+	}
+	return r.report(err)
+}
+
+// applying is one apply under way.
+type applying struct {
+	*app
+	fleet   *controller.Fleet
+	options applyOptions
+	stop    *stopper
+
+	view    *controller.View // the last look
+	state   rollout.State    // of the last pass
+	earlier []rollout.Visit
+	why     string // nothing was begun
+	declined,
+	refused bool
+}
+
+// errDeclined ends an apply to which the operator said no.
+var errDeclined = errors.New("declined")
+
+// run looks, asks, and carries out until nothing is left to plan anew.
+func (r *applying) run() error {
+	if err := r.look(); err != nil {
+		return err
+	}
+	r.showPlan()
+	if r.claimed() {
+		return nil
+	}
+	if !r.due() {
+		return nil
+	}
+	if err := r.ask(); err != nil {
+		return err
+	}
+	if len(r.view.Cut()) > 0 {
+		if err := r.repair(); err != nil {
+			return err
+		}
+	}
+	for pass := 1; len(r.view.Plan.Visits) > 0; pass++ {
+		if err := r.pass(); err != nil {
+			return err
+		}
+		if !r.state.Replan || r.state.Halted != nil || r.stop.stopping() || pass == maxPasses {
+			return nil
+		}
+		r.say(show.Yellow("! " + show.Clean(r.state.Stopping) + ": looking again"))
+		r.earlier = append(r.earlier, r.state.Visits...)
+		r.state = rollout.State{}
+		if err := r.look(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *applying) look() error {
+	v, err := r.fleet.Look(r.stop.ctx)
+	if err == nil {
+		r.view = v
+	}
+	return err
+}
+
+// due tells whether there is anything to be done.
+func (r *applying) due() bool { return len(r.view.Plan.Visits) > 0 || len(r.view.Cut()) > 0 }
+
+// claimed refuses, as the hosts themselves would, what another controller claims.
+func (r *applying) claimed() bool {
+	claims := r.view.Claims(r.fleet.Holder)
+	if r.options.takeOver || len(claims) == 0 {
+		return false
+	}
+	for _, h := range r.view.Plan.Hosts {
+		if by, ok := claims[h.Host]; ok {
+			r.refused, r.why = true, fmt.Sprintf("not begun: %s belongs to controller %s", h.Host, by)
+			break
+		}
+	}
+	return r.refused
+}
+
+// showPlan writes the plan to stdout, or to stderr where stdout is for JSON.
+func (r *applying) showPlan() {
+	text := show.Plan(r.view.Plan, viewed(r.fleet, r.view, planOptions(r.options.size)))
+	if r.asJSON() {
+		fmt.Fprint(r.stderr, r.styled(r.stderrColour, text))
+		return
+	}
+	_ = r.print(text)
+}
+
+func (r *applying) ask() error {
+	if r.options.yes {
+		return nil
+	}
+	ok, err := r.confirm(r.stop.ctx, "Apply? [y/N] ")
+	if err != nil || !ok {
+		r.declined, r.why = true, "not begun: declined"
+		return errDeclined
+	}
+	return nil
+}
+
+// repair takes back switches that were cut in the middle, and plans anew.
+func (r *applying) repair() error {
+	r.say("taking back what was cut in the middle on " + show.Names(r.view.Cut()))
+	if _, err := r.fleet.Repair(r.stop.ctx, r.view); err != nil {
+		return fmt.Errorf("cannot take back a switch that was cut: %w", err)
+	}
+	if err := r.look(); err != nil {
+		return err
+	}
+	r.showPlan()
+	if len(r.view.Plan.Visits) == 0 {
+		return nil
+	}
+	return r.ask()
+}
+
+// pass carries one plan out, with its progress shown.
+func (r *applying) pass() error {
+	shown := r.watch()
+	defer shown.end()
+	stop := r.stop.arm(shown.say)
+	defer r.stop.disarm()
+	st, err := r.fleet.Apply(r.stop.ctx, stop, r.view, func(st controller.State, _ rollout.Event, _ []rollout.Command) {
+		r.stop.saw(st)
+		shown.report(st)
+	})
+	r.state = st
+	if errors.Is(err, errStoppedAtOnce) || err != nil && r.stop.ctx.Err() != nil {
+		return errStoppedAtOnce
+	}
+	return err
+}
+
+// report says how it ended, and gives the exit code.
+func (r *applying) report(err error) error {
+	e := controller.Ended{Plan: r.view.Plan, State: r.state, Earlier: r.earlier, Skipped: r.view.Skipped(), Mends: r.view.Mends(),
+		Faults: r.fleet.Revision.Quarantined, Stopped: r.declined || r.stop.stopping(), Why: r.why}
+	if r.refused {
+		e.Claims = r.view.Claims(r.fleet.Holder)
+	}
+	if err != nil && !errors.Is(err, errDeclined) {
+		e.Err = err
+		if m := mendOf(err); m != "" {
+			r.say("  mend: " + show.Clean(m))
+		}
+	}
+	o := controller.OutcomeOf(e)
+	if r.asJSON() {
+		err = r.json(o)
+	} else {
+		err = r.print("\n" + show.Outcome(o))
+	}
+	if err == nil && o.Exit != 0 {
+		err = exitCode(o.Exit)
+	}
+	return err
+}
+
+// confirm asks on the terminal; anything but y or yes is no.
+func (t *terminal) confirm(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(t.stderr, "\n"+question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := readLine(t.stdin)
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes", nil
+	case <-ctx.Done():
+		fmt.Fprintln(t.stderr)
+		return false, context.Cause(ctx)
+	}
+}

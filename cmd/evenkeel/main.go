@@ -1,0 +1,28 @@
+// Command evenkeel keeps a fleet of plain systemd hosts as its git repository says.
+//
+// This package is wiring and output only: one file a verb. Settings end in the
+// strict struct of settings.go; fleet.go chooses the adapters; packages show and
+// progress write what a person reads.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() { os.Exit(run(os.Args[1:], ownTerminal())) }
+
+// run is one command line from its arguments to its exit code.
+func run(args []string, t *terminal) (code int) {
+	a := &app{terminal: t}
+	defer func() {
+		if bug := recover(); bug != nil {
+			fmt.Fprintf(t.stderr, "evenkeel: cannot go on, which is a fault of evenkeel itself: %v\n  mend: please report it, with the command line and this message\n", bug)
+			code = exitError
+		}
+	}()
+	root := a.command()
+	root.SetArgs(args)
+	verb, err := root.ExecuteC()
+	return a.end(verb, err)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evenkeel/evenkeel/inventory/fault"
+)
+
+// app is one command line under way.
+type app struct {
+	*terminal
+	settings Settings
+	log      zerolog.Logger
+	logTo    *logSink
+}
+
+// The groups of verbs in the help.
+const (
+	groupLook   = "look"
+	groupChange = "change"
+	groupRepo   = "repo"
+	groupOther  = "other"
+)
+
+const rootHelp = `evenkeel keeps a fleet of plain systemd hosts as a git repository says: units,
+env files, secrets, files and artifacts, over SSH, with nothing installed on the
+hosts. What disturbs nothing goes out at once; what restarts a service goes host
+by host: drain, switch, restart, prove healthy, undrain.`
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use: "evenkeel", Short: "Keep a fleet of systemd hosts as git says", Long: rootHelp,
+		Example: `  evenkeel init fleet && cd fleet     a first fleet repo
+  evenkeel validate                   is it in order? needs no host
+  evenkeel check                      can every host be reached?
+  evenkeel plan                       what would change
+  evenkeel apply                      change it, after asking`,
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: a.prepare,
+		Args:              a.unknownVerb,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(unknownFlag)
+	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look:"}, &cobra.Group{ID: groupChange, Title: "Change:"},
+		&cobra.Group{ID: groupRepo, Title: "The fleet repo:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.String("config", "", "read settings from `FILE` (YAML); EVENKEEL_CONFIG names one, too")
+	flags.String("log-level", "warn", "how much is logged to stderr: trace, debug, info, warn, error")
+	flags.String("log-format", "text", "text or json")
+	root.AddCommand(
+		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(),
+		a.applyCommand(),
+		a.initCommand(), a.validateCommand(), a.schemaCommand(),
+		a.versionCommand(),
+	)
+	return root
+}
+
+// prepare reads the settings and opens the log, before any verb.
+func (a *app) prepare(cmd *cobra.Command, _ []string) error {
+	s, warnings, err := loadSettings(cmd.Flags(), a.getenv, a.environ())
+	if err != nil {
+		return err
+	}
+	a.settings = s
+	a.openLog()
+	for _, w := range warnings {
+		a.log.Warn().Msg(w)
+	}
+	return nil
+}
+
+// unknownVerb refuses arguments of the command itself.
+func (a *app) unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var verbs []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			verbs = append(verbs, c.Name())
+		}
+	}
+	mend := "evenkeel --help lists them"
+	if near, ok := fault.Nearest(args[0], verbs); ok {
+		mend = "did you mean " + near + "?"
+	}
+	return mendable(mend, "there is no verb %s", fault.Quote(args[0]))
+}
+
+// unknownFlag gives pflag's errors a mend.
+func unknownFlag(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		mend := cmd.CommandPath() + " --help lists them"
+		if near, ok := fault.Nearest(name, names); ok {
+			mend = "did you mean --" + near + "?"
+		}
+		return mendable(mend, "%s has no flag --%s", cmd.CommandPath(), name)
+	}
+	return mendable(cmd.CommandPath()+" --help tells what it takes", "cannot read the flags: %w", err)
+}
+
+// takes is how many arguments a verb has, with words for who gives others.
+func takes(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case n == 0 && len(args) > 0:
+			return mendable("to choose hosts and services, use --host and --service", "%s takes no arguments, and %s is one", cmd.CommandPath(), fault.Quote(args[0]))
+		case len(args) != n:
+			return mendable("such as: "+firstExample(cmd), "%s takes %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+func firstExample(cmd *cobra.Command) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+	line, _, _ = strings.Cut(line, "   ")
+	return line
+}
+
+// hostFlags are those of every verb that reads hosts.
+func hostFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayP("identity", "i", nil, "private key `FILE` to log in with; may be repeated (else ssh_config's and the agent's)")
+	f.StringArray("known-hosts", nil, "the only `FILE` of known host keys; may be repeated (else ~/.ssh/known_hosts and the system's)")
+	f.String("ssh-user", "", "log in as `NAME` everywhere")
+	f.Bool("become", false, "work as root by sudo -n")
+	f.Int("concurrency", 0, "how many hosts are talked to at once (default 64)")
+	outputFlag(cmd)
+}
+
+// filterFlags are those of verbs over many hosts.
+func filterFlags(cmd *cobra.Command) {
+	cmd.Flags().StringArray("host", nil, "only hosts of this name; `GLOB`, may be repeated")
+	cmd.Flags().StringArray("service", nil, "only services of this name; `GLOB`, may be repeated")
+}
+
+func repoFlag(cmd *cobra.Command) {
+	cmd.Flags().SortFlags = false
+	cmd.Flags().String("repo", ".", "the `DIR` of fleet.yaml")
+}
+
+func outputFlag(cmd *cobra.Command) {
+	cmd.Flags().StringP("output", "o", "text", "text or json")
+}
+
+// asJSON tells whether the answer is to be a JSON document.
+func (a *app) asJSON() bool { return a.settings.Output == "json" }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// errStoppedAtOnce is why an apply that was stopped twice ends.
+var errStoppedAtOnce = errors.New("stopped at once by the operator")
+
+// stopper turns Ctrl-C and SIGTERM into an apply's end: before anything is begun, at
+// once; while a pass runs, the first one lets the hosts in hand be finished and only
+// the second one stops at once. A third one kills, as ever.
+type stopper struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	signals chan os.Signal
+	ended   chan struct{}
+
+	mu    sync.Mutex
+	soft  chan struct{} // of the pass that runs; nil: none does
+	asked bool          // the first signal of a pass came
+	say   func(string)
+	last  rollout.State
+}
+
+func newStopper(parent context.Context) *stopper {
+	s := &stopper{signals: make(chan os.Signal, 4), ended: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancelCause(parent)
+	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer close(s.ended)
+		for range s.signals {
+			s.signal()
+		}
+	}()
+	return s
+}
+
+// close gives the signals back.
+func (s *stopper) close() {
+	signal.Stop(s.signals)
+	close(s.signals)
+	<-s.ended
+	s.cancel(nil)
+}
+
+func (s *stopper) signal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.soft == nil:
+		s.cancel(context.Canceled)
+	case !s.asked:
+		s.asked = true
+		close(s.soft)
+		s.say(show.Yellow(finishing(s.last)))
+	default:
+		s.cancel(errStoppedAtOnce)
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		s.say(show.Red("stopping at once"))
+	}
+}
+
+// finishing says what is still done after the first signal.
+func finishing(st rollout.State) string {
+	var hosts []string
+	for _, v := range st.Visits {
+		if v.Active() {
+			hosts = append(hosts, v.Host)
+		}
+	}
+	if len(hosts) == 0 {
+		return "stopping (Ctrl-C again stops at once)"
+	}
+	return "finishing " + show.Names(hosts) + ", then stopping (Ctrl-C again stops at once)"
+}
+
+// arm begins a pass: say is where words go meanwhile. The channel is closed by the
+// first signal.
+func (s *stopper) arm(say func(string)) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.soft, s.say = make(chan struct{}), say
+	return s.soft
+}
+
+func (s *stopper) disarm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.soft = nil
+}
+
+// saw takes the rollout's newest state.
+func (s *stopper) saw(st rollout.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = st
+}
+
+// stopping tells whether the operator has asked for the end.
+func (s *stopper) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked || s.ctx.Err() != nil
+}
+
+// readLine reads one line of at most a few bytes.
+func readLine(r io.Reader) (string, error) {
+	return bufio.NewReader(io.LimitReader(r, 1024)).ReadString('\n')
+}
