@@ -239,12 +239,15 @@ func (d *differ) exeBehind(u *desired.Unit, in input) (why string, sure bool) {
 	return fmt.Sprintf("the process runs release %s of artifact %s", short(running), in.link.Name), true
 }
 
+// Stopped is ResultWords' answer for a unit that has not failed.
+const Stopped = "stopped"
+
 // ResultWords puts a unit's result into words, with systemd's name of an exit
 // status that it sets itself.
 func ResultWords(u hostdriver.UnitState) string {
 	switch {
 	case u.Result == "" || u.Result == "success":
-		return "stopped"
+		return Stopped
 	case u.Result == "exit-code":
 		return fmt.Sprintf("exit status %d%s", u.ExecStatus, exitName(u.ExecStatus))
 	}

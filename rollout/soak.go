@@ -30,6 +30,7 @@ type Soak struct {
 	Since    time.Duration     `json:"since,omitempty"`
 	Identity map[string]string `json:"identity,omitempty"` // unit to invocation and PID
 	Restarts map[string]int    `json:"restarts,omitempty"` // at the first sample
+	Words    map[string]string `json:"words,omitempty"`    // how each unit last failed
 }
 
 // Verdict is what the samples so far amount to.
@@ -48,7 +49,7 @@ const crashLoop = 2
 // Judge takes one more sample. fresh are the units that must run with another
 // InvocationID than before.
 func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) bool, minHealthy, at time.Duration) (Soak, Verdict, string) {
-	next := Soak{Identity: map[string]string{}, Restarts: s.Restarts}
+	next := Soak{Identity: map[string]string{}, Restarts: s.Restarts, Words: map[string]string{}}
 	first := s.Restarts == nil
 	if first {
 		next.Restarts = map[string]int{}
@@ -63,6 +64,10 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 			}
 		}
 		next.Identity[unit] = fmt.Sprintf("%s %d", u.Invocation, u.PID)
+		if u.Words == "" || u.Words == Stopped { // between two failures, systemd no longer tells
+			u.Words = s.Words[unit]
+		}
+		next.Words[unit] = u.Words
 		switch {
 		case u.Active == "failed":
 			return next, Broken, fmt.Sprintf("%s failed: %s", unit, u.Words)

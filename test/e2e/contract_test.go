@@ -90,7 +90,7 @@ func TestHandEditTakenUp(t *testing.T) {
 	s.deployed()
 	other := s.pid(s.hosts[0])
 	s.on(s.hosts[1], "echo X=1 >>/etc/ledger/ledger.env; systemctl restart ledger")
-	s.serving(2)
+	s.back(s.hosts[1])
 	before := s.pid(s.hosts[1])
 	stop := s.users()
 	s.run(0, "apply", "--yes")

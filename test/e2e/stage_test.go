@@ -159,7 +159,10 @@ func (s *stage) env(old, now string) {
 
 // command is the real binary, as the deploy user with sudo.
 func (s *stage) command(ctx context.Context, args ...string) *exec.Cmd {
-	args = append(args, "--repo", s.repo, "--identity", s.lab.IdentityFile(), "--known-hosts", s.lab.KnownHostsFile(), "--ssh-user", "deploy", "--become")
+	args = append(args, "--repo", s.repo)
+	if args[0] != "validate" {
+		args = append(args, "--identity", s.lab.IdentityFile(), "--known-hosts", s.lab.KnownHostsFile(), "--ssh-user", "deploy", "--become")
+	}
 	c := exec.CommandContext(ctx, filepath.Join(root, "bin/evenkeel"), args...)
 	c.Env = append(os.Environ(), "NO_COLOR=1")
 	return c
@@ -251,6 +254,14 @@ func (s *stage) servers() map[string]int {
 		}
 	}
 	return out
+}
+
+// back waits until a host that a hand restarted serves again in the balancer's eyes.
+func (s *stage) back(h *lab.Host) {
+	s.t.Helper()
+	s.eventually(20*time.Second, h.Name()+" answers again", func() bool { return answers(h) })
+	time.Sleep(time.Second) // the balancer looks every 200 ms, and believes the second look
+	s.serving(len(s.hosts))
 }
 
 func (s *stage) eventually(within time.Duration, what string, ok func() bool) {
