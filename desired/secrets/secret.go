@@ -15,17 +15,21 @@ import (
 // and in every encoding, also as an unexported field of something that is
 // printed. Only Reveal gives it away. The zero value is empty.
 type Secret struct {
-	// A pointer, for fmt prints no further than its address where it meets an
-	// unexported field and may call no method.
+	// Two pointers, for where fmt meets an unexported field it may call no method and
+	// prints what is there: the first address, or with a verb that is wrong for a
+	// pointer what it points at, which is the second.
 	held *held
 }
 
-type held struct{ b []byte }
+type held struct{ b *[]byte }
 
 const redacted = "[redacted]"
 
 // New makes a Secret of a copy of b.
-func New(b []byte) Secret { return Secret{held: &held{b: append([]byte(nil), b...)}} }
+func New(b []byte) Secret {
+	own := append([]byte(nil), b...)
+	return Secret{held: &held{b: &own}}
+}
 
 // Reveal is the text itself. The slice is shared: do not write to it, and do not
 // keep it longer than its use.
@@ -33,7 +37,7 @@ func (s Secret) Reveal() []byte {
 	if s.held == nil {
 		return nil
 	}
-	return s.held.b
+	return *s.held.b
 }
 
 // IsZero tells whether there is no text.
