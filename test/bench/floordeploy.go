@@ -22,7 +22,7 @@ func (s *stage) floorDeploy(ctx context.Context, greeting string) error {
 	if err != nil {
 		return err
 	}
-	took, err := once(func() error {
+	took, err := s.once(func() error {
 		f, err := dialFloor(ctx, s.login(loginUser), s.addresses())
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func (s *stage) evenkeelRun(ctx context.Context, user, verb string, args ...stri
 	if user != "root" {
 		argv = append(argv, "--become")
 	}
-	return program{argv: append(argv, args...), dir: s.dir}.run(ctx)
+	return s.watched(ctx, program{argv: append(argv, args...), dir: s.dir})
 }
 
 // plan times a cold pass with nothing to do.
@@ -58,7 +58,7 @@ func (s *stage) floorPass(ctx context.Context, m measure, user string, hash bool
 	if hash {
 		argv = append(argv, "-hash")
 	}
-	took, _, err := program{argv: append(argv, s.addresses()...), dir: s.dir}.run(ctx)
+	took, _, err := s.watched(ctx, program{argv: append(argv, s.addresses()...), dir: s.dir})
 	if err == nil {
 		s.note(m, took)
 	}
@@ -97,15 +97,15 @@ func (s *stage) warm(ctx context.Context, user string, look, bare, hashed measur
 	defer f.close()
 	fleet := &controller.Fleet{Revision: rev, Driver: driver, Log: zerolog.Nop(), Holder: "bench"}
 	for i := range times + 1 {
-		looked, err := once(func() error { return lookIdle(ctx, fleet, s.hosts) })
+		looked, err := s.once(func() error { return lookIdle(ctx, fleet, s.hosts) })
 		if err != nil {
 			return err
 		}
-		read, err := once(func() error { return f.read(ctx, false) })
+		read, err := s.once(func() error { return f.read(ctx, false) })
 		if err != nil {
 			return err
 		}
-		readHashed, err := once(func() error { return f.read(ctx, true) })
+		readHashed, err := s.once(func() error { return f.read(ctx, true) })
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (s *stage) restarts(ctx context.Context) error {
 		return err
 	}
 	defer f.close()
-	took, err := once(func() error { return f.restart(ctx) })
+	took, err := s.once(func() error { return f.restart(ctx) })
 	if err != nil {
 		return errors.Join(errors.New("the floor cannot restart"), err)
 	}
@@ -149,8 +149,16 @@ func (s *stage) restarts(ctx context.Context) error {
 	return nil
 }
 
-func once(do func() error) (sample, error) {
+// once times what is done in this process.
+func (s *stage) once(do func() error) (sample, error) {
+	used, err := s.hostCPU()
+	if err != nil {
+		return sample{}, err
+	}
 	began := time.Now()
-	err := do()
-	return sample{wall: time.Since(began)}, err
+	err = do()
+	took := sample{wall: time.Since(began)}
+	now, cpuErr := s.hostCPU()
+	took.host = now - used
+	return took, errors.Join(err, cpuErr)
 }

@@ -76,7 +76,7 @@ func (s *stage) playbook(ctx context.Context, m measure, changes bool, args ...s
 	p := program{argv: append([]string{"ansible-playbook"}, args...), dir: s.peer,
 		env: []string{"ANSIBLE_CONFIG=" + filepath.Join(s.peer, "ansible.cfg"), "ANSIBLE_HOME=" + filepath.Join(s.dir, "ansible"),
 			"ANSIBLE_LOCAL_TEMP=" + filepath.Join(s.dir, "ansible", "tmp"), "ANSIBLE_NOCOLOR=1", "LC_ALL=C.UTF-8"}}
-	took, out, err := p.run(ctx)
+	took, out, err := s.watched(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -26,21 +26,24 @@ func (s *stage) report(w io.Writer, m machine) error {
 		rollingTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w))
 }
 
-// line adds a measure's row: its words, the median, how many times the base it is, CPU,
-// and the spread.
+// line adds a measure's row: its words, the median, how many times the base it is, CPU
+// time on both ends, and the spread.
 func (t *table) line(r *results, words string, m, base measure) {
 	got, ok := r.median(m)
 	if !ok {
 		return
 	}
-	ratio, cpu := "-", "-"
+	ratio, cpu, host := "-", "-", "-"
 	if x, ok := r.ratio(m, base); ok {
 		ratio = factor(x)
 	}
 	if got.cpu > 0 {
 		cpu = seconds(got.cpu)
 	}
-	t.row(words, seconds(got.wall), ratio, cpu, r.spread(m))
+	if got.host > 0 {
+		host = seconds(got.host)
+	}
+	t.row(words, seconds(got.wall), ratio, cpu, host, r.spread(m))
 }
 
 func factor(x float64) string {
@@ -74,7 +77,9 @@ func verdict(met bool) string {
 	return "**missed**"
 }
 
-var timesHeader = func(base string) []string { return []string{"", "median", "× " + base, "CPU here", "spread"} }
+var timesHeader = func(base string) []string {
+	return []string{"", "median", "× " + base, "its CPU", "CPU a host", "spread"}
+}
 
 func passTable(r *results, hosts int) *table {
 	t := &table{title: fmt.Sprintf("A pass with nothing to do, %d hosts, whole processes", hosts), header: timesHeader("the floor"),

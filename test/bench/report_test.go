@@ -51,8 +51,8 @@ func TestPassTable(t *testing.T) {
 	}
 	got := strings.Split(b.String(), "\n")
 	for _, want := range []string{
-		"| `evenkeel plan`, as deploy with sudo            | 0.800 s | 2.00 ×      | -        | -      |",
-		"| `ansible-playbook --check`, as deploy with sudo | 40.0 s  | 100 ×       | -        | -      |",
+		"| `evenkeel plan`, as deploy with sudo            | 0.800 s | 2.00 ×      | -       | -          | -      |",
+		"| `ansible-playbook --check`, as deploy with sudo | 40.0 s  | 100 ×       | -       | -          | -      |",
 		"- evenkeel over the floor, with sudo: 2.00 ×; target at most 1.5 ×: **missed**",
 		"- `ansible-playbook --check` over evenkeel: 50 ×; target at least 40 ×: met",
 	} {

@@ -9,7 +9,8 @@ import (
 // sample is one run.
 type sample struct {
 	wall time.Duration
-	cpu  time.Duration // user and system time of the program and its children on this machine, without the hosts'; 0 where not known
+	cpu  time.Duration // user and system time of the program and its children, without the hosts'; 0 where not known
+	host time.Duration // CPU time of one host, on average; 0 where not known
 }
 
 // measure names what was measured.
