@@ -276,7 +276,8 @@ func visits(h *HostInput, d Difference, waves map[string]int) []Visit {
 	if s := h.Observation.Step; s != nil {
 		loud.Recover, loud.Drained = true, s.Drained
 		for _, name := range s.Services {
-			if slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }) && !blocked[name] {
+			// One with problems is not changed, but must be healthy to be undrained.
+			if slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }) {
 				loud.Services = append(loud.Services, name)
 			}
 		}

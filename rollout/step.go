@@ -163,10 +163,12 @@ func (m *mover) result(e Event) {
 		if len(v.Drains) > 0 {
 			v.Drained = e.Drains
 		}
-		m.seen(e)
 		m.next()
 	case PhaseStage:
-		v.From, v.To = e.From, e.To
+		if v.To == 0 { // else the step that was left knows what ran well before it
+			v.From = e.From
+		}
+		v.To = e.To
 		m.next()
 	case PhaseRecord:
 		v.Recorded = true
@@ -176,6 +178,9 @@ func (m *mover) result(e Event) {
 	case PhaseSwitch:
 		v.Switched, v.Recorded = true, true
 		m.seen(e)
+		m.next()
+	case PhaseRevertSwitch:
+		v.Replace = e.Before
 		m.next()
 	case PhaseUnits:
 		if e.Forgot {

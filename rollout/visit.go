@@ -61,6 +61,9 @@ type Progress struct {
 	Drained   []hostdriver.DrainRecord `json:"drained,omitempty"`
 	Draining  bool                     `json:"draining,omitempty"`
 	Reverting bool                     `json:"reverting,omitempty"`
+	// Replace is each unit's InvocationID when the former generation was back on disk:
+	// what runs under another one has read that generation already.
+	Replace map[string]string `json:"replace,omitempty"`
 	// Failing is why the visit is on its way out: what remains is to leave the
 	// host as it was.
 	Failing string `json:"failing,omitempty"`
@@ -154,6 +157,18 @@ func (v *Visit) watch(h *HostInput) {
 		if step.To > 0 && step.To == h.Observation.Manifest.Generation && (step.From == 0 || slices.Contains(h.Observation.Kept, step.From)) {
 			// What is on disk is what that step brought: it can be taken back.
 			v.From, v.To, v.Switched = step.From, step.To, !v.Written
+			v.before(step.Before)
+		}
+	}
+}
+
+// before takes over what ran before the step that was left restarted it: the way back
+// must replace what that step started. Units that are yet to be restarted stay as seen.
+func (v *Visit) before(ids map[string]string) {
+	for unit := range v.Before {
+		acts := slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit })
+		if id := ids[unit]; id != "" && !acts {
+			v.Before[unit] = id
 		}
 	}
 }
