@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -176,11 +177,10 @@ func servicePlans(in Input) []ServicePlan {
 			sp := by[inst.Service]
 			if sp == nil {
 				sp = &ServicePlan{Service: inst.Service, After: inst.After, Strategy: inst.Strategy}
+				sp.Strategy.DrainTimeout = drainWait(inst)
 				by[inst.Service] = sp
 			}
-			for _, dr := range inst.Drain {
-				sp.Strategy.DrainTimeout = max(sp.Strategy.DrainTimeout, dr.WaitAtMost())
-			}
+			sp.Strategy.DrainTimeout = max(sp.Strategy.DrainTimeout, drainWait(inst))
 			sp.Instances = append(sp.Instances, observedInstance(h, inst))
 		}
 	}
@@ -191,6 +191,23 @@ func servicePlans(in Input) []ServicePlan {
 		out = append(out, *sp)
 	}
 	return out
+}
+
+// drainWait is how long sessions may take to end: the longest of the drains' own
+// timeouts; drainTimeout stands in for one that has none.
+func drainWait(inst *desired.Instance) time.Duration {
+	if len(inst.Drain) == 0 {
+		return inst.Strategy.DrainTimeout
+	}
+	longest := time.Duration(0)
+	for _, d := range inst.Drain {
+		w := d.WaitAtMost()
+		if w == 0 {
+			w = inst.Strategy.DrainTimeout
+		}
+		longest = max(longest, w)
+	}
+	return longest
 }
 
 // observedInstance is what the full observation says of one instance.
