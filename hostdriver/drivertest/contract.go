@@ -74,6 +74,25 @@ func (k *kit) unit(name string) hostdriver.UnitState {
 	return k.observe(hostdriver.Query{Light: true, Units: []string{name}}).Units[name]
 }
 
+// reboot reboots the host and waits until the driver reaches it again.
+func (k *kit) reboot() {
+	k.Helper()
+	k.Machine.Reboot()
+	k.reached()
+}
+
+func (k *kit) reached() {
+	k.Helper()
+	var err error
+	for range 100 {
+		if _, err = k.Driver.Observe(k.context(), k.Host, hostdriver.Query{Light: true}); err == nil {
+			return
+		}
+		k.Machine.Pass(200 * time.Millisecond)
+	}
+	k.Fatalf("not reached again: %v", err)
+}
+
 // eventually waits until the unit is as said.
 func (k *kit) eventually(name, what string, is func(hostdriver.UnitState) bool) hostdriver.UnitState {
 	k.Helper()

@@ -19,13 +19,7 @@ var faultCases = []contractCase{
 		}
 		equal(k, "host in the observation", o.Host, "")
 		k.Machine.Heal()
-		for range 100 {
-			if _, err = k.Driver.Observe(k.context(), k.Host, hostdriver.Query{}); err == nil {
-				return
-			}
-			k.Machine.Pass(200 * time.Millisecond)
-		}
-		k.Fatalf("not reached again: %v", err)
+		k.reached()
 	}},
 	{"an op that never arrived has changed nothing", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").stage()
@@ -124,7 +118,7 @@ var faultCases = []contractCase{
 		k.apply(start(unitName))
 		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Phase: "restart"}})
 		before := k.unit(unitName).InvocationID
-		k.Machine.Reboot()
+		k.reboot()
 		u := k.eventually(unitName, "active", func(u hostdriver.UnitState) bool { return u.Active == "active" })
 		o := k.records()
 		if u.InvocationID == before || o.Step == nil || o.Manifest.Generation != 1 || o.Epoch != 1 {

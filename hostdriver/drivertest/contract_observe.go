@@ -150,7 +150,7 @@ var observeCases = []contractCase{
 	}},
 	{"a reboot shows in the boot id", func(k *kit) {
 		before := k.records().BootID
-		k.Machine.Reboot()
+		k.reboot()
 		if after := k.records().BootID; after == before || after == "" {
 			k.Fatalf("boot id %q before, %q after", before, after)
 		}

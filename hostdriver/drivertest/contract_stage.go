@@ -125,11 +125,17 @@ var stageCases = []contractCase{
 	{"a release that does not come whole leaves nothing", func(k *kit) {
 		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("whole"))
 		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("who")), nil }
-		k.refused(hostdriver.Unknown, k.draft(1).release(r).op())
+		_, err := k.refused(hostdriver.Failed, k.draft(1).release(r).op())
+		if !strings.Contains(err.Error(), "shorter") {
+			k.Fatalf("the error must tell the cause: %v", err)
+		}
 		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("other")), nil }
 		k.refused(hostdriver.Failed, k.draft(1).release(r).op())
 		r.Open = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-		k.refused(hostdriver.Unknown, k.draft(1).release(r).op())
+		_, err = k.refused(hostdriver.Failed, k.draft(1).release(r).op())
+		if !strings.Contains(err.Error(), "gone") {
+			k.Fatalf("the error must tell the cause: %v", err)
+		}
 		equal(k, "the release", k.path(r.Path).Type, hostdriver.PathAbsent)
 		equal(k, "kept", len(k.records().Kept), 0)
 	}},

@@ -113,12 +113,12 @@ func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
 func (h *FakeHost) unpack(r hostdriver.Release) (*node, error) {
 	from, err := r.Open()
 	if err != nil {
-		return nil, failure(hostdriver.Unknown, "", "cannot open the release %s: %w", r.Path, err)
+		return nil, failure(hostdriver.Failed, "", "cannot open the release %s: %w", r.Path, err)
 	}
 	defer from.Close()
 	data, err := io.ReadAll(io.LimitReader(from, r.Size))
 	if err != nil || int64(len(data)) != r.Size {
-		return nil, failure(hostdriver.Unknown, "", "the release %s is shorter than the %d bytes it should have", r.Path, r.Size)
+		return nil, failure(hostdriver.Failed, "", "the release %s is shorter than the %d bytes it should have", r.Path, r.Size)
 	}
 	c := hostdriver.NewContent(data)
 	if c.SHA256() != r.SHA256 {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
@@ -36,7 +37,8 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 	s.set("BLOBS", parcels.blobLines())
 	s.set("RELEASES", parcels.releaseLines())
 	s.setList("KEYS", keys)
-	return &change{request: request{script: s, call: "op_stage", payload: parcels.payload(s.nonce)}, result: parcels.result}, nil
+	return &change{request: request{script: s, call: "op_stage", payload: parcels.payload(s.nonce)},
+		result: parcels.result, failure: parcels.blame}, nil
 }
 
 // releaseKey names the record of a release on the host.
@@ -51,6 +53,26 @@ type parcels struct {
 	digests  []string // of the blobs, sorted
 	releases []hostdriver.Release
 	sent     int64
+
+	mu     sync.Mutex
+	source error // why a release could not be read to its end here
+}
+
+// blame: a host that got too little says so, but the cause is on this side.
+func (p *parcels) blame(e *hostdriver.Error, _ []record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.source != nil {
+		e.Err = fmt.Errorf("%w; nothing of it was kept there", p.source)
+		e.Mend = "see whether the artifact is whole where it is fetched from"
+	}
+}
+
+func (p *parcels) unreadable(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.source = err
+	return err
 }
 
 func packParcels(op hostdriver.Stage) (*parcels, error) {
@@ -143,7 +165,7 @@ func (p *parcels) reader(needs []string) (io.Reader, error) {
 	for _, r := range p.releases {
 		if key := releaseKey(r.Path); need[key] {
 			delete(need, key)
-			parts = append(parts, &lazyRelease{release: r})
+			parts = append(parts, &lazyRelease{parcels: p, release: r})
 			p.sent += r.Size
 		}
 	}
@@ -156,6 +178,7 @@ func (p *parcels) reader(needs []string) (io.Reader, error) {
 // lazyRelease opens the release when its turn comes, and gives exactly its size: one
 // byte more or less would shift all that follows.
 type lazyRelease struct {
+	parcels *parcels
 	release hostdriver.Release
 	from    io.ReadCloser
 	left    int64
@@ -165,7 +188,7 @@ func (l *lazyRelease) Read(b []byte) (int, error) {
 	if l.from == nil {
 		from, err := l.release.Open()
 		if err != nil {
-			return 0, fmt.Errorf("cannot open the release %s: %w", l.release.Path, err)
+			return 0, l.parcels.unreadable(fmt.Errorf("cannot open the release %s: %w", l.release.Path, err))
 		}
 		l.from, l.left = from, l.release.Size
 	}
@@ -177,12 +200,15 @@ func (l *lazyRelease) Read(b []byte) (int, error) {
 	l.left -= int64(n)
 	if err == io.EOF && l.left > 0 {
 		_ = l.from.Close()
-		return n, fmt.Errorf("the release %s is shorter than the %d bytes it should have", l.release.Path, l.release.Size)
+		return n, l.parcels.unreadable(fmt.Errorf("the release %s is shorter than the %d bytes it should have", l.release.Path, l.release.Size))
 	}
 	if err == io.EOF {
 		err = nil
 	}
-	return n, err
+	if err != nil {
+		return n, l.parcels.unreadable(fmt.Errorf("cannot read the release %s: %w", l.release.Path, err))
+	}
+	return n, nil
 }
 
 func (p *parcels) result([]record) (hostdriver.Result, error) {

@@ -198,7 +198,11 @@ stage_manifest() {
 		case $1 in
 		file)
 			[ -f "$D/blobs/$4" ] || stage_fail "the content of $3 was not sent" "this is a fault of evenkeel's; observe and plan again"
-			blobs="$blobs$NL$D/blobs/$4"
+			# Two files may have the same content.
+			case "$blobs$NL" in
+			*"/$4$NL"*) ;;
+			*) blobs="$blobs$NL$D/blobs/$4" ;;
+			esac
 			;;
 		release)
 			[ -e "$3" ] || stage_fail "the release $3 was not sent" "this is a fault of evenkeel's; observe and plan again"

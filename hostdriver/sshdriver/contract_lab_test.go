@@ -1,0 +1,247 @@
+package sshdriver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
+	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/test/lab/lab"
+)
+
+// TestContractOnRealHost holds the driver to the contract on a real host, as root and
+// through sudo.
+func TestContractOnRealHost(t *testing.T) {
+	lab.Require(t)
+	l := newLab(t, 2)
+	for i, user := range []string{"root", "deploy"} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			host := l.Hosts()[i]
+			drivertest.Contract(t, func(t *testing.T) drivertest.Harness { return labHarness(t, l, host, user) })
+		})
+	}
+}
+
+func newLab(t testing.TB, hosts int) *lab.Lab {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	l, err := lab.New(ctx, lab.Options{Hosts: hosts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func labOptions(l *lab.Lab, user string) Options {
+	return Options{User: user, Become: user != "root", IdentityFiles: []string{l.IdentityFile()}, KnownHosts: []string{l.KnownHostsFile()},
+		ConfigFile: "none", Agent: "none", KeepaliveInterval: time.Second}
+}
+
+func labHost(h *lab.Host) inventory.Host { return inventory.Host{Name: h.Name(), Address: h.Address()} }
+
+func newLabDriver(t testing.TB, l *lab.Lab, user string) *Driver {
+	t.Helper()
+	d, err := New(labOptions(l, user))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func labHarness(t *testing.T, l *lab.Lab, host *lab.Host, user string) drivertest.Harness {
+	m := &labMachine{t: t, host: host}
+	m.wipe()
+	d, stale := newLabDriver(t, l, user), newLabDriver(t, l, user)
+	d.lockWait, stale.lockWait = 30*time.Second, 30*time.Second
+	m.line = &cutLine{line: d.line}
+	d.line = m.line
+	return drivertest.Harness{Driver: d, Stale: stale, Host: labHost(host), Machine: m, Listening: "127.0.0.1:22"}
+}
+
+// labMachine is a real host, from its console.
+type labMachine struct {
+	t    *testing.T
+	host *lab.Host
+	line *cutLine
+}
+
+func (m *labMachine) do(format string, a ...any) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := m.host.Enter(ctx, fmt.Sprintf(format, a...))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return out
+}
+
+// wipe takes away what the case before has left.
+func (m *labMachine) wipe() {
+	m.do(`cd /
+systemctl stop evenkeel-deadman.timer evenkeel-deadman.service 2>/dev/null
+for u in $(systemctl list-units --all --plain --no-legend 'contract*' | while read -r u rest; do echo "$u"; done); do
+	systemctl kill -s KILL "$u" 2>/dev/null
+	systemctl stop "$u" 2>/dev/null
+	systemctl disable "$u" 2>/dev/null
+done
+for d in /var/lib/evenkeel /etc/contract; do while umount "$d" 2>/dev/null; do :; done; done
+rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/contract /etc/systemd/system/contract* /run/systemd/system/contract* \
+	/lib/systemd/system/contract* /etc/systemd/system/*.wants/contract*
+userdel contract 2>/dev/null
+systemctl unmask contract-m.service 2>/dev/null
+systemctl daemon-reload
+systemctl reset-failed
+:`)
+}
+
+func (m *labMachine) WriteFile(path, data string, mode uint32) {
+	m.do("mkdir -p \"$(dirname %[1]s)\" && printf %%s %[2]s >%[1]s && chmod %[3]o %[1]s", quote(path), quote(data), mode)
+}
+
+func (m *labMachine) ReadFile(path string) (string, bool) {
+	out := m.do("[ -f %[1]s ] || exit 0; printf x; cat %[1]s", quote(path))
+	return strings.CutPrefix(out, "x")
+}
+
+func (m *labMachine) Remove(path string) { m.do("rm -rf %s", quote(path)) }
+
+func (m *labMachine) Symlink(target, path string) {
+	m.do("mkdir -p \"$(dirname %[2]s)\" && ln -sfn %[1]s %[2]s", quote(target), quote(path))
+}
+
+func (m *labMachine) Systemctl(words ...string) { m.do("systemctl %s 2>&1", strings.Join(words, " ")) }
+
+// QueueJob has the unit reload for as long as it takes.
+func (m *labMachine) QueueJob(unit string) {
+	m.WriteFile("/run/systemd/system/"+unit+".d/job.conf", "[Service]\nExecReload=/bin/sleep 1000\n", 0o644)
+	m.do("systemctl daemon-reload && systemctl --no-block reload %s", unit)
+}
+
+func (m *labMachine) EndJob(unit string) {
+	m.do("systemctl kill --kill-who=control -s KILL %[1]s; rm -r /run/systemd/system/%[1]s.d; systemctl daemon-reload", unit)
+}
+
+func (m *labMachine) Crash(unit string) { m.do("systemctl kill --kill-who=main -s KILL %s", unit) }
+
+func (m *labMachine) Pass(d time.Duration) { time.Sleep(d) }
+
+func (m *labMachine) Reboot() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := m.host.Reboot(ctx); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *labMachine) Cut()  { m.link(m.host.Cut) }
+func (m *labMachine) Heal() { m.link(m.host.Heal) }
+
+func (m *labMachine) link(change func(context.Context) error) {
+	if err := change(context.Background()); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// FillDisk puts small filesystems in the place of those two folders, and fills them.
+func (m *labMachine) FillDisk() {
+	m.do(`for d in /var/lib/evenkeel /etc/contract; do
+	mkdir -p "$d" && cp -a "$d" /tmp/kept && mount -t tmpfs -o size=256k,mode=0700 tmpfs "$d" && cp -a /tmp/kept/. "$d" && rm -r /tmp/kept
+	dd if=/dev/zero of="$d/fill" bs=4k 2>/dev/null
+done; :`)
+}
+
+func (m *labMachine) FreeDisk() {
+	m.do(`for d in /var/lib/evenkeel /etc/contract; do
+	rm "$d/fill" && cp -a "$d" /tmp/kept && umount "$d" && cp -a /tmp/kept/. "$d" && rm -r /tmp/kept
+done`)
+}
+
+func (m *labMachine) CutNext(moment drivertest.Moment) { m.line.cutNext(moment) }
+
+// cutLine cuts one request off. In the middle of it means that the remote shell kills
+// itself there: after the third rename of a switch, or when a start is to be noted.
+type cutLine struct {
+	line
+	mu   sync.Mutex
+	next drivertest.Moment
+}
+
+func (c *cutLine) cutNext(m drivertest.Moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = m
+}
+
+const killers = `
+mv() {
+	command mv "$@" || return
+	case "$*" in *.evenkeel-new.*) ;; *) return 0 ;; esac
+	printf x >>"$R/cuts"
+	read -r cuts <"$R/cuts"
+	[ "$cuts" != xxx ] || { rm -f "$R/cuts"; kill -9 $$; }
+}
+outcome() { kill -9 $$; }
+`
+
+func (c *cutLine) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
+	c.mu.Lock()
+	m := c.next
+	changes := !strings.Contains(script, "\nop_observe\n}")
+	if changes {
+		c.next = ""
+	}
+	c.mu.Unlock()
+	lost := &hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: errors.New("cut by the test")}
+	switch {
+	case m == "" || !changes:
+		return c.line.run(ctx, host, script, payload)
+	case m == drivertest.CutBefore:
+		return Result{}, lost
+	case m == drivertest.CutDuring:
+		at := strings.LastIndex(script, "\nrec begin ")
+		script = script[:at] + killers + script[at:]
+		return c.line.run(ctx, host, script, payload)
+	}
+	_, err := c.line.run(ctx, host, script, payload)
+	return Result{}, errors.Join(lost, err)
+}
+
+// TestNoiseBeforeTheReply: a login shell that talks does not spoil a reading.
+func TestNoiseBeforeTheReply(t *testing.T) {
+	lab.Require(t)
+	l := newLab(t, 1)
+	h := l.Hosts()[0]
+	m := &labMachine{t: t, host: h}
+	m.do(`printf 'echo noise; printf "no newline"; head -c 3000 /dev/zero\n' | cat - /home/deploy/.bashrc >/tmp/rc; cp /tmp/rc /home/deploy/.bashrc; cp /tmp/rc /root/.bashrc`)
+	for _, user := range []string{"root", "deploy"} {
+		d := newLabDriver(t, l, user)
+		o, err := d.Observe(context.Background(), labHost(h), hostdriver.Query{Units: []string{"ssh.service"}})
+		if err != nil || o.Units["ssh.service"].Active != "active" {
+			t.Errorf("%s: %v", user, err)
+		}
+		c, err := d.Pool().Conn(context.Background(), TargetFor(labHost(h)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Exec(context.Background(), Command{Line: "true"})
+		if err != nil || !bytes.Contains(res.Stdout, []byte("noise")) {
+			t.Errorf("%s: the shell makes no noise (%q, %v): the test proves nothing", user, res.Stdout, err)
+		}
+	}
+}
