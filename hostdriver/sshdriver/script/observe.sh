@@ -1,6 +1,6 @@
 # observe.sh: one reading of the host. It writes nothing.
 #
-# Set by the controller: KNOWN, PATHS, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT.
+# Set by the controller: KNOWN, PATHS, BARE, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT.
 # Lists are one item a line; no item holds a control character.
 #
 # Order: the host's own records first, for they name further units and paths; then
@@ -167,7 +167,14 @@ look_paths() {
 	for line in $procs; do
 		set -- "$@" "/proc/${line%% *}/exe" "/proc/${line%% *}/cwd"
 	done
-	stats=$(stat --printf="$STAT" -- "$@" $paths 2>&1)
+	unread=
+	for f in $BARE; do
+		case "$NL$paths$NL" in
+		*"$NL$f$NL"*) ;; # managed: it is read after all
+		*) unread="$unread$NL$f" ;;
+		esac
+	done
+	stats=$(stat --printf="$STAT" -- "$@" $paths $unread 2>&1)
 	rec stat
 	printf '%s\n' "$stats" >&3
 	files=
@@ -180,6 +187,9 @@ look_paths() {
 		*"$NL$line$NL"*) continue ;;
 		esac
 		path_of "$line"
+		case "$unread$NL" in
+		*"$NL$path$NL"*) continue ;;
+		esac
 		[ "$path" = /proc/self/status ] || files="$files$NL$path"
 	done
 	sums=

@@ -17,21 +17,23 @@ op_run() {
 	fi
 	rm -f -- "$R/run" "$R/run.out" "$R/run.done"
 	try mkfifo -- "$R/run" || die failed "cannot make $R/run: $why" "is /run full there?"
-	# What it leaves running may hold its output open; that must not hold the lock.
+	# What it leaves running may hold its output open; that must hold neither the reply nor
+	# the lock. Unlike head, cat passes on at once what it has read; its file is limited,
+	# in blocks of 512 bytes, and the rest thrown away.
 	{
-		head -c "$CAP" >"$R/run.out"
-		cat >/dev/null
+		(ulimit -f $((CAP / 512)) && exec cat >"$R/run.out")
+		cat
 		true >"$R/run.done"
-	} <"$R/run" 3>&- 9>&- &
+	} <"$R/run" >/dev/null 2>&1 3>&- 9>&- &
 	run_line "$@" >"$R/run" 2>&1
 	status=$?
 	turn=0
-	while [ ! -e "$R/run.done" ] && [ "$turn" -lt 40 ]; do
+	while [ ! -e "$R/run.done" ] && [ "$turn" -lt 20 ]; do
 		sleep 0.05
 		turn=$((turn + 1))
 	done
 	rec output
-	cat -- "$R/run.out" >&3
+	head -c "$CAP" -- "$R/run.out" >&3
 	rm -f -- "$R/run" "$R/run.out"
 	rec exit "$status"
 	finish
