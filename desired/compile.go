@@ -27,6 +27,11 @@ type compiled struct {
 	static bool
 	mu     sync.Mutex
 	shared *parts
+	// unitsStatic tells that unit files and drop-ins are the same on every host, and
+	// so what units read; derived is that, once it was made.
+	unitsStatic bool
+	deriveMu    sync.Mutex
+	derived     *derived
 }
 
 // parts are those of an Instance that come out of sources.
@@ -53,7 +58,7 @@ func (c *compiler) fault(f *Fault) {
 // as can be without a host and without keys.
 func compile(svc *Service, fleet RolloutSpec, src *sources, store *artifacts) (*compiled, Faults) {
 	c := &compiler{svc: svc, sources: src, store: store}
-	out := &compiled{svc: svc, strategy: svc.Spec.Rollout.over(fleet).Strategy(), static: true}
+	out := &compiled{svc: svc, strategy: svc.Spec.Rollout.over(fleet).Strategy(), static: true, unitsStatic: true}
 	for _, d := range svc.Spec.Directories {
 		out.directories = append(out.directories, d.directory())
 	}
@@ -65,6 +70,7 @@ func compile(svc *Service, fleet RolloutSpec, src *sources, store *artifacts) (*
 		seen[f.path] = true
 		c.prepare(f)
 		out.static = out.static && f.static != nil
+		out.unitsStatic = out.unitsStatic && (f.static != nil || (f.kind != FileUnit && f.kind != FileDropIn))
 		out.files = append(out.files, f)
 	}
 	slices.SortStableFunc(out.files, func(a, b *compiledFile) int { return strings.Compare(a.path, b.path) })

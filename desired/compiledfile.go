@@ -153,9 +153,10 @@ func (f *compiledFile) bare() made {
 
 // piece is what one source gives.
 type piece struct {
-	src    *sourceFile
-	data   []byte
-	secret bool
+	src      *sourceFile
+	data     []byte
+	secret   bool
+	rendered bool
 }
 
 // make puts the file together. The scope is nil where nothing is rendered.
@@ -173,6 +174,7 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 			var t *tmpl
 			if t, fault = s.parse(); fault == nil {
 				p.data, fault = t.render(sc.vars(), Position{File: s.path, Line: 1, Column: 1})
+				p.rendered = true
 			}
 		}
 		if fault != nil {
@@ -231,19 +233,27 @@ func (m *made) env(pieces []piece) ([]byte, Faults) {
 
 // vars are the variables of one source of an env file.
 func (p piece) vars() ([]EnvAssignment, Faults) {
+	if p.rendered {
+		return readVars(p.src.path, p.data, false)
+	}
+	return p.src.vars()
+}
+
+// readVars reads the text of one source; what is wrong with it are faults.
+func readVars(path string, data []byte, secret bool) ([]EnvAssignment, Faults) {
 	var vars []EnvAssignment
 	var issues []EnvIssue
-	if p.secret {
+	if secret {
 		var err error
-		if vars, issues, err = secretVars(p.src.path, p.data); err != nil {
-			return nil, Faults{{Pos: Position{File: p.src.path}, Rule: "env-syntax", Message: err.Error()}}
+		if vars, issues, err = secretVars(path, data); err != nil {
+			return nil, Faults{{Pos: Position{File: path}, Rule: "env-syntax", Message: err.Error()}}
 		}
 	} else {
-		vars, issues = ParseEnv(p.data)
+		vars, issues = ParseEnv(data)
 	}
 	var faults Faults
 	for _, is := range issues {
-		f := Fault{Pos: Position{File: p.src.path, Line: is.Line}, Severity: SeverityWarning, Rule: "env-syntax", Message: is.Message, Mend: is.Mend}
+		f := Fault{Pos: Position{File: path, Line: is.Line}, Severity: SeverityWarning, Rule: "env-syntax", Message: is.Message, Mend: is.Mend}
 		if is.Fatal {
 			f.Severity = SeverityError
 		}

@@ -8,6 +8,29 @@ import (
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
+// derived is what derive has found.
+type derived struct {
+	units  []Unit
+	faults Faults
+}
+
+// deriveOnce is derive, remembered where it comes out the same on every host: it
+// looks at unit files, and of others only at paths. incomplete tells that some
+// file could not be made.
+func (c *compiled) deriveOnce(files []made, artifacts []Artifact, incomplete bool) ([]Unit, Faults) {
+	if !c.unitsStatic || incomplete {
+		return c.derive(files, artifacts)
+	}
+	c.deriveMu.Lock()
+	defer c.deriveMu.Unlock()
+	if c.derived == nil {
+		d := &derived{}
+		d.units, d.faults = c.derive(files, artifacts)
+		c.derived = d
+	}
+	return c.derived.units, c.derived.faults
+}
+
 // derive tells, from the content of unit files, what each unit reads.
 func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 	byPath := make(map[string]*made, len(files))
@@ -25,8 +48,10 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 				Message: cu.name + " cannot be enabled, for its file says nothing under [Install]",
 				Mend:    "write [Install] and WantedBy=multi-user.target into " + path.Base(f.Sources[0]) + ", or drop enabled"})
 		}
-		u.readEnv(text, byPath)
-		u.readEnvironment(text)
+		if !isTemplateUnit(cu.name) { // which runs nothing itself
+			u.readEnv(text, byPath)
+			u.readEnvironment(text)
+		}
 		units = append(units, u)
 		texts = append(texts, text.paths())
 	}
@@ -121,50 +146,65 @@ func (u *Unit) readEnvironment(text UnitFile) {
 	u.Environment = slices.DeleteFunc(u.Environment, func(v EnvVar) bool { return v.Key == "" })
 }
 
-// managedPaths are what some unit may read: files that are not unit files, unless
-// every unit that could reads them as env files, and artifacts.
-func managedPaths(files []made, artifacts []Artifact, units []Unit) []string {
+// managed is a path that units may read otherwise than as an env file of systemd's.
+type managed struct {
+	path string
+	// known tells that some unit reads it as an env file, so that nobody else means
+	// it unless they name it.
+	known bool
+}
+
+// managedPaths are the files that are not unit files, and the artifacts.
+func managedPaths(files []made, artifacts []Artifact, units []Unit) []managed {
 	asEnv := map[string]bool{}
 	for _, u := range units {
 		for _, p := range u.EnvFiles {
 			asEnv[p] = true
 		}
 	}
-	var out []string
+	var out []managed
 	for _, f := range files {
-		if (f.Kind == FileEnv && !asEnv[f.Path]) || f.Kind == FilePlain {
-			out = append(out, f.Path)
+		if f.Kind == FileEnv || f.Kind == FilePlain {
+			out = append(out, managed{f.Path, asEnv[f.Path]})
 		}
 	}
 	for _, a := range artifacts {
-		out = append(out, a.Link)
+		out = append(out, managed{a.Link, false})
 	}
 	return out
 }
 
 // assignReads gives each managed path to the units that mean it: those whose text
-// has the path or one below it; else those whose text has a folder it lies in;
-// else every started service.
-func assignReads(units []Unit, texts [][]string, managed []string) {
-	for _, m := range managed {
-		readers := matching(texts, func(p string) bool { return p == m || strings.HasPrefix(p, m+"/") })
-		if len(readers) == 0 {
-			readers = matching(texts, func(p string) bool { return strings.Count(p, "/") >= 2 && strings.HasPrefix(m, p+"/") })
+// has the path or one below it; else, unless it is known as an env file, those
+// whose text has a folder it lies in; else every started service.
+func assignReads(units []Unit, texts [][]string, paths []managed) {
+	for _, m := range paths {
+		readers := matching(texts, func(p string) bool { return p == m.path || strings.HasPrefix(p, m.path+"/") })
+		if len(readers) == 0 && !m.known {
+			readers = matching(texts, func(p string) bool { return strings.Count(p, "/") >= 2 && strings.HasPrefix(m.path, p+"/") })
 		}
-		if len(readers) == 0 {
-			for i, u := range units {
-				if u.State == "started" && unitType(u.Name) == "service" {
-					readers = append(readers, i)
-				}
-			}
+		if len(readers) == 0 && !m.known {
+			readers = startedServices(units)
 		}
 		for _, i := range readers {
-			units[i].Reads = append(units[i].Reads, m)
+			if !slices.Contains(units[i].EnvFiles, m.path) {
+				units[i].Reads = append(units[i].Reads, m.path)
+			}
 		}
 	}
 	for i := range units {
 		slices.Sort(units[i].Reads)
 	}
+}
+
+func startedServices(units []Unit) []int {
+	var out []int
+	for i, u := range units {
+		if u.State == "started" && unitType(u.Name) == "service" {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 func matching(texts [][]string, match func(string) bool) []int {

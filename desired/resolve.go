@@ -171,7 +171,7 @@ func (c *compiled) assemble(ctx context.Context, r *Revision, sc *scope) (parts,
 }
 
 func (c *compiled) join(files []made, arts []Artifact, faults Faults) (parts, Faults) {
-	units, fs := c.derive(files, arts)
+	units, fs := c.deriveOnce(files, arts, len(faults.Errors()) > 0)
 	faults = append(faults, fs...)
 	p := parts{units: units, artifacts: arts, files: make([]File, len(files))}
 	for i := range files {

@@ -27,6 +27,7 @@ type sourceFile struct {
 
 	parse  func() (*tmpl, *Fault)
 	decode func() ([]byte, *Fault)
+	vars   func() ([]EnvAssignment, Faults) // of an env file that is not rendered
 }
 
 // get reads a source; at is where it is named.
@@ -45,6 +46,16 @@ func (s *sources) get(path string, at Position) (*sourceFile, *Fault) {
 		return parseTemplate(string(data), Position{File: path, Line: 1, Column: 1})
 	})
 	f.decode = sync.OnceValues(func() ([]byte, *Fault) { return s.decrypt(f) })
+	f.vars = sync.OnceValues(func() ([]EnvAssignment, Faults) {
+		if !f.sops {
+			return readVars(path, data, false)
+		}
+		plain, fault := f.decode()
+		if fault != nil {
+			return nil, Faults{*fault}
+		}
+		return readVars(path, plain, true)
+	})
 	s.files[path] = f
 	return f, nil
 }
