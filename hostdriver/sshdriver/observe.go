@@ -34,8 +34,16 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 			units.add(name)
 		}
 	}
+	bare := newNames()
 	for _, p := range q.Paths {
-		paths.add(p.Path)
+		if !p.Bare {
+			paths.add(p.Path)
+		}
+	}
+	for _, p := range q.Paths {
+		if p.Bare && !paths.seen[p.Path] {
+			bare.add(p.Path)
+		}
 	}
 	for _, u := range q.Units {
 		addUnit(u)
@@ -59,6 +67,7 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 	r.setFlag("LIGHT", q.Light)
 	r.set("KNOWN", known.header)
 	r.setList("PATHS", paths.list)
+	r.setList("BARE", bare.list)
 	r.setList("UNITS", units.list)
 	r.setList("TEMPLATES", templates.list)
 	r.setList("USERS", users.list)
@@ -67,7 +76,7 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 	r.set("SALT", q.Salt)
 	r.set("WANT", r.wants())
 	r.set("ENVS", r.envs())
-	if err := checkNames(paths.list, q.Disk, append(slices.Clone(units.list), templates.list...), append(slices.Clone(users.list), groups.list...)); err != nil {
+	if err := checkNames(append(slices.Clone(paths.list), bare.list...), q.Disk, append(slices.Clone(units.list), templates.list...), append(slices.Clone(users.list), groups.list...)); err != nil {
 		return nil, err
 	}
 	if r.err != nil {
