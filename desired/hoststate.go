@@ -107,6 +107,8 @@ type Unit struct {
 	// Environment are the variables of the unit file's own Environment=, which env
 	// files beat; those with specifiers only the host can tell are left out.
 	Environment []EnvVar
+	// Needs are what its processes must find on the host.
+	Needs []Need
 	// Unset are names and assignments of UnsetEnvironment=, taken away last.
 	Unset []string
 	// Reads are managed paths, sorted, other than EnvFiles, the unit's file and its

@@ -8,9 +8,13 @@ type Query struct {
 	// Light reads only the units' states and the host's own records: what the
 	// budget needs before each step.
 	Light bool
-	Paths []PathQuery
-	Units []string
-	Users []string
+	// UnitsOnly, beside Light, asks for nothing but the states of Units, at least: what
+	// a budget needs of every instance before each step. A driver may then leave out
+	// all else, also the host's own records.
+	UnitsOnly bool
+	Paths     []PathQuery
+	Units     []string
+	Users     []string
 	// Groups are looked up beside the users' own.
 	Groups []string
 	// Salt keys the digests of process environments in this reading.
@@ -27,6 +31,9 @@ type PathQuery struct {
 	Path       string
 	SHA256     string
 	MaxContent int64
+	// Bare asks only what it is: a regular file is not read. Where the path is asked
+	// for in another way as well, or managed, that holds.
+	Bare bool
 }
 
 // EnvQuery asks whether the main process of Unit holds the variables meant.

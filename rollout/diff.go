@@ -27,7 +27,7 @@ type DiffOptions struct {
 // Diff compares what is desired on a host with what it said. The Observation must
 // answer Query(hs, opt.Salt). It decides nothing about order or budget.
 func Diff(hs desired.HostState, o hostdriver.Observation, opt DiffOptions) Difference {
-	d := differ{host: hs.Host.Name, o: o, salt: opt.Salt}
+	d := differ{host: hs.Host.Name, o: o, salt: opt.Salt, made: makes(hs)}
 	for i := range hs.Instances {
 		d.instance(&hs.Instances[i])
 	}
@@ -40,6 +40,7 @@ type differ struct {
 	host string
 	o    hostdriver.Observation
 	salt string
+	made []hostdriver.Entry // what the host state makes
 	// of the instance in hand
 	service string
 	from    int // index of its first change
@@ -65,6 +66,7 @@ func (d *differ) instance(inst *desired.Instance) {
 	for i := range inst.Units {
 		d.process(inst, &inst.Units[i])
 	}
+	d.needs(inst)
 }
 
 func (d *differ) users(inst *desired.Instance) {

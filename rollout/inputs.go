@@ -83,7 +83,8 @@ func varsDigest(vars []desired.EnvVar) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// unitEnv is what the managed env files of u give its process: later files win.
+// unitEnv is what the managed env files of u surely give its process: later files
+// win. What a file that is not managed may beat, or the unit unsets, is left out.
 func unitEnv(inst *desired.Instance, u *desired.Unit) (vars map[string]string, secret map[string]bool) {
 	vars, secret = map[string]string{}, map[string]bool{}
 	for _, path := range u.EnvFiles {
@@ -92,9 +93,17 @@ func unitEnv(inst *desired.Instance, u *desired.Unit) (vars map[string]string, s
 				continue
 			}
 			for _, v := range inst.Files[i].Vars {
+				if slices.Contains(u.Uncertain, path) {
+					delete(vars, v.Key)
+					continue
+				}
 				vars[v.Key], secret[v.Key] = string(v.Value.Bytes()), v.Secret
 			}
 		}
+	}
+	for _, unset := range u.Unset {
+		key, _, _ := strings.Cut(unset, "=")
+		delete(vars, key)
 	}
 	return vars, secret
 }
@@ -126,6 +135,16 @@ func Query(hs desired.HostState, salt string) hostdriver.Query {
 		for j := range inst.Units {
 			u := &inst.Units[j]
 			q.Units = append(q.Units, u.Name)
+			for _, n := range u.Needs {
+				switch n.Kind {
+				case desired.NeedUser:
+					users[n.Name] = true
+				case desired.NeedGroup:
+					groups[n.Name] = true
+				default:
+					q.Paths = append(q.Paths, hostdriver.PathQuery{Path: n.Name, Bare: true})
+				}
+			}
 			if vars, _ := unitEnv(inst, u); len(vars) > 0 && strings.HasSuffix(u.Name, ".service") {
 				q.Env = append(q.Env, hostdriver.EnvQuery{Unit: u.Name, Keys: sortedKeys(vars), Digest: hostdriver.EnvDigest(salt, vars)})
 			}

@@ -203,12 +203,13 @@ func (d *differ) envBehind(inst *desired.Instance, u *desired.Unit, in input) (w
 	case hostdriver.EnvDiffers:
 		want, _ := unitEnv(inst, u)
 		for _, v := range in.file.Vars {
-			if p.Digests[v.Key] != hostdriver.EnvDigest(d.salt, map[string]string{v.Key: want[v.Key]}) {
+			w, sure := want[v.Key]
+			if sure && p.Digests[v.Key] != hostdriver.EnvDigest(d.salt, map[string]string{v.Key: w}) {
 				keys = append(keys, v.Key)
 			}
 		}
 		if len(keys) == 0 {
-			return "", nil, true // another env file's keys
+			return "", nil, !slices.Contains(u.Uncertain, in.path) // another env file's keys
 		}
 		sort.Strings(keys)
 		keys = slices.Compact(keys)

@@ -1,0 +1,136 @@
+package desired
+
+import (
+	"path"
+	"strings"
+)
+
+// NeedKind is what kind of thing a Need is.
+type NeedKind string
+
+// The kinds of needs.
+const (
+	NeedProgram   NeedKind = "program"
+	NeedDirectory NeedKind = "directory"
+	NeedFile      NeedKind = "env file"
+	NeedUser      NeedKind = "user"
+	NeedGroup     NeedKind = "group"
+)
+
+// Need is something without which systemd cannot start a unit's process: known
+// from its file, and to be found on the host or made by the same generation.
+type Need struct {
+	Kind NeedKind
+	Name string // an absolute path, or a user's or group's name
+	Key  string // the directive that says so
+	Exit string // how the start ends without it, as systemd.exec(5) names it
+}
+
+// readNeeds finds what the unit's main processes must find. What only the host
+// can tell (specifiers, another root directory, a dynamic user) is left out, and so is what the
+// unit declares it can do without.
+func (u *Unit) readNeeds(text UnitFile) {
+	const section = "Service"
+	if text.Last(section, "RootDirectory") != "" || text.Last(section, "RootImage") != "" {
+		return
+	}
+	add := func(kind NeedKind, name, key, exit string) {
+		name, known := expandSpecifiers(name, u.Name)
+		if !known || name == "" {
+			return
+		}
+		if kind != NeedUser && kind != NeedGroup {
+			if !path.IsAbs(name) {
+				return
+			}
+			name = path.Clean(name)
+		}
+		u.Needs = append(u.Needs, Need{Kind: kind, Name: name, Key: key, Exit: exit})
+	}
+	for _, key := range []string{"ExecStartPre", "ExecStart"} {
+		for _, value := range text.Values(section, key) {
+			if program, must := execProgram(value); must {
+				add(NeedProgram, program, key+"=", "203/EXEC")
+			}
+		}
+	}
+	if dir := text.Last(section, "WorkingDirectory"); !strings.HasPrefix(dir, "-") && !madeBySystemd(text, dir) {
+		add(NeedDirectory, dir, "WorkingDirectory=", "200/CHDIR")
+	}
+	for _, value := range text.Values(section, "EnvironmentFile") {
+		if !strings.HasPrefix(value, "-") && !isGlob(value) {
+			add(NeedFile, value, "EnvironmentFile=", "resources")
+		}
+	}
+	if !isYes(text.Last(section, "DynamicUser")) {
+		add(NeedUser, notNumber(text.Last(section, "User")), "User=", "217/USER")
+		add(NeedGroup, notNumber(text.Last(section, "Group")), "Group=", "216/GROUP")
+	}
+}
+
+// madeBySystemd tells whether systemd itself makes the directory before the start
+// (StateDirectory= and its kin, systemd.exec(5)).
+func madeBySystemd(text UnitFile, dir string) bool {
+	for key, base := range map[string]string{"StateDirectory": "/var/lib/", "RuntimeDirectory": "/run/", "CacheDirectory": "/var/cache/",
+		"LogsDirectory": "/var/log/", "ConfigurationDirectory": "/etc/"} {
+		for _, value := range text.Values("Service", key) {
+			for _, name := range strings.Fields(value) {
+				name, _, _ = strings.Cut(name, ":")
+				if path.Clean(dir) == base+strings.Trim(name, "/") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// execProgram is the program of an Exec line without its prefixes
+// (systemd.service(5), "Command lines"); must is false where a failure to start it
+// is ignored.
+func execProgram(line string) (program string, must bool) {
+	rest := strings.TrimLeft(line, "@-:+!|")
+	if strings.Contains(line[:len(line)-len(rest)], "-") {
+		return "", false
+	}
+	words, err := unitWords(rest)
+	if err != nil || len(words) == 0 {
+		return "", false
+	}
+	return words[0], true
+}
+
+func isYes(s string) bool {
+	switch strings.ToLower(s) {
+	case "1", "yes", "y", "true", "t", "on":
+		return true
+	}
+	return false
+}
+
+// notNumber is s unless it is a numeric id, which needs no entry of its own.
+func notNumber(s string) string {
+	if s != "" && strings.Trim(s, "0123456789") == "" {
+		return ""
+	}
+	return s
+}
+
+// refusedBySystemd tells why systemd would not load a service's file at all, as far
+// as it tells (systemd.service(5)).
+func (u *Unit) refusedBySystemd(text UnitFile) (message, mend string) {
+	if unitType(u.Name) != "service" || text.Last("Unit", "SuccessAction") != "" && text.Last("Unit", "SuccessAction") != "none" {
+		return "", ""
+	}
+	starts := text.Values("Service", "ExecStart")
+	kind := text.Last("Service", "Type")
+	switch {
+	case len(starts) == 0 && len(text.Values("Service", "ExecStop")) == 0:
+		return "systemd refuses it: it has no ExecStart=", "write ExecStart=/path/to/program under [Service]"
+	case len(starts) == 0 && kind != "oneshot" && !isYes(text.Last("Service", "RemainAfterExit")):
+		return "systemd refuses it: it has no ExecStart=, which only Type=oneshot may leave out", "write ExecStart=, or Type=oneshot"
+	case len(starts) > 1 && kind != "oneshot":
+		return "systemd refuses it: it has several ExecStart=, which only Type=oneshot may have", "write ExecStart= once (an empty one before it drops those of a drop-in's unit), or Type=oneshot"
+	}
+	return "", ""
+}
