@@ -21,7 +21,7 @@ func envStory(vars []EnvAssignment, issues []EnvIssue) string {
 	return b.String()
 }
 
-// The cases are systemd's own reading; test/envfile in the lab asks a real one.
+// The cases are systemd's own reading (v252 to v257, but for the last two).
 func TestParseEnv(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":                               {"", ""},

@@ -133,6 +133,9 @@ func (s *Store) download(ctx context.Context, url, digest, path string) (size in
 	watched := watch(body, s.stall, cancel)
 	defer watched.stop()
 	size, err = io.Copy(io.MultiWriter(tmp, h), io.LimitReader(watched, maxBytes+1))
+	if err == nil { // a server may end an answer because we gave it up
+		err = context.Cause(ctx)
+	}
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("it broke off after %d bytes: %w", size, causeOf(ctx, err))

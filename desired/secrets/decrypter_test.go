@@ -18,6 +18,8 @@ import (
 	sopsage "github.com/getsops/sops/v3/age"
 	"github.com/getsops/sops/v3/keys"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/evenkeel/evenkeel/desired"
 )
 
 // seal encrypts a plain file with SOPS to age recipients, as the sops command does.
@@ -270,4 +272,28 @@ func FuzzDecrypt(f *testing.F) {
 			t.Errorf("opened without a key: %q", plain)
 		}
 	})
+}
+
+// The example fleet's secrets open with the example's own key.
+func TestExampleFleet(t *testing.T) {
+	d := NewDecrypter(Options{IdentityFile: filepath.Join("..", "..", "examples", "nullspace", "example.agekey"), Getenv: noEnv})
+	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "nullspace", "services", "*", "*.secrets.env"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := d.Decrypt(file, data)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		vars, issues := desired.ParseEnv(plain)
+		if len(vars) == 0 || len(issues) > 0 {
+			t.Errorf("%s: %d variables, %v", file, len(vars), issues)
+		}
+	}
 }
