@@ -96,7 +96,7 @@ func (f *Fleet) checkHost(ctx context.Context, h inventory.Host) HostCheck {
 	defer cancel()
 	o, err := f.Driver.Observe(limited, h, hostdriver.Query{Disk: checkedDirs})
 	if err != nil {
-		c.Items = failedItems(err)
+		c.Items = failedItems(err, h)
 	} else {
 		c.Items = observedItems(o)
 	}
@@ -115,7 +115,7 @@ func (f *Fleet) checkHost(ctx context.Context, h inventory.Host) HostCheck {
 }
 
 // failedItems are the checks up to the one that failed.
-func failedItems(err error) []Checked {
+func failedItems(err error, h inventory.Host) []Checked {
 	at := failedAt[hostdriver.KindOf(err)]
 	items := make([]Checked, len(CheckNames))
 	for i, name := range CheckNames {
@@ -124,7 +124,7 @@ func failedItems(err error) []Checked {
 			items[i].Verdict = Good
 		}
 	}
-	items[at].Verdict, items[at].Detail, items[at].Mend = Bad, reasonOf(err), hostdriver.MendOf(err)
+	items[at].Verdict, items[at].Detail, items[at].Mend = Bad, reasonOf(err), mendFor(err, h)
 	return items
 }
 

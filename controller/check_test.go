@@ -65,7 +65,7 @@ func TestCheckTellsHowFarItCame(t *testing.T) {
 func checkItems(f *Fleet, h inventory.Host) HostCheck {
 	o, err := f.Driver.Observe(context.Background(), h, hostdriver.Query{})
 	if err != nil {
-		return HostCheck{Host: h.Name, Items: failedItems(err)}
+		return HostCheck{Host: h.Name, Items: failedItems(err, h)}
 	}
 	return HostCheck{Host: h.Name, Items: observedItems(o)}
 }

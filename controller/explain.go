@@ -95,7 +95,7 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		return Explanation{}, fmt.Errorf("no host %s was looked at", host)
 	}
 	in := &v.Input.Hosts[i]
-	e := Explanation{Revision: v.Input.Revision, Mend: hostdriver.MendOf(v.Errors[host]), Units: []UnitFacts{}, Env: []EnvFacts{}, Checks: []CheckFacts{},
+	e := Explanation{Revision: v.Input.Revision, Mend: v.Mends()[host], Units: []UnitFacts{}, Env: []EnvFacts{}, Checks: []CheckFacts{},
 		Traffic: []TrafficFacts{}, Changes: []rollout.Change{}, Problems: []rollout.Problem{}, Causes: []Cause{}}
 	inst, ok := in.Desired.Instance(service)
 	if !ok && !has(in, service) && !slices.Contains(in.Desired.Held, service) {

@@ -45,7 +45,7 @@ func (fx *effects) instances(ctx context.Context, service string) []rollout.Inst
 
 // live tells how one instance stands now.
 func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence) rollout.Instance {
-	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: startedUnits(inst)})
+	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, UnitsOnly: true, Units: startedUnits(inst)})
 	if err != nil {
 		return rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
 	}
@@ -165,7 +165,7 @@ func (f *Fleet) healthDeps(inst *desired.Instance, host inventory.Host, fence ho
 			if u, ok := units[name]; ok {
 				return u, nil
 			}
-			o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: []string{name}})
+			o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, UnitsOnly: true, Units: []string{name}})
 			return o.Units[name], err
 		},
 		Started: startedUnits(inst),
@@ -242,7 +242,7 @@ func (fx *effects) revertUnits(ctx context.Context, st State, v rollout.Visit, h
 
 // probe takes one sample of the visit's units and health checks.
 func (fx *effects) probe(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
-	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, UnitsOnly: true, Units: v.Watch})
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (o *Outcome) visits(e Ended) {
 		case v.Result == rollout.ResultFailed, v.Result == rollout.ResultConflict:
 			n.Result = Failed
 		case v.Active():
-			n.Result, n.Reason = Errored, orWords(v.Reason, "in the middle of "+string(v.Phase))
+			n.Result, n.Reason = Errored, "left in the middle of "+string(v.Phase)
 		case e.State.Halted != nil:
 			n.Result, n.Reason = Halted, haltWords(*e.State.Halted)
 		default:
@@ -210,6 +210,8 @@ func (o *Outcome) worst(e Ended) Result {
 	return Converged
 }
 
+// haltWords is why a visit was not begun. What went wrong on the host that is to
+// blame stands with that host.
 func haltWords(h rollout.Halt) string {
 	switch {
 	case h.Kind == rollout.HaltBudget:
@@ -218,7 +220,7 @@ func haltWords(h rollout.Halt) string {
 		return "halted: " + h.Reason
 	}
 	what := map[rollout.HaltKind]string{rollout.HaltReverted: "was taken back", rollout.HaltFailed: "failed", rollout.HaltLost: "was lost"}[h.Kind]
-	return fmt.Sprintf("halted: %s %s: %s", h.Host, what, h.Reason)
+	return fmt.Sprintf("halted: %s %s", h.Host, what)
 }
 
 func orWords(a, b string) string {
@@ -247,7 +249,7 @@ func (o Outcome) Words() string {
 		s = string(o.Result)
 	}
 	if o.err != nil {
-		s += fmt.Sprintf("; error: %v", o.err)
+		s += "; " + o.err.Error()
 	}
 	var left []string
 	for _, l := range o.LeftDrained {
@@ -293,7 +295,7 @@ func (o Outcome) reasons() string {
 
 func (n NotDone) why() string {
 	switch {
-	case n.Result == Halted || n.Result == Stopped || strings.HasPrefix(n.Reason, string(n.Result)):
+	case n.Result == Halted || n.Result == Stopped || strings.HasPrefix(n.Reason, string(n.Result)) || strings.HasPrefix(n.Reason, "left in the middle"):
 		return n.Reason
 	case n.Reason == "":
 		return string(n.Result)

@@ -135,7 +135,7 @@ func (r *applying) run() error {
 }
 
 func (r *applying) look() error {
-	v, err := r.fleet.Look(r.stop.ctx)
+	v, err := r.app.look(r.stop.ctx, r.fleet)
 	if err == nil {
 		r.view = v
 	}

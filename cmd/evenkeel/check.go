@@ -31,7 +31,9 @@ Exit codes: 0 every host is ready (there may be warnings), 2 one is not, or an e
 			return err
 		}
 		defer done()
+		waited := a.waitLine()
 		hosts, err := f.Check(cmd.Context())
+		waited()
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ word, what differs from the fleet repo, the likely cause, and the command that m
 }
 
 func (a *app) explain(cmd *cobra.Command, f *controller.Fleet, host, service string, size show.DiffSize) error {
-	v, err := f.Look(cmd.Context())
+	v, err := a.look(cmd.Context(), f)
 	if err != nil {
 		return err
 	}

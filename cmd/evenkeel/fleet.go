@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/desired"
@@ -41,7 +42,8 @@ func (a *app) openFleet(ctx context.Context) (*controller.Fleet, func(), error) 
 		c.close()
 		return nil, nil, err
 	}
-	f := &controller.Fleet{Revision: rev, Driver: driver, Log: a.log, Holder: holder(), Concurrency: a.settings.SSH.Concurrency,
+	a.pending = &pendingHosts{Driver: driver, since: map[string]time.Time{}}
+	f := &controller.Fleet{Revision: rev, Driver: a.pending, Log: a.log, Holder: holder(), Concurrency: a.settings.SSH.Concurrency,
 		Hosts: a.settings.Hosts, Services: a.settings.Services}
 	return f, func() {
 		_ = driver.Close()

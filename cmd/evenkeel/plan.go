@@ -55,7 +55,7 @@ func planOptions(size show.DiffSize) show.PlanOptions { return show.PlanOptions{
 
 // showPlan looks, shows the plan and ends with its exit code.
 func (a *app) showPlan(cmd *cobra.Command, f *controller.Fleet, o show.PlanOptions) error {
-	v, err := f.Look(cmd.Context())
+	v, err := a.look(cmd.Context(), f)
 	if err != nil {
 		return err
 	}

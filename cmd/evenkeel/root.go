@@ -16,6 +16,7 @@ type app struct {
 	settings Settings
 	log      zerolog.Logger
 	logTo    *logSink
+	pending  *pendingHosts // the driver, once the fleet is open
 }
 
 // The groups of verbs in the help.

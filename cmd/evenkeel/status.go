@@ -28,7 +28,7 @@ on disk (STALE).`,
 		}
 		defer done()
 		f.HostsOnly = true
-		v, err := f.Look(cmd.Context())
+		v, err := a.look(cmd.Context(), f)
 		if err != nil {
 			return err
 		}

@@ -130,8 +130,14 @@ func unitRest(u controller.UnitFacts) string {
 	if u.Want != "" {
 		parts = append(parts, "should be "+u.Want)
 	}
-	if u.Enabled != "" {
-		parts = append(parts, Clean(u.Enabled)+" at boot")
+	switch u.Enabled {
+	case "":
+	case "enabled":
+		parts = append(parts, "starts at boot")
+	case "disabled":
+		parts = append(parts, "does not start at boot")
+	default:
+		parts = append(parts, "is "+Clean(u.Enabled))
 	}
 	switch {
 	case u.Generation > 0:

@@ -181,7 +181,7 @@ func mend(text string) string { return faint.of("mend: ") + Clean(text) }
 func changeLine(c rollout.Change, width int) string {
 	sign, word, colour := marks(c)
 	reason := Clean(c.Reason)
-	if len(c.Keys) > 0 && c.Kind != rollout.KindProcess {
+	if len(c.Keys) > 0 && c.Kind != rollout.KindProcess && (c.Action != rollout.ActionCreate || c.Diff == "") {
 		reason += ": " + Clean(strings.Join(c.Keys, ", "))
 	}
 	if from, to := fromTo(c); from != "" && to != "" {
