@@ -51,12 +51,12 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 		if !isTemplateUnit(cu.name) { // which runs nothing itself
 			u.readEnv(text, byPath)
 			u.readEnvironment(text)
-		u.readNeeds(text)
-		if f := byPath[cu.file]; f != nil && f.parsed != nil {
-			if message, mend := u.refusedBySystemd(text); message != "" {
-				faults = append(faults, Fault{Pos: c.svc.At(cu.at), Rule: "refused-by-systemd", Message: cu.name + ": " + message, Mend: mend})
+			u.readNeeds(text)
+			if f := byPath[cu.file]; f != nil && f.parsed != nil && strings.HasSuffix(cu.file, ".service") {
+				if message, mend := u.refusedBySystemd(text); message != "" {
+					faults = append(faults, Fault{Pos: c.svc.At(cu.at), Rule: "refused-by-systemd", Message: cu.name + ": " + message, Mend: mend})
+				}
 			}
-		}
 		}
 		units = append(units, u)
 		texts = append(texts, text.paths())
