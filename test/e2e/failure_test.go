@@ -71,18 +71,18 @@ func TestRevert(t *testing.T) {
 	s.deployed()
 	others := s.pid(s.hosts[1]) + s.pid(s.hosts[2])
 	stop := s.users()
-	s.file("services/ledger/ledger.service", strings.Replace(ledgerUnit, "LimitNOFILE=100000", "LimitNOFILE=100000\nWorkingDirectory=/nonexistent", 1))
+	s.env("PORT=8080", "PORT=not-a-port")
 	out, errs := s.run(6, "apply", "--yes")
 	stop()
-	if !strings.Contains(out+errs, "CHDIR") {
+	if !strings.Contains(out+errs, "exit status 1") {
 		t.Errorf("the reason is not named:\n%s\n%s", out, errs)
 	}
 	s.nothingLeft()
 	if got := s.pid(s.hosts[1]) + s.pid(s.hosts[2]); got != others {
 		t.Error("another host was touched")
 	}
-	if unit := s.on(s.hosts[0], "cat /etc/systemd/system/ledger.service"); strings.Contains(unit, "nonexistent") {
-		t.Error("the bad unit is still on disk")
+	if env := s.on(s.hosts[0], "cat /etc/ledger/ledger.env"); strings.Contains(env, "not-a-port") {
+		t.Error("the bad env file is still on disk")
 	}
 }
 
