@@ -76,6 +76,10 @@ func (a *app) showPlan(cmd *cobra.Command, f *controller.Fleet, o show.PlanOptio
 // viewed adds to the options what the View has to say.
 func viewed(f *controller.Fleet, v *controller.View, o show.PlanOptions) show.PlanOptions {
 	o.Mends, o.Skipped, o.Cut, o.Faults = v.Mends(), v.Skipped(), v.Cut(), f.Revision.Quarantined
+	o.Addresses = map[string]string{}
+	for _, h := range f.Revision.Inventory.Hosts {
+		o.Addresses[h.Name] = h.Address
+	}
 	return o
 }
 

@@ -7,12 +7,17 @@ import (
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
-// hostMark stands for each host's own name where hosts differ in nothing else.
-const hostMark = "‹host›"
+// hostMark and addressMark stand for each host's own name and address where hosts
+// differ in nothing else.
+const (
+	hostMark    = "‹host›"
+	addressMark = "‹address›"
+)
 
 // hostGroup is hosts of which one text says all there is to say.
 type hostGroup struct {
-	plans []rollout.HostPlan
+	plans     []rollout.HostPlan
+	addresses map[string]string
 	// named tells that the hosts' texts differ by the hosts' own names, so that
 	// hostMark has to stand for them.
 	named bool
@@ -21,7 +26,7 @@ type hostGroup struct {
 // of is the plan to render for the whole group.
 func (g *hostGroup) of() rollout.HostPlan {
 	if g.named {
-		return withoutName(g.plans[0])
+		return neutral(g.plans[0], g.addresses)
 	}
 	return g.plans[0]
 }
@@ -35,18 +40,19 @@ func (g *hostGroup) names() []string {
 }
 
 // groupHosts puts hosts together whose plans read the same, also where only the
-// host's own name differs in them, in the order of each group's first host.
-func groupHosts(plans []rollout.HostPlan) []*hostGroup {
+// host's own name or address (by host) differs in them, in the order of each group's
+// first host.
+func groupHosts(plans []rollout.HostPlan, addresses map[string]string) []*hostGroup {
 	var groups []*hostGroup
 	exact, alike := map[string]*hostGroup{}, map[string]*hostGroup{}
 	for _, h := range plans {
 		key := fingerprint(h)
 		g := exact[key]
 		if g == nil {
-			neutral := fingerprint(withoutName(h))
-			if g = alike[neutral]; g == nil {
-				g = &hostGroup{}
-				alike[neutral] = g
+			same := fingerprint(neutral(h, addresses))
+			if g = alike[same]; g == nil {
+				g = &hostGroup{addresses: addresses}
+				alike[same] = g
 				groups = append(groups, g)
 			} else {
 				g.named = true
@@ -87,26 +93,27 @@ func fromTo(c rollout.Change) (from, to string) {
 	return c.From, c.To
 }
 
-// withoutName is the plan with hostMark in place of the host's own name.
-func withoutName(h rollout.HostPlan) rollout.HostPlan {
-	name := h.Host
-	h.Reason = replaceWord(h.Reason, name)
+// neutral is the plan with marks in place of the host's own name and address.
+func neutral(h rollout.HostPlan, addresses map[string]string) rollout.HostPlan {
+	name, address := h.Host, addresses[h.Host]
+	own := func(s string) string { return replaceWord(replaceWord(s, name, hostMark), address, addressMark) }
+	h.Reason = own(h.Reason)
 	changes := make([]rollout.Change, len(h.Changes))
 	for i, c := range h.Changes {
-		c.Host, c.Subject, c.Reason, c.Diff = "", replaceWord(c.Subject, name), replaceWord(c.Reason, name), replaceWord(c.Diff, name)
+		c.Host, c.Subject, c.Reason, c.Diff = "", own(c.Subject), own(c.Reason), own(c.Diff)
 		changes[i] = c
 	}
 	problems := make([]rollout.Problem, len(h.Problems))
 	for i, p := range h.Problems {
-		p.Host, p.Subject, p.Reason, p.Mend = "", replaceWord(p.Subject, name), replaceWord(p.Reason, name), replaceWord(p.Mend, name)
+		p.Host, p.Subject, p.Reason, p.Mend = "", own(p.Subject), own(p.Reason), own(p.Mend)
 		problems[i] = p
 	}
 	h.Changes, h.Problems = changes, problems
 	return h
 }
 
-// replaceWord replaces word where it stands alone: not within another name.
-func replaceWord(s, word string) string {
+// replaceWord puts mark for word where that stands alone: not within another name.
+func replaceWord(s, word, mark string) string {
 	if word == "" || !strings.Contains(s, word) {
 		return s
 	}
@@ -121,7 +128,7 @@ func replaceWord(s, word string) string {
 		alone := (i == 0 || !nameByte(s[i-1])) && (end == len(s) || !nameByte(s[end]))
 		b.WriteString(s[:i])
 		if alone {
-			b.WriteString(hostMark)
+			b.WriteString(mark)
 		} else {
 			b.WriteString(word)
 		}

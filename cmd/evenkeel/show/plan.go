@@ -14,6 +14,8 @@ type PlanOptions struct {
 	Diff DiffSize
 	// Mends say, by unreachable host, what a person can do about it.
 	Mends map[string]string
+	// Addresses are the hosts', for telling equal hosts.
+	Addresses map[string]string
 	// Skipped are hosts that were looked at for the budgets only.
 	Skipped map[string]bool
 	// Cut are hosts on which a switch was cut in the middle, which apply takes back
@@ -80,7 +82,7 @@ func newPlanView(p rollout.Plan, o PlanOptions) *planView {
 // changes is a block for each group of hosts.
 func (v *planView) changes() string {
 	var b strings.Builder
-	for _, g := range groupHosts(v.changing) {
+	for _, g := range groupHosts(v.changing, v.Addresses) {
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
@@ -226,7 +228,7 @@ func marks(c rollout.Change) (sign, word string, colour paint) {
 // answer, and faults of the repo.
 func (v *planView) inTheWay() string {
 	var b strings.Builder
-	for _, g := range groupHosts(v.unreachable) {
+	for _, g := range groupHosts(v.unreachable, v.Addresses) {
 		h := g.of()
 		b.WriteString(red.of(markBad+" "+Names(g.names())) + ": " + Clean(h.Reason) + "\n")
 		var mends []string

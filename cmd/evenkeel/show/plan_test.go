@@ -78,6 +78,7 @@ func TestPlanOfAMixedFleet(t *testing.T) {
 	p.Hosts = []rollout.HostPlan{
 		changedHost("web-1"), changedHost("web-2"),
 		{Host: "web-3", Reason: "unreachable: dial tcp 192.0.2.13:22: connection refused", Changes: []rollout.Change{}},
+		{Host: "db-1", Reason: "unreachable: dial tcp 192.0.2.131:22: connection refused", Changes: []rollout.Change{}},
 		{Host: "web-4", Reachable: true, Changes: []rollout.Change{
 			{Host: "web-4", Service: "gateway", Kind: rollout.KindUser, Action: rollout.ActionCreate, Subject: "nullspace", To: "/opt/nullspace", Reason: "user does not exist"},
 			{Host: "web-4", Service: "gateway", Kind: rollout.KindDirectory, Action: rollout.ActionUpdate, Subject: "/var/lib/nullspace", From: "root:root 0755", To: "nullspace:nullspace 0750", Reason: "owner or mode differs"},
@@ -90,7 +91,7 @@ func TestPlanOfAMixedFleet(t *testing.T) {
 	p.Services = []rollout.ServicePlan{serviceOf("gateway", hosts, map[string]string{"web-3": "unreachable", "web-4": "gateway.service is inactive"})}
 	p.Services[0].After = []string{"simulator"}
 	p.Visits = []rollout.Visit{quiet(0, "web-4", "gateway", hostdriver.VerbStart), restartOf(1, "web-1", "gateway"), restartOf(2, "web-2", "gateway")}
-	golden(t, "plan_mixed", Plan(p, PlanOptions{Mends: map[string]string{"web-3": "is sshd running there? ssh -p 22 192.0.2.13"}}))
+	golden(t, "plan_mixed", Plan(p, PlanOptions{Addresses: map[string]string{"web-3": "192.0.2.13", "db-1": "192.0.2.131"}, Mends: map[string]string{"web-3": "is sshd running there? ssh -p 22 192.0.2.13"}}))
 }
 
 func TestPlanWithProblemsFaultsAndAnUnfinishedStep(t *testing.T) {

@@ -108,7 +108,7 @@ func TestReplaceWordKeepsOtherNames(t *testing.T) {
 		"web-1web-1 web-1":     "web-1web-1 ‹host›",
 		"nothing":              "nothing",
 	} {
-		if got := replaceWord(in, "web-1"); got != want {
+		if got := replaceWord(in, "web-1", hostMark); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
