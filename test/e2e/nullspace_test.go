@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evenkeel/evenkeel/test/lab/lab"
+)
+
+// nullspace is examples/nullspace on five lab hosts: three at the edge, two at the core.
+func newNullspace(t *testing.T) *stage {
+	t.Helper()
+	lab.Require(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	l, err := lab.New(ctx, lab.Options{Hosts: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	hosts := l.Hosts()
+	edge := []string{hosts[0].Name(), hosts[1].Name(), hosts[2].Name()}
+	lb, err := l.HAProxy(ctx, lab.HAProxyConfig{Backends: []lab.Backend{
+		{Name: "gateway", ServerPort: 8080, Hosts: edge}, {Name: "website", ServerPort: 8081, Hosts: edge}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{t: t, lab: l, lb: lb, repo: t.TempDir(), hosts: hosts}
+	if out, err := exec.Command("cp", "-r", filepath.Join(root, "examples/nullspace")+"/.", s.repo).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	s.remove("inventory/production.yaml")
+	addresses := func(from, to int) string {
+		var out []string
+		for _, h := range hosts[from:to] {
+			out = append(out, h.Address())
+		}
+		return strings.Join(out, ", ")
+	}
+	inv := fmt.Sprintf("apiVersion: evenkeel/v1\nkind: Inventory\nmetadata: {name: lab}\nspec:\n  groups:\n    all: {vars: {lb: \"%s\", edge: [%s], core: [%s], worldSeed: 1977}}\n  hosts:\n",
+		lb.RuntimeAddr(), addresses(0, 3), addresses(3, 5))
+	for i, h := range hosts {
+		labels := "role: edge"
+		if i > 2 {
+			labels = "role: core"
+		}
+		if i == 3 {
+			labels += `, ops: "true"`
+		}
+		inv += fmt.Sprintf("    - {name: %s, address: %s, labels: {%s}}\n", h.Name(), h.Address(), labels)
+	}
+	s.file("inventory/lab.yaml", inv)
+	t.Setenv("SOPS_AGE_KEY_FILE", filepath.Join(s.repo, "example.agekey"))
+	return s
+}
+
+// The whole example: plan, apply, status, check, validate, diff, explain.
+func TestNullspace(t *testing.T) {
+	s := newNullspace(t)
+	s.run(0, "validate")
+	s.run(1, "plan")
+	out, _ := s.run(0, "apply", "--yes")
+	contains(t, out, "converged")
+	s.run(0, "plan")
+	out, _ = s.run(0, "status")
+	for _, service := range []string{"simulator", "node", "auth", "gateway", "website", "ops", "economy-snapshot"} {
+		contains(t, out, "nullspace-"+service)
+	}
+	if strings.Contains(out, "Degraded") || strings.Contains(out, "OutOfSync") {
+		t.Errorf("not all is well:\n%s", out)
+	}
+	s.run(0, "check")
+	s.run(0, "diff", "h1")
+	s.run(0, "explain", "h1/nullspace-gateway")
+
+	// The env file is the service's alone, its user exists, the timer waits.
+	s.on(s.hosts[0], `test "$(stat -c %U:%a /etc/nullspace/gateway.env)" = root:600 && id nullspace`)
+	s.on(s.hosts[3], "systemctl is-active nullspace-economy-snapshot.timer && systemctl start nullspace-economy-snapshot.service && ls /var/lib/nullspace/economy/")
+	if n := s.on(s.hosts[0], "systemctl show -p LimitNOFILE --value nullspace-gateway"); n != "100000" {
+		t.Errorf("the gateway's limit: %s", n)
+	}
+	// No secret is printed, however much is logged.
+	out, errs := s.run(0, "plan", "--log-level", "trace")
+	key, err := os.ReadFile(filepath.Join(s.repo, "example.agekey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := s.on(s.hosts[0], "sed -n s/^METRICS_AUTH_TOKEN=//p /etc/nullspace/gateway.env")
+	if token == "" || strings.Contains(out+errs, token) || strings.Contains(out+errs, strings.TrimSpace(lastLine(string(key)))) {
+		t.Error("a secret stands in the output, or is not on the host")
+	}
+	// A reload, a restart and a change that disturbs nobody, in one revision.
+	s.file("services/nullspace-gateway/gateway.json", strings.Replace(read(t, s, "services/nullspace-gateway/gateway.json"), "{", "{\n  ", 1))
+	s.file("services/nullspace-website/index.html", "<p>hello\n")
+	edit := strings.Replace(read(t, s, "services/nullspace-node/node.env.tmpl"), "=", "= ", 1)
+	s.file("services/nullspace-node/node.env.tmpl", edit+"NODE_NOTE=1\n")
+	before := s.on(s.hosts[0], "systemctl show -p MainPID --value nullspace-gateway")
+	out, _ = s.run(0, "apply", "--yes")
+	contains(t, out, "converged")
+	if after := s.on(s.hosts[0], "systemctl show -p MainPID --value nullspace-gateway"); after != before {
+		t.Error("a reload restarted the gateway")
+	}
+	s.run(0, "plan")
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+func read(t *testing.T, s *stage, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.repo, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
