@@ -15,7 +15,7 @@ import (
 // drainDeps are what drains reach balancers and hosts through.
 func (f *Fleet) drainDeps(fence hostdriver.Fence) drain.Deps {
 	return drain.Deps{
-		Dialer: f.Driver, Applier: f.Driver,
+		Dialer: f.Driver, Observer: f.Driver, Applier: f.Driver,
 		Fence: func() hostdriver.Fence { return fence },
 		Host:  func(name string) (inventory.Host, bool) { return f.Revision.Inventory.Find(name) },
 	}

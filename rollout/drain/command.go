@@ -17,21 +17,6 @@ import (
 // for sessions is what `drained` and the drain's timeout are for.
 const commandLimit = time.Minute
 
-// Output is what came of one command line: its exit status, and the beginning of
-// what it printed.
-type Output struct {
-	Exit int
-	Text []byte
-}
-
-// The exit statuses with which a shell says that it did not run a command (POSIX,
-// Shell Command Language, 2.8.2), and timeout(1) that it ended it.
-const (
-	exitTimeout  = 124
-	exitNotExec  = 126
-	exitNotFound = 127
-)
-
 // command drains by command lines of the fleet repo, run on the instance's host or
 // on the controller. Exit 0 is the confirmation; nothing tells whether the instance
 // is in rotation. They must be harmless when repeated.
@@ -66,14 +51,19 @@ func newCommand(spec desired.CommandDrain, host inventory.Host, deps Deps) (*com
 
 // describeCommand names the program of the drain only: the rest may say too much.
 func describeCommand(spec desired.CommandDrain) string {
-	program, _, _ := strings.Cut(strings.TrimSpace(spec.Drain), " ")
-	if strings.ContainsAny(program, "=\"'$`") {
-		program = "…" // an assignment, or something quoted
-	}
 	if spec.On == "controller" {
-		return "command " + peer.Line(program) + " on the controller"
+		return "command " + program(spec.Drain) + " on the controller"
 	}
-	return "command " + peer.Line(program) + " on the host"
+	return "command " + program(spec.Drain) + " on the host"
+}
+
+// program is what of a command line may be shown.
+func program(line string) string {
+	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if strings.ContainsAny(name, "=\"'$`") {
+		return "…" // an assignment, or something quoted
+	}
+	return peer.Line(name)
 }
 
 // Status runs `drained`, where there is one.
@@ -83,7 +73,7 @@ func (c *command) Status(ctx context.Context) (Status, error) {
 		return status, nil
 	}
 	out, err := c.run(ctx, c.spec.Drained)
-	if err == nil && (out.Exit == exitNotExec || out.Exit == exitNotFound || out.Exit == exitTimeout) {
+	if err == nil && (out.Exit == peer.ExitNotExec || out.Exit == peer.ExitNotFound || out.Exit == peer.ExitTimeout) {
 		err = exitError(out)
 	}
 	if err != nil {
@@ -114,29 +104,35 @@ func (c *command) do(ctx context.Context, op, line string) error {
 
 // exitError puts a failure into words: the exit status, and the first line of what
 // the command printed.
-func exitError(out Output) error {
+func exitError(out peer.Output) error {
 	said := peer.FirstLine(string(out.Text))
 	if said != "" {
 		said = ": " + said
 	}
 	switch out.Exit {
-	case exitTimeout:
+	case peer.ExitTimeout:
 		return mend("a drain command tells the balancer and ends; let `drained` say when the sessions are gone",
 			"it ran longer than %s%s", commandLimit, said)
-	case exitNotExec, exitNotFound:
+	case peer.ExitNotExec, peer.ExitNotFound:
 		return mend("is the program installed there, executable, and named by its whole path?", "exit status %d%s", out.Exit, said)
 	}
 	return fmt.Errorf("exit status %d%s", out.Exit, said)
 }
 
-func (c *command) run(ctx context.Context, line string) (Output, error) {
+func (c *command) run(ctx context.Context, line string) (peer.Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandLimit+commandLimit/4, errOwnLimit)
 	defer cancel()
 	if c.spec.On == "controller" {
-		return c.deps.RunLocal(ctx, line)
+		return c.deps.RunLocal(ctx, line, commandLimit)
 	}
-	result, err := c.deps.Applier.Apply(ctx, c.host, c.deps.Fence(), hostdriver.Run{Line: line, Timeout: commandLimit})
-	out := Output{Exit: result.Exit, Text: result.Output}
+	return runOn(ctx, c.deps.Applier, c.host, c.deps.Fence(), line)
+}
+
+// runOn runs a command line on a host, as root. The error tells that it was not run,
+// or that nobody knows; an exit status is not an error.
+func runOn(ctx context.Context, applier hostdriver.Applier, host inventory.Host, fence hostdriver.Fence, line string) (peer.Output, error) {
+	result, err := applier.Apply(ctx, host, fence, hostdriver.Run{Line: line, Timeout: commandLimit})
+	out := peer.Output{Exit: result.Exit, Text: result.Output}
 	// A host may call a command that fails a failure of its own.
 	if hostdriver.KindOf(err) == hostdriver.Failed && out.Exit != 0 {
 		return out, nil

@@ -3,17 +3,14 @@ package drain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout/health/peer"
 )
 
 func commandSpec(on, dir string) desired.DrainSpec {
@@ -28,7 +25,7 @@ func commandSpec(on, dir string) desired.DrainSpec {
 // shellHost runs what a host would.
 func shellHost() *localHost {
 	return &localHost{answer: func(r hostdriver.Run) (hostdriver.Result, error) {
-		out, err := RunLocal(context.Background(), r.Line)
+		out, err := peer.RunLocal(context.Background(), r.Line, time.Minute)
 		return hostdriver.Result{Output: out.Text, Exit: out.Exit}, err
 	}}
 }
@@ -118,56 +115,4 @@ func TestCommandRefusesSettings(t *testing.T) {
 			t.Errorf("%v; want %s", err, want)
 		}
 	}
-}
-
-// Neither the line nor evenkeel's own keys show in /proc, to the command or to others.
-func TestRunLocalShowsNothing(t *testing.T) {
-	t.Setenv("SOPS_AGE_KEY", "hunter2")
-	t.Setenv("EVENKEEL_SECRETS_AGEIDENTITY", "hunter2")
-	t.Setenv("LB_NAME", "lb-1")
-	out, err := RunLocal(t.Context(), `tr '\0' '\n' </proc/$$/cmdline; tr '\0' '\n' </proc/$$/environ; ls /proc/self/fd; cat; echo "pass""word"`)
-	if err != nil || out.Exit != 0 {
-		t.Fatal(out.Exit, err)
-	}
-	text := string(out.Text)
-	if strings.Contains(text, "hunter2") || !strings.Contains(text, "LB_NAME=lb-1") || strings.Contains(text, `"word"`) || !strings.Contains(text, "password") {
-		t.Errorf("the command sees:\n%s", text)
-	}
-}
-
-func TestRunLocalIsBounded(t *testing.T) {
-	out, err := RunLocal(t.Context(), `head -c 1000000 /dev/zero; exit 4`)
-	if err != nil || out.Exit != 4 || len(out.Text) != localOutput {
-		t.Errorf("exit %d, %d bytes, %v", out.Exit, len(out.Text), err)
-	}
-	out, err = RunLocal(t.Context(), "exit 5\n"+strings.Repeat("# a line that nobody reads\n", 20000))
-	if err != nil || out.Exit != 5 {
-		t.Errorf("a long script: exit %d, %v", out.Exit, err)
-	}
-	if _, err = RunLocal(t.Context(), "kill -9 $$"); err == nil || !strings.Contains(err.Error(), "the command died: signal: killed") {
-		t.Errorf("killed: %v", err)
-	}
-}
-
-func TestRunLocalEndsWithItsContext(t *testing.T) {
-	pidFile := filepath.Join(t.TempDir(), "pid")
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	begun := time.Now()
-	_, err := RunLocal(ctx, fmt.Sprintf("sleep 60 & echo $! >%s; wait", pidFile))
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 5*time.Second {
-		t.Fatalf("after %s: %v", time.Since(begun), err)
-	}
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "what it started is gone too", func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil && errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || strings.Contains(string(stat), ") Z ")
-	})
 }

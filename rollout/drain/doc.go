@@ -1,6 +1,6 @@
 // Package drain takes one instance out of a load balancer's rotation and puts it
-// back: one small interface, Drainer, and one file an adapter (haproxy, http,
-// command, none). Each is made from the rendered desired.DrainSpec of an instance,
+// back: one small interface, Drainer, and one file an adapter (haproxy, nginx,
+// http, command, none). Each is made from the rendered desired.DrainSpec of an instance,
 // or from the record of a drain that was left on a host.
 //
 // An adapter asks and acts, once a call. It does not wait for sessions to end, nor

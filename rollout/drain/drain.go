@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -72,8 +73,10 @@ type Deps struct {
 	// Applier and Fence run commands on hosts.
 	Applier hostdriver.Applier
 	Fence   func() hostdriver.Fence
-	// RunLocal runs a command line on the controller. nil: RunLocal of this package.
-	RunLocal func(ctx context.Context, line string) (Output, error)
+	// Observer reads a balancer's file on a host, for nginx.
+	Observer hostdriver.Observer
+	// RunLocal runs a command line on the controller. nil: peer.RunLocal.
+	RunLocal func(ctx context.Context, line string, limit time.Duration) (peer.Output, error)
 }
 
 // New makes the Drainer of one spec, already rendered for host. It contacts nobody.
@@ -82,7 +85,7 @@ func New(spec desired.DrainSpec, host inventory.Host, deps Deps) (Drainer, error
 		deps.Dial = (&net.Dialer{}).DialContext
 	}
 	if deps.RunLocal == nil {
-		deps.RunLocal = RunLocal
+		deps.RunLocal = peer.RunLocal
 	}
 	d, err := adapter(spec, host, deps)
 	if err != nil {
@@ -93,11 +96,13 @@ func New(spec desired.DrainSpec, host inventory.Host, deps Deps) (Drainer, error
 
 func adapter(spec desired.DrainSpec, host inventory.Host, deps Deps) (Drainer, error) {
 	if n := given(spec); n != 1 {
-		return nil, fmt.Errorf("the drain sets %d of haproxy, http, command and none: set exactly one", n)
+		return nil, fmt.Errorf("the drain sets %d of haproxy, nginx, http, command and none: set exactly one", n)
 	}
 	switch {
 	case spec.HAProxy != nil:
 		return newHAProxy(*spec.HAProxy, host, deps)
+	case spec.Nginx != nil:
+		return newNginx(*spec.Nginx, host, deps)
 	case spec.HTTP != nil:
 		return newHTTP(*spec.HTTP, host, deps)
 	case spec.Command != nil:
@@ -109,7 +114,7 @@ func adapter(spec desired.DrainSpec, host inventory.Host, deps Deps) (Drainer, e
 
 func given(spec desired.DrainSpec) int {
 	n := 0
-	for _, set := range []bool{spec.HAProxy != nil, spec.HTTP != nil, spec.Command != nil, spec.None != nil} {
+	for _, set := range []bool{spec.HAProxy != nil, spec.Nginx != nil, spec.HTTP != nil, spec.Command != nil, spec.None != nil} {
 		if set {
 			n++
 		}
@@ -123,6 +128,8 @@ func Describe(spec desired.DrainSpec) string {
 	switch {
 	case spec.HAProxy != nil:
 		return fmt.Sprintf("haproxy %s %s/%s", peer.Line(spec.HAProxy.Address), peer.Line(spec.HAProxy.Backend), peer.Line(spec.HAProxy.Server))
+	case spec.Nginx != nil:
+		return describeNginx(*spec.Nginx) + " " + peer.Line(spec.Nginx.Server)
 	case spec.HTTP != nil:
 		return "http " + describeURL(spec.HTTP.Drain.URL)
 	case spec.Command != nil:

@@ -17,6 +17,7 @@ import (
 // The names of adapters in records.
 const (
 	adapterHAProxy = "haproxy"
+	adapterNginx   = "nginx"
 	adapterHTTP    = "http"
 	adapterCommand = "command"
 	adapterNone    = "none"
@@ -48,6 +49,14 @@ func Record(service string, spec desired.DrainSpec) hostdriver.DrainRecord {
 		put("address", spec.HAProxy.Address)
 		put("backend", spec.HAProxy.Backend)
 		put("server", spec.HAProxy.Server)
+	case spec.Nginx != nil:
+		r.Adapter = adapterNginx
+		put("host", spec.Nginx.Host)
+		put("file", spec.Nginx.File)
+		put("upstream", spec.Nginx.Upstream)
+		put("server", spec.Nginx.Server)
+		put("check", spec.Nginx.Check)
+		put("reload", spec.Nginx.Reload)
 	case spec.HTTP != nil:
 		r.Adapter = adapterHTTP
 		putCall("drain", spec.HTTP.Drain)
@@ -79,6 +88,11 @@ func SpecOf(r hostdriver.DrainRecord) (desired.DrainSpec, error) {
 	switch r.Adapter {
 	case adapterHAProxy:
 		spec.HAProxy = &desired.HAProxyDrain{Address: s.text("address"), Backend: s.text("backend"), Server: s.text("server"), Timeout: s.duration("timeout")}
+	case adapterNginx:
+		spec.Nginx = &desired.NginxDrain{
+			Host: s.text("host"), File: s.text("file"), Upstream: s.text("upstream"), Server: s.text("server"),
+			Check: s.text("check"), Reload: s.text("reload"), Timeout: s.duration("timeout"),
+		}
 	case adapterHTTP:
 		spec.HTTP = &desired.HTTPDrain{Drain: s.call("drain"), Undrain: s.call("undrain"), Timeout: s.duration("timeout")}
 		if drained := s.call("drained"); drained != (desired.HTTPCall{}) {
@@ -182,6 +196,8 @@ func staysOn(spec desired.DrainSpec, host inventory.Host) bool {
 		return true
 	case spec.Command != nil:
 		return spec.Command.On != "controller"
+	case spec.Nginx != nil:
+		return spec.Nginx.Host != "" && spec.Nginx.Host == host.Name
 	case spec.HTTP != nil:
 		calls := []desired.HTTPCall{spec.HTTP.Drain, spec.HTTP.Undrain}
 		if spec.HTTP.Drained != nil {
@@ -206,6 +222,8 @@ func byHand(spec desired.DrainSpec) string {
 	switch {
 	case spec.HAProxy != nil && haproxyName(spec.HAProxy.Backend) && haproxyName(spec.HAProxy.Server):
 		return fmt.Sprintf("if you know this balancer, say there: set server %s/%s state ready", spec.HAProxy.Backend, spec.HAProxy.Server) + then
+	case spec.Nginx != nil:
+		return "if you know this file, take \"down\" and the mark \"" + nginxMark + "\" off the server " + peer.Line(spec.Nginx.Server) + " in it, and have nginx reload" + then
 	case spec.HTTP != nil:
 		return "if you know this address, ask it for the undrain yourself: " + describeURL(spec.HTTP.Undrain.URL) + then
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
 )
 
 func haproxySpec(server string) desired.DrainSpec {
@@ -27,10 +28,14 @@ func every() map[string]desired.DrainSpec {
 			Drained: &desired.HTTPCall{URL: "https://lb-1.example.com/left?node=web-1", Method: "HEAD", Status: 204},
 			Timeout: desired.Duration(time.Minute),
 		}},
-		"http on the host":    {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: ":8080/drain"}, Undrain: desired.HTTPCall{URL: ":8080/undrain"}}},
-		"command":             {Command: &desired.CommandDrain{On: "controller", Drain: "lb out web-1\n", Undrain: "lb in 'web-1'", Drained: "lb left", Timeout: desired.Duration(90 * time.Second)}},
-		"command on the host": {Command: &desired.CommandDrain{Drain: "touch /run/out", Undrain: "rm -f /run/out"}},
-		"none":                {None: &desired.NoDrain{}},
+		"http on the host": {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: ":8080/drain"}, Undrain: desired.HTTPCall{URL: ":8080/undrain"}}},
+		"nginx": {Nginx: &desired.NginxDrain{Host: "lb-1", File: "/etc/nginx/up.conf", Upstream: "gateway", Server: "192.0.2.11:8080",
+			Check: "nginx -t -c /etc/up.conf", Reload: "systemctl reload 'nginx'", Timeout: desired.Duration(20 * time.Second)}},
+		"nginx on the controller": {Nginx: &desired.NginxDrain{File: "/etc/nginx/up.conf", Server: "web-1"}},
+		"nginx on the host":       {Nginx: &desired.NginxDrain{Host: "web-1", File: "/etc/nginx/up.conf", Server: "unix:/run/gw.sock"}},
+		"command":                 {Command: &desired.CommandDrain{On: "controller", Drain: "lb out web-1\n", Undrain: "lb in 'web-1'", Drained: "lb left", Timeout: desired.Duration(90 * time.Second)}},
+		"command on the host":     {Command: &desired.CommandDrain{Drain: "touch /run/out", Undrain: "rm -f /run/out"}},
+		"none":                    {None: &desired.NoDrain{}},
 	}
 }
 
@@ -68,7 +73,7 @@ func TestSpecOfIsStrict(t *testing.T) {
 		record hostdriver.DrainRecord
 		want   string
 	}{
-		{hostdriver.DrainRecord{Adapter: "nginx"}, `unknown adapter "nginx"`},
+		{hostdriver.DrainRecord{Adapter: "apache"}, `unknown adapter "apache"`},
 		{hostdriver.DrainRecord{}, `unknown adapter ""`},
 		{changed("weight", "1"), `unknown setting "weight"`},
 		{changed("timeout", "soon"), `timeout "soon" is no duration`},
@@ -89,7 +94,7 @@ func TestFromRecordBelievesTheRepoOnly(t *testing.T) {
 	hosts := &localHost{}
 	deps := hosts.deps()
 	own := desired.DrainSpec{HAProxy: &desired.HAProxyDrain{Address: "ssh+unix://web-1/run/haproxy.sock", Backend: "b", Server: "s"}}
-	deps.Host = nil // web-1 is not asked for: it refuses for want of it, not for want of proof
+	deps.Host = func(name string) (inventory.Host, bool) { return inventory.Host{Name: name}, true }
 	for name, spec := range every() {
 		t.Run(name, func(t *testing.T) {
 			record := Record("gateway", spec)
@@ -117,6 +122,7 @@ func TestFromRecordBelievesTheRepoOnly(t *testing.T) {
 	if want := "set server gateway/web-1 state ready"; !strings.Contains(MendOf(err), want) {
 		t.Errorf("mend %q; want %s", MendOf(err), want)
 	}
+	deps.Host = nil // web-1 is not asked for: it refuses for want of it, not for want of proof
 	if _, err := FromRecord(Record("b", own), web1, deps, nil); err == nil || !strings.Contains(err.Error(), "no SSH connection") {
 		t.Errorf("its own balancer: %v", err)
 	}
@@ -124,12 +130,14 @@ func TestFromRecordBelievesTheRepoOnly(t *testing.T) {
 
 func TestDescribeHidesWhatMayBeSecret(t *testing.T) {
 	tests := map[string]desired.DrainSpec{
-		"haproxy tcp://127.0.0.1:9999 gateway/web-1": haproxySpec("web-1"),
-		"http https://lb-1/out":                      {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: "https://lb:hunter2@lb-1/out?token=hunter2#hunter2"}}},
-		"http :8080/drain":                           {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: ":8080/drain?token=hunter2"}}},
-		"command /usr/bin/lb on the host":            {Command: &desired.CommandDrain{Drain: " /usr/bin/lb --token hunter2"}},
-		"command … on the controller":                {Command: &desired.CommandDrain{On: "controller", Drain: "TOKEN=hunter2 lb out"}},
-		"none":                                       {None: &desired.NoDrain{}},
+		"haproxy tcp://127.0.0.1:9999 gateway/web-1":  haproxySpec("web-1"),
+		"http https://lb-1/out":                       {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: "https://lb:hunter2@lb-1/out?token=hunter2#hunter2"}}},
+		"http :8080/drain":                            {HTTP: &desired.HTTPDrain{Drain: desired.HTTPCall{URL: ":8080/drain?token=hunter2"}}},
+		"command /usr/bin/lb on the host":             {Command: &desired.CommandDrain{Drain: " /usr/bin/lb --token hunter2"}},
+		"command … on the controller":                 {Command: &desired.CommandDrain{On: "controller", Drain: "TOKEN=hunter2 lb out"}},
+		"nginx lb-1:/etc/nginx/up.conf 192.0.2.11:80": {Nginx: &desired.NginxDrain{Host: "lb-1", File: "/etc/nginx/up.conf", Server: "192.0.2.11:80", Reload: "reload --token hunter2"}},
+		"nginx /etc/nginx/up.conf web-1":              {Nginx: &desired.NginxDrain{File: "/etc/nginx/up.conf", Server: "web-1"}},
+		"none":                                        {None: &desired.NoDrain{}},
 	}
 	for want, spec := range tests {
 		if got := Describe(spec); got != want {

@@ -1,4 +1,4 @@
-package drain
+package peer
 
 import (
 	"context"
@@ -14,14 +14,29 @@ import (
 // localOutput caps what is kept of a command's output.
 const localOutput = 64 << 10
 
+// Output is what came of one command line: its exit status, and the beginning of
+// what it printed.
+type Output struct {
+	Exit int
+	Text []byte
+}
+
+// The exit statuses with which a shell says that it did not run a command (POSIX,
+// Shell Command Language, 2.8.2), and timeout(1) that it ended it.
+const (
+	ExitTimeout  = 124
+	ExitNotExec  = 126
+	ExitNotFound = 127
+)
+
 // RunLocal runs a command line with sh on this machine, in a process group of its
-// own, which is killed as a whole when ctx ends or commandLimit has passed. The line
-// reaches the shell through a pipe, so that it never shows among the arguments of a
-// process, and the settings that may hold keys of evenkeel's (EVENKEEL_*, SOPS_*) are
+// own, which is killed as a whole when ctx ends or limit has passed (ExitTimeout). The
+// line reaches the shell through a pipe, so that it never shows among the arguments of
+// a process, and the settings that may hold keys of evenkeel's (EVENKEEL_*, SOPS_*) are
 // taken out of the environment. Its input is empty. The error tells that it was not
 // run or did not end; an exit status is not an error.
-func RunLocal(ctx context.Context, line string) (Output, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, commandLimit, errOwnLimit)
+func RunLocal(ctx context.Context, line string, limit time.Duration) (Output, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	script, feed, err := os.Pipe()
 	if err != nil {
@@ -59,7 +74,7 @@ func localOutcome(ctx, limited context.Context, err error, text []byte) (Output,
 	case ctx.Err() != nil:
 		return Output{Text: text}, fmt.Errorf("the command was ended before it was done: %w", context.Cause(ctx))
 	case limited.Err() != nil:
-		return Output{Exit: exitTimeout, Text: text}, nil
+		return Output{Exit: ExitTimeout, Text: text}, nil
 	case errors.As(err, &exit) && exit.ExitCode() >= 0:
 		return Output{Exit: exit.ExitCode(), Text: text}, nil
 	case errors.As(err, &exit):
@@ -70,6 +85,12 @@ func localOutcome(ctx, limited context.Context, err error, text []byte) (Output,
 		return Output{Text: text}, fmt.Errorf("cannot run a command: %w", err)
 	}
 	return Output{Text: text}, nil
+}
+
+// Quote makes one word of a shell's command line out of text, whatever it holds but
+// zero bytes, of which no shell knows.
+func Quote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 func plainEnviron(environ []string) []string {
