@@ -117,10 +117,10 @@ func (o *Outcome) visits(e Ended) {
 		switch {
 		case v.Result == rollout.ResultReverted:
 			n.Result = Reverted
+		case v.Refused && (v.Result == rollout.ResultFailed || v.Result == rollout.ResultLost):
+			n.Result = Blocked
 		case v.Result == rollout.ResultLost:
 			n.Result = Unreachable
-		case v.Result == rollout.ResultFailed && v.Refused:
-			n.Result = Blocked
 		case v.Result == rollout.ResultFailed, v.Result == rollout.ResultConflict:
 			n.Result = Failed
 		case v.Active():

@@ -37,6 +37,8 @@ func visit(host string, result rollout.Result, reason string) rollout.Visit {
 func TestOutcome(t *testing.T) {
 	refused := visit("web-1", rollout.ResultFailed, "another controller holds the lock")
 	refused.Refused = true
+	fenced := visit("web-1", rollout.ResultLost, "it has obeyed epoch 22")
+	fenced.Refused = true
 	inHand := rollout.Visit{Host: "web-2", Services: []string{"gateway"}}
 	inHand.Phase, inHand.Draining = rollout.PhaseWait, true
 	inHand.Drained = []hostdriver.DrainRecord{{Service: "gateway", Adapter: "haproxy", Spec: map[string]string{"address": "tcp://lb-1:9999", "backend": "gateway", "server": "web-2"}}}
@@ -76,6 +78,8 @@ func TestOutcome(t *testing.T) {
 		})}, Failed, 2, "not done: web-1 (failed: gateway.service is masked on the host)"},
 		{"refused by the host", Ended{Plan: fleetPlan("web-1"), State: rollout.State{ID: "r", Visits: []rollout.Visit{refused}}},
 			Blocked, 7, "not done: web-1 (blocked: another controller holds the lock)"},
+		{"fenced off by a newer apply in mid-step", Ended{Plan: fleetPlan("web-1"), State: rollout.State{ID: "r", Halted: &rollout.Halt{Kind: rollout.HaltLost, Host: "web-1"}, Visits: []rollout.Visit{fenced}}},
+			Blocked, 7, "not done: web-1 (blocked: it has obeyed epoch 22)"},
 		{"claimed by a controller, so nothing is begun", Ended{Plan: with(fleetPlan("web-1", "web-2"), func(p *rollout.Plan) { p.Visits = []rollout.Visit{visit("web-2", "", "")} }),
 			Claims: map[string]string{"web-1": "ctl-1"}, Why: "not begun: web-1 belongs to controller ctl-1"},
 			Blocked, 7, "not done: web-2 (not begun: web-1 belongs to controller ctl-1); web-1 (blocked: belongs to controller ctl-1)"},

@@ -48,6 +48,8 @@ func visitRows(visits []rollout.Visit) [][]string {
 		switch {
 		case v.Result == rollout.ResultDone:
 			colour = green
+		case v.Refused && v.Result != rollout.ResultReverted:
+			result = string(controller.Blocked)
 		case v.Result == "":
 			result, colour = "in hand: "+string(v.Phase), red
 		case v.Result == rollout.ResultStopped:
