@@ -50,7 +50,7 @@ func (l *loader) checkService(svc *Service, rev *Revision) {
 	case svc.Spec.Selector.IsEmpty():
 		warn("selector", "empty-selector", "the selector is empty, which matches no host",
 			"name labels; to mean every host, write matchExpressions: [{key: never, operator: DoesNotExist}]")
-	case hosts == 0:
+	case hosts == 0 && len(rev.Inventory.Hosts) > 0:
 		warn("selector", "no-host", "the selector "+svc.Spec.Selector.String()+" matches no host", l.nearestLabel(svc, rev))
 	}
 	starts := slices.ContainsFunc(svc.Spec.Units, func(u UnitSpec) bool { return u.State == "started" })

@@ -218,14 +218,23 @@ func checkArtifactSource(source, digest string) (message, mend string) {
 	return "", ""
 }
 
-// unique finds paths, units, users and artifacts that stand twice in a service.
+// unique finds paths, units, users and artifacts that stand twice in a service, and
+// paths that lie below a file or artifact.
 func (c *serviceCheck) unique(spec ServiceSpec) {
-	seen := map[string]string{}
-	for _, cl := range claimsOf(spec) {
-		if first, twice := seen[cl.what]; twice && !cl.shared {
-			c.add(cl.at, "duplicate", cl.what+" is here twice: "+first+" has it already", "drop one of them")
+	claims := claimsOf(spec)
+	seen := map[string]claim{}
+	for _, cl := range claims {
+		if first, twice := seen[cl.what]; twice && !(cl.shared && first.shared && cl.spec == first.spec) {
+			c.add(cl.at, "duplicate", cl.what+" is here twice: "+first.at+" has it already", "drop one of them")
 			continue
 		}
-		seen[cl.what] = cl.at
+		seen[cl.what] = cl
+	}
+	for _, cl := range claims {
+		for _, above := range cl.above() {
+			if over, ok := seen[above]; ok && over.solid {
+				c.add(cl.at, "below-a-file", cl.what+" lies below "+above+", which is a file or artifact: "+over.at+" has it", "choose another path")
+			}
+		}
 	}
 }

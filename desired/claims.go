@@ -54,8 +54,11 @@ type claim struct {
 	what   string // "path /etc/x", "unit x.service", "user x"
 	at     string // where in the spec
 	shared bool   // others may have it too, where they want the same
-	spec   any    // what is wanted, of shared ones
-	inside bool   // matters within its service only
+	// inService tells that shared means others of the same service.
+	inService bool
+	spec      any  // what is wanted, of shared ones
+	inside    bool // matters within its service only
+	solid     bool // a path that nothing can lie below
 }
 
 // claimsOf are the claims of one service, in the spec's order.
@@ -80,11 +83,26 @@ func claimsOf(spec ServiceSpec) []claim {
 	}
 	kept := cs[:0]
 	for _, c := range cs {
-		if _, name, _ := strings.Cut(c.what, " "); name != "" {
+		kind, name, _ := strings.Cut(c.what, " ")
+		c.solid = kind == "path" && !strings.HasPrefix(c.at, "directories")
+		if name != "" {
 			kept = append(kept, c)
 		}
 	}
 	return kept
+}
+
+// above are the claims of paths that a claimed path lies below, nearest first.
+func (c claim) above() []string {
+	p, ok := strings.CutPrefix(c.what, "path ")
+	if !ok {
+		return nil
+	}
+	var out []string
+	for p = path.Dir(p); len(p) > 1; p = path.Dir(p) {
+		out = append(out, "path "+p)
+	}
+	return out
 }
 
 // unitClaims are the claims of units. A unit may have one entry with its file, one
@@ -100,9 +118,8 @@ func unitClaims(spec ServiceSpec) []claim {
 		f := unitFileOf(u)
 		at := fmt.Sprintf("units[%d]", i)
 		if f.path != "" {
-			template := templateOf(f.unit)
-			ofInstances := template != "" && path.Base(f.path) == template
-			cs = append(cs, claim{what: "path " + f.path, at: at, shared: ofInstances, spec: u.Source})
+			ofInstances := isTemplateUnit(f.unit) || (templateOf(f.unit) != "" && path.Base(f.path) == templateOf(f.unit))
+			cs = append(cs, claim{what: "path " + f.path, at: at, shared: ofInstances, inService: true, spec: u.Source})
 		}
 		if !claimed[f.unit] {
 			claimed[f.unit] = true
@@ -118,43 +135,76 @@ func unitClaims(spec ServiceSpec) []claim {
 	return cs
 }
 
-// crossClaims finds what two services would both have on one host.
+// owner is a claim and whose it is.
+type owner struct {
+	service *Service
+	claim   claim
+}
+
+// crossClaims finds what two services would both have on one host, or have where
+// the other's file or artifact is in the way.
 func crossClaims(services []Service, inv inventory.Inventory) []Fault {
-	type owner struct {
-		service *Service
-		claim   claim
-	}
 	owners := map[string][]owner{}
 	for i := range services {
 		for _, c := range claimsOf(services[i].Spec) {
-			if c.inside {
-				continue
+			if !c.inside {
+				owners[c.what] = append(owners[c.what], owner{&services[i], c})
 			}
-			owners[c.what] = append(owners[c.what], owner{&services[i], c})
 		}
 	}
 	var faults []Fault
-	for what, list := range owners {
+	for _, list := range owners {
 		for i, a := range list {
 			for _, b := range list[i+1:] {
-				if a.service == b.service || (a.claim.shared && b.claim.shared && a.claim.spec == b.claim.spec) {
-					continue
+				if a.claim.inService || !(a.claim.shared && b.claim.shared && a.claim.spec == b.claim.spec) {
+					faults = append(faults, bothFaults(inv, a, b)...)
 				}
-				host, both := commonHost(inv, a.service, b.service)
-				if !both {
-					continue
-				}
-				for _, side := range [][2]owner{{a, b}, {b, a}} {
-					mine, other := side[0], side[1]
-					faults = append(faults, Fault{Pos: mine.service.At(mine.claim.at), Rule: "claimed-twice", Service: mine.service.Name,
-						Message: fmt.Sprintf("%s is also %s's, on %s", what, other.service.Name, host),
-						Mend:    "see " + other.service.At(other.claim.at).String() + ": let one of them have it, or select other hosts"})
+			}
+			for _, above := range a.claim.above() {
+				for _, b := range owners[above] {
+					if b.claim.solid {
+						faults = append(faults, belowFaults(inv, a, b)...)
+					}
 				}
 			}
 		}
 	}
 	sort.Slice(faults, func(i, j int) bool { return faults[i].Pos.String() < faults[j].Pos.String() })
 	return faults
+}
+
+// bothFaults are the faults of two services that claim the same thing.
+func bothFaults(inv inventory.Inventory, a, b owner) []Fault {
+	host, both := commonHost(inv, a.service, b.service)
+	if a.service == b.service || !both {
+		return nil
+	}
+	var out []Fault
+	for _, side := range [][2]owner{{a, b}, {b, a}} {
+		mine, other := side[0], side[1]
+		out = append(out, Fault{Pos: mine.service.At(mine.claim.at), Rule: "claimed-twice", Service: mine.service.Name,
+			Message: fmt.Sprintf("%s is also %s's, on %s", mine.claim.what, other.service.Name, host),
+			Mend:    "see " + other.service.At(other.claim.at).String() + ": let one of them have it, or select other hosts"})
+	}
+	return out
+}
+
+// belowFaults are the faults of a path that lies below another service's file or
+// artifact.
+func belowFaults(inv inventory.Inventory, a, b owner) []Fault {
+	host, both := commonHost(inv, a.service, b.service)
+	if a.service == b.service || !both {
+		return nil
+	}
+	mend := func(o owner) string {
+		return "see " + o.service.At(o.claim.at).String() + ": choose another path, or select other hosts"
+	}
+	return []Fault{
+		{Pos: a.service.At(a.claim.at), Rule: "claimed-twice", Service: a.service.Name, Mend: mend(b),
+			Message: fmt.Sprintf("%s lies below %s, which is %s's file or artifact on %s", a.claim.what, b.claim.what, b.service.Name, host)},
+		{Pos: b.service.At(b.claim.at), Rule: "claimed-twice", Service: b.service.Name, Mend: mend(a),
+			Message: fmt.Sprintf("%s is in the way of %s's %s, on %s", b.claim.what, a.service.Name, a.claim.what, host)},
+	}
 }
 
 func commonHost(inv inventory.Inventory, a, b *Service) (string, bool) {

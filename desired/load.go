@@ -157,6 +157,9 @@ func (l *loader) fleetDocument(d strictyaml.Document) {
 	if why := checkName(doc.Metadata.Name); why != "" && doc.Metadata.Name != "" {
 		l.fault(pos.At("metadata.name"), "bad-name", "fleet "+why, "")
 	}
+	if why := inventory.CheckLogin(doc.Spec.SSH.User, doc.Spec.SSH.Jump); why != "" {
+		l.fault(l.fleet.At("ssh"), "bad-login", why, "")
+	}
 	for _, p := range checkRollout(doc.Spec.Rollout) {
 		l.faults = append(l.faults, p.At(l.fleet.At(p.Path), ""))
 	}
@@ -204,6 +207,10 @@ func (l *loader) revision(inv inventory.Inventory) Revision {
 	rev := Revision{ID: l.opt.ID, Fleet: *l.fleet, Inventory: inv, Warnings: l.faults}
 	src := newSources(l.tree, l.opt.Decrypter)
 	rev.state = &revisionState{sources: src, artifacts: newArtifacts(l.tree, l.dir, l.opt.Artifacts)}
+	if len(inv.Hosts) == 0 {
+		rev.Warnings = append(rev.Warnings, Fault{Pos: l.fleet.Pos, Severity: SeverityWarning, Rule: "no-hosts",
+			Message: "there is no host", Mend: "write an inventory into the folder inventory beside fleet.yaml"})
+	}
 	checked := l.checkServices(&rev)
 	var ready []*compiled
 	for _, svc := range checked {

@@ -103,6 +103,13 @@ func TestServiceFaults(t *testing.T) {
 		"a change mode":        {"  files: [{path: /x/y, source: a.env, changeMode: restrat}]\n", at + `6:51: "changeMode" cannot be "restrat": did you mean "restart"?`},
 		"twice the same path": {"  files: [{path: /x/y, source: a.env}]\n  env: [{path: /x/y, source: a.env}]\n",
 			at + "6:18: path /x/y is here twice: env[0].path has it already: drop one of them"},
+		"a path below a file": {"  files: [{path: /x/y, source: a.env}, {path: /x/y/z, source: a.env}]\n",
+			at + "6:47: path /x/y/z lies below path /x/y, which is a file or artifact: files[0].path has it: choose another path"},
+		"a folder twice, the same": {"  directories: [{path: /x/y}, {path: /x/y, owner: root}]\n", ""},
+		"a folder twice, not the same": {"  directories: [{path: /x/y}, {path: /x/y, owner: bin}]\n",
+			at + "6:38: path /x/y is here twice: directories[0].path has it already: drop one of them"},
+		"evenkeel's own place": {"  files: [{path: /var/lib/evenkeel/x, source: a.env}]\n",
+			at + `6:18: path "/var/lib/evenkeel/x" is evenkeel's own place on the host: choose another`},
 		"a state like no other": {"  units: [{source: a.service, state: running}]\n",
 			at + `6:38: "state" cannot be "running": it is one of started, stopped`},
 		"a unit without a type":   {"  units: [{name: a}]\n", at + `6:18: unit name "a" has no type: write a.service?`},
@@ -224,6 +231,11 @@ func TestRepoFaults(t *testing.T) {
 		"two services, one unit": {files{"services/b/service.yaml": service("b", "  units: [{name: a.service, enabled: true}]\n")},
 			"services/a/service.yaml:6:11: unit a.service is also b's, on h1: see services/b/service.yaml:6:11: let one of them have it, or select other hosts\n" +
 				"services/b/service.yaml:6:11: unit a.service is also a's, on h1: see services/a/service.yaml:6:11: let one of them have it, or select other hosts"},
+		"two services, one template's file": {files{
+			"services/b/service.yaml": service("b", "  units: [{source: w@.service, name: w@1.service}]\n"), "services/b/w@.service": unitText,
+			"services/c/service.yaml": service("c", "  units: [{source: w@.service, name: w@2.service}]\n"), "services/c/w@.service": unitText},
+			"services/b/service.yaml:6:11: path /etc/systemd/system/w@.service is also c's, on h1: see services/c/service.yaml:6:11: let one of them have it, or select other hosts\n" +
+				"services/c/service.yaml:6:11: path /etc/systemd/system/w@.service is also b's, on h1: see services/b/service.yaml:6:11: let one of them have it, or select other hosts"},
 		"two services, one user, one folder": {files{
 			"services/b/service.yaml": service("b", "  users: [{name: u, home: /o}]\n  directories: [{path: /o, owner: u}]\n"),
 			"services/c/service.yaml": service("c", "  users: [{name: u, home: /o}]\n  directories: [{path: /o, owner: u, group: u, mode: \"0755\"}]\n")}, ""},
@@ -232,6 +244,13 @@ func TestRepoFaults(t *testing.T) {
 			"services/c/service.yaml": service("c", "  users: [{name: u, home: /p}]\n")},
 			"services/b/service.yaml:6:11: user u is also c's, on h1: see services/c/service.yaml:6:11: let one of them have it, or select other hosts\n" +
 				"services/c/service.yaml:6:11: user u is also b's, on h1: see services/b/service.yaml:6:11: let one of them have it, or select other hosts"},
+		"a file in an artifact of another's": {files{"dist/x": "x",
+			"services/b/service.yaml": service("b", "  artifacts: [{name: x, path: /opt/x, source: dist/x}]\n"),
+			"services/c/service.yaml": service("c", "  files: [{path: /opt/x/y/z, source: f}]\n"), "services/c/f": "x"},
+			"services/b/service.yaml:6:31: path /opt/x is in the way of c's path /opt/x/y/z, on h1: see services/c/service.yaml:6:18: choose another path, or select other hosts\n" +
+				"services/c/service.yaml:6:18: path /opt/x/y/z lies below path /opt/x, which is b's file or artifact on h1: see services/b/service.yaml:6:31: choose another path, or select other hosts"},
+		"no host at all":   {files{"inventory/hosts.yaml": ""}, "fleet.yaml:1:1: warning: there is no host: write an inventory into the folder inventory beside fleet.yaml"},
+		"a login's option": {files{"fleet.yaml": fleetHead + "  ssh: {user: -oProxyCommand=x}\n"}, `fleet.yaml:5:8: user "-oProxyCommand=x" is not a user's name`},
 		"a plain secret": {files{"services/a/service.yaml": service("a", "  env: [{path: /etc/a.env, source: [a.env, a.secrets.env]}]\n"), "services/a/a.secrets.env": "T=1\n"},
 			"services/a/service.yaml:6:44: warning: services/a/a.secrets.env is called a secret and is not encrypted: sops encrypt --in-place services/a/a.secrets.env"},
 		"an env file systemd reads otherwise": {files{"services/a/service.yaml": service("a", "  env: [{path: /etc/a.env, source: a.env}]\n"),

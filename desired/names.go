@@ -83,6 +83,11 @@ func checkTarget(p string) (message, mend string) {
 	case "proc", "sys", "dev":
 		return named + " is in the kernel's own file system", ""
 	}
+	for _, own := range []string{"/var/lib/evenkeel", "/run/evenkeel"} {
+		if p == own || strings.HasPrefix(p, own+"/") {
+			return named + " is evenkeel's own place on the host", "choose another"
+		}
+	}
 	return "", ""
 }
 

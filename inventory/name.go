@@ -113,6 +113,18 @@ func validPortSuffix(s string) bool {
 	return s != digits && digits != "" && len(digits) <= 5 && strings.Trim(digits, "0123456789") == ""
 }
 
+// CheckLogin says what is wrong with how to log in: a user's name and a ProxyJump,
+// each "" where it is not given.
+func CheckLogin(user, jump string) string {
+	if user != "" && !validUser(user) {
+		return "user " + fault.Quote(user) + " is not a user's name"
+	}
+	if jump != "" {
+		return checkJump(jump)
+	}
+	return ""
+}
+
 // validUser tells whether ssh may log in as that user.
 func validUser(user string) bool {
 	return user != "" && len(user) <= 64 && user[0] != '-' && strings.Trim(user, lettersDigits+"-_.\\@$") == ""
