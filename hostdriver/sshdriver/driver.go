@@ -70,6 +70,11 @@ func (d *Driver) Observe(ctx context.Context, host inventory.Host, q hostdriver.
 		return hostdriver.Observation{}, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: opObserve, Err: err,
 			Mend: "correct the fleet repo"}
 	}
+	if q.Light && q.UnitsOnly {
+		if o, ok, err := d.glance(ctx, host, q); ok || err != nil {
+			return o, err
+		}
+	}
 	begun := time.Now()
 	records, err := exchange(ctx, d.line, host, request{op: opObserve, script: &r.script, call: "op_observe"})
 	if err != nil {

@@ -1,0 +1,75 @@
+package sshdriver
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// unprivileged is a line that can also run a script as whoever logged in. A budget asks
+// every instance before each step, and sudo costs a host more than the question.
+type unprivileged interface {
+	runUnprivileged(ctx context.Context, host inventory.Host, script string) (Result, error)
+}
+
+// glance answers a query of units alone without becoming root. ok tells whether that
+// worked; where it did not, err tells that the host did not answer at all, and without
+// an err the usual reading may still learn what is asked.
+func (d *Driver) glance(ctx context.Context, host inventory.Host, q hostdriver.Query) (o hostdriver.Observation, ok bool, err error) {
+	l, can := d.line.(unprivileged)
+	if !can || checkNames(nil, nil, q.Units, nil) != nil {
+		return o, false, nil
+	}
+	s := newScript(d.places, "facts", "glance")
+	s.setList("UNITS", q.Units)
+	if s.err != nil {
+		return o, false, nil
+	}
+	begun := time.Now()
+	res, err := l.runUnprivileged(ctx, host, s.text("op_glance"))
+	if err != nil {
+		return o, false, renameOp(err, opObserve)
+	}
+	units, ok := glanced(res.Stdout, s.nonce, q.Units)
+	if !ok {
+		return o, false, nil
+	}
+	now := time.Now()
+	return hostdriver.Observation{Host: host.Name, At: now, Took: now.Sub(begun), Units: units}, true, nil
+}
+
+// glanced reads the reply: every unit that was asked for, or nothing.
+func glanced(reply []byte, nonce string, asked []string) (map[string]hostdriver.UnitState, bool) {
+	records, err := parseReply(reply, nonce)
+	if err == nil && len(records) == 0 && len(asked) == 0 {
+		return map[string]hostdriver.UnitState{}, true
+	}
+	if err != nil || len(records) != 1 || records[0].kind != "units" {
+		return nil, false
+	}
+	units, err := parseUnits(records[0])
+	if err != nil {
+		return nil, false
+	}
+	for _, u := range asked {
+		if _, ok := units[u]; !ok {
+			return nil, false
+		}
+	}
+	return units, true
+}
+
+func (p poolLine) runUnprivileged(ctx context.Context, host inventory.Host, script string) (Result, error) {
+	c, err := p.pool.Conn(ctx, TargetFor(host))
+	if err != nil {
+		return Result{}, err
+	}
+	words, err := Line(shellWords(len(script))...)
+	if err != nil {
+		return Result{}, err
+	}
+	return c.Exec(ctx, Command{Line: words, Stdin: strings.NewReader(script), MaxStdout: maxReply})
+}
