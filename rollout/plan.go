@@ -120,7 +120,7 @@ func Build(in Input) Plan {
 func refusesPrune(in Input, p *Plan) bool {
 	managed := false
 	for _, h := range in.Hosts {
-		if len(h.Desired.Instances) > 0 {
+		if len(h.Desired.Instances) > 0 || len(h.Desired.Held) > 0 {
 			return false
 		}
 		managed = managed || h.Observation != nil && len(h.Observation.Manifest.Entries) > 0
