@@ -17,6 +17,7 @@ type watching interface {
 }
 
 func (a *app) watch() watching {
+	a.say("")
 	if !a.live {
 		return &plainWatch{app: a}
 	}
