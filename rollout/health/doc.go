@@ -1,5 +1,5 @@
 // Package health proves that an instance serves: one small interface, Checker, and
-// one file a check (http, tcp, command, unit). Each is made from the rendered
+// one file a check (http, tcp, command, unit, journal). Each is made from the rendered
 // desired.HealthSpec of an instance.
 //
 // A Checker looks once, on a connection of its own, from the side of the instance's

@@ -33,7 +33,8 @@ type Result struct {
 	Unknown bool
 	// Reason is one line for a person, such as "connection refused on 127.0.0.1:8080"
 	// or "status 503, want 200"; where OK, what proved it. It never holds the body of
-	// an answer or a header; of a command it holds the first line it printed.
+	// an answer or a header; of a command it holds the first line it printed; of a
+	// journal nothing.
 	Reason string
 	// Mend is what a person can do about it, where that is known.
 	Mend string
@@ -45,7 +46,7 @@ type Result struct {
 type Deps struct {
 	// Dialer connects from the host's side, for http and tcp.
 	Dialer hostdriver.Dialer
-	// Applier and Fence run commands.
+	// Applier and Fence run commands, and read journals.
 	Applier hostdriver.Applier
 	Fence   func() hostdriver.Fence
 	// Unit looks a unit up, as it is now. Its error means that nothing is known.
@@ -66,13 +67,13 @@ func New(spec desired.HealthSpec, host inventory.Host, deps Deps) (Checker, erro
 
 func check(spec desired.HealthSpec, host inventory.Host, deps Deps) (Checker, error) {
 	given := 0
-	for _, set := range []bool{spec.HTTP != nil, spec.TCP != nil, spec.Command != nil, spec.Unit != nil} {
+	for _, set := range []bool{spec.HTTP != nil, spec.TCP != nil, spec.Command != nil, spec.Unit != nil, spec.Journal != nil} {
 		if set {
 			given++
 		}
 	}
 	if given != 1 {
-		return nil, fmt.Errorf("the check sets %d of http, tcp, command and unit: set exactly one", given)
+		return nil, fmt.Errorf("the check sets %d of http, tcp, command, unit and journal: set exactly one", given)
 	}
 	switch {
 	case spec.HTTP != nil:
@@ -81,6 +82,8 @@ func check(spec desired.HealthSpec, host inventory.Host, deps Deps) (Checker, er
 		return newTCP(*spec.TCP, host, deps)
 	case spec.Command != nil:
 		return newCommand(*spec.Command, host, deps)
+	case spec.Journal != nil:
+		return newJournal(*spec.Journal, host, deps)
 	default:
 		return newUnit(*spec.Unit, deps)
 	}
@@ -97,6 +100,8 @@ func Describe(spec desired.HealthSpec) string {
 		return peer.Line("tcp " + address(spec.TCP.Host, spec.TCP.Port))
 	case spec.Command != nil:
 		return "command " + program(spec.Command.Run)
+	case spec.Journal != nil:
+		return peer.Line("journal of " + spec.Journal.Unit)
 	case spec.Unit != nil && spec.Unit.Name != "":
 		return peer.Line("unit " + spec.Unit.Name)
 	case spec.Unit != nil:

@@ -187,6 +187,12 @@ func TestNewRefusesSettings(t *testing.T) {
 		{desired.HealthSpec{Command: &desired.CommandHealth{Run: "a\x00"}}, full, "zero byte"},
 		{desired.HealthSpec{Command: &desired.CommandHealth{Run: "true"}}, Deps{}, "no SSH connection"},
 		{desired.HealthSpec{Unit: &desired.UnitHealth{}}, full, "no unit with state: started"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Want: "x"}}, full, "journal: unit is empty"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Unit: "a.service"}}, full, "it looks for nothing"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Unit: "a.service", Want: "(x"}}, full, "want: not a regular expression: missing closing )"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Unit: "a.service", Want: "x", Refuse: "x*"}}, full, "refuse: it matches an empty line"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Unit: "a.service", Want: "x", Timeout: -1}}, full, "is negative"},
+		{desired.HealthSpec{Journal: &desired.JournalHealth{Unit: "a.service", Want: "x"}}, Deps{}, "no SSH connection"},
 		{desired.HealthSpec{Unit: &desired.UnitHealth{Name: "a.service"}}, Deps{}, "no SSH connection"},
 	}
 	for _, tt := range tests {
@@ -203,6 +209,7 @@ func TestDescribeHidesWhatMayBeSecret(t *testing.T) {
 		"tcp [::1]:22":                {TCP: &desired.TCPHealth{Host: "::1", Port: 22}},
 		"command /usr/bin/check":      {Command: &desired.CommandHealth{Run: "/usr/bin/check --token hunter2"}},
 		"command the command":         {Command: &desired.CommandHealth{Run: "TOKEN=hunter2 check"}},
+		"journal of gw.service":       {Journal: &desired.JournalHealth{Unit: "gw.service", Refuse: "hunter2"}},
 		"unit gw.service":             {Unit: &desired.UnitHealth{Name: "gw.service"}},
 		"unit: every started one":     {Unit: &desired.UnitHealth{}},
 	} {
