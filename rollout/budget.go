@@ -86,6 +86,12 @@ func (b Budget) Allows(host string) bool {
 	return n <= b.Allowed
 }
 
+// Mends tells whether host is down itself and nothing is in flight: then touching it
+// takes nobody down, however many others are.
+func (b Budget) Mends(host string) bool {
+	return slices.Contains(b.down, host) && len(b.InFlight) == 0
+}
+
 // String is the sum, as it is printed wherever a rollout waits:
 //
 //	gateway: 5 hosts, 1 down (web-3 unreachable), 1 in flight; maxUnavailable 1

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ func Step(s State, e Event) (State, []Command) {
 		if ss := s.service(e.Service); ss != nil {
 			ss.Looking = false
 			if ss.Missed = e.Outcome != Success; !ss.Missed {
-				ss.Fresh, ss.Instances = true, e.Instances
+				ss.Fresh, ss.LookedAt, ss.Instances = true, s.At, e.Instances
 			}
 		}
 	case EventResult:
@@ -207,11 +208,20 @@ func (m *mover) result(e Event) {
 }
 
 // seen notes which processes run now, so that the restart is of these and no
-// later ones. A process that started after the switch needs none.
+// later ones. A process that started after the switch needs none. Of a unit that a
+// former step restarted, and this one need not, stays what ran before that step.
 func (m *mover) seen(e Event) {
-	if e.Before != nil {
-		m.v.Before = e.Before
+	v := m.v
+	if e.Before == nil {
+		return
 	}
+	before := maps.Clone(e.Before)
+	for unit, id := range v.Before {
+		if v.Recover && !v.acts(unit) && id != "" {
+			before[unit] = id
+		}
+	}
+	v.Before = before
 }
 
 // next goes on to the phase that follows, passing over those with nothing to do.
@@ -225,6 +235,7 @@ func (m *mover) next() {
 		{PhasePrecheck, true},
 		{PhaseStage, v.Written},
 		{PhaseRecord, !v.Quiet},
+		{PhaseBudget, !v.Switched && m.s.agedSince(v)},
 		{PhaseDrain, loud},
 		{PhaseWait, loud},
 		{PhaseStop, v.has("stop") && !v.Switched},
@@ -248,6 +259,10 @@ func (m *mover) next() {
 		if v.Reverting && (o.phase == PhaseVerify) || !o.due {
 			continue
 		}
+		if o.phase == PhaseBudget { // it has no command: schedule lets it go on
+			v.Phase, v.Since, v.Attempt = PhaseBudget, m.s.At, v.Attempt+1
+			return
+		}
 		m.enter(o.phase)
 		return
 	}
@@ -256,6 +271,15 @@ func (m *mover) next() {
 		return
 	}
 	m.end(ResultDone, "")
+}
+
+// agedSince tells whether the look that let v begin is too old by now to disturb
+// anything by: what it needed may have taken long to bring.
+func (s *State) agedSince(v *Visit) bool {
+	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
+		ss := s.service(name)
+		return ss != nil && s.At-ss.LookedAt > freshFor
+	})
 }
 
 func (v *Visit) has(verb string) bool {
@@ -328,7 +352,11 @@ func (m *mover) sampled(e Event) {
 	fresh := func(unit string) bool {
 		return !v.Reverting && slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit && a.Verb != "reload" })
 	}
-	soak, verdict, reason := v.Soak.Judge(*e.Sample, v.Before, fresh, st.MinHealthyTime, m.s.At)
+	sample := *e.Sample
+	if v.Reverting {
+		sample = v.former(sample)
+	}
+	soak, verdict, reason := v.Soak.Judge(sample, v.Before, fresh, st.MinHealthyTime, m.s.At)
 	v.Soak, v.Reason = soak, reason
 	waited := m.s.At - v.Since
 	switch {
@@ -344,6 +372,19 @@ func (m *mover) sampled(e Event) {
 	default:
 		m.again(pollEvery(waited))
 	}
+}
+
+// former is a sample without the units that did not run before the visit: going back,
+// there is nothing of theirs to be proven.
+func (v *Visit) former(x Sample) Sample {
+	units := map[string]UnitSample{}
+	for unit, u := range x.Units {
+		if v.Before[unit] != "" {
+			units[unit] = u
+		}
+	}
+	x.Units = units
+	return x
 }
 
 // unhealthy ends the wait for health: back to the previous generation where there

@@ -81,6 +81,7 @@ const (
 	PhasePrecheck      Phase = "precheck"
 	PhaseStage         Phase = "stage"
 	PhaseRecord        Phase = "record"
+	PhaseBudget        Phase = "budget" // the look that let it begin is too old by now
 	PhaseDrain         Phase = "drain"
 	PhaseWait          Phase = "wait"
 	PhaseStop          Phase = "stop"
@@ -157,8 +158,8 @@ func (v *Visit) watch(h *HostInput) {
 		if step.To > 0 && step.To == h.Observation.Manifest.Generation && (step.From == 0 || slices.Contains(h.Observation.Kept, step.From)) {
 			// What is on disk is what that step brought: it can be taken back.
 			v.From, v.To, v.Switched = step.From, step.To, !v.Written
-			v.before(step.Before)
 		}
+		v.before(step.Before)
 	}
 }
 
@@ -166,9 +167,13 @@ func (v *Visit) watch(h *HostInput) {
 // must replace what that step started. Units that are yet to be restarted stay as seen.
 func (v *Visit) before(ids map[string]string) {
 	for unit := range v.Before {
-		acts := slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit })
-		if id := ids[unit]; id != "" && !acts {
+		if id := ids[unit]; id != "" && !v.acts(unit) {
 			v.Before[unit] = id
 		}
 	}
+}
+
+// acts tells whether the visit starts, restarts, reloads or stops the unit.
+func (v *Visit) acts(unit string) bool {
+	return slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit })
 }
