@@ -62,6 +62,27 @@ var faultCases = []contractCase{
 		k.apply(hostdriver.Switch{To: 3})
 		equal(k, "a", k.content("/etc/contract/a"), "3")
 	}},
+	{"a mend cut in the middle stands in no other switch's way", func(k *kit) {
+		one, two := k.draft(1), k.draft(2)
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			one.file("/etc/contract/"+name, "1")
+			two.file("/etc/contract/"+name, "2")
+		}
+		one.deploy()
+		two.stage()
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			k.Machine.WriteFile("/etc/contract/"+name, "by hand", 0o644)
+		}
+		k.Machine.CutNext(CutDuring)
+		k.refused(hostdriver.Unknown, hostdriver.Switch{To: 1})
+		s := k.records().Switching
+		if s == nil || s.From != 1 || s.To != 1 {
+			k.Fatalf("the cut mend is not told: %+v", s)
+		}
+		k.apply(hostdriver.Switch{To: 2})
+		equal(k, "the last file", k.content("/etc/contract/f"), "2")
+		equal(k, "journal", k.records().Switching, nil)
+	}},
 	{"after a cut a hand's edit is still a conflict", func(k *kit) {
 		cutSwitch(k)
 		k.Machine.WriteFile("/etc/contract/b", "by hand", 0o644)

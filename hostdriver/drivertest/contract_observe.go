@@ -57,6 +57,22 @@ var observeCases = []contractCase{
 			k.Fatal("no content of a file that should not be there")
 		}
 	}},
+	{"a path asked barely is told for what it is, without being read", func(k *kit) {
+		k.Machine.WriteFile("/etc/contract/f", "x", 0o640)
+		k.Machine.Symlink("f", "/etc/contract/l")
+		o := k.observe(hostdriver.Query{Paths: []hostdriver.PathQuery{{Path: "/etc/contract/f", Bare: true}, {Path: "/etc/contract/l", Bare: true},
+			{Path: "/etc/contract/none", Bare: true}}})
+		f := o.Paths["/etc/contract/f"]
+		equal(k, "file", string(f.Type)+" "+f.Owner+" "+f.SHA256, "file root ")
+		equal(k, "mode", f.Mode, 0o640)
+		equal(k, "link", o.Paths["/etc/contract/l"].Target, "f")
+		equal(k, "absent", o.Paths["/etc/contract/none"].Type, hostdriver.PathAbsent)
+		both := k.observe(hostdriver.Query{Paths: []hostdriver.PathQuery{{Path: "/etc/contract/f", Bare: true}, {Path: "/etc/contract/f"}}})
+		equal(k, "asked in both ways", both.Paths["/etc/contract/f"].SHA256, digest("x"))
+		k.draft(1).file("/etc/contract/f", "x").deploy()
+		managed := k.observe(hostdriver.Query{Paths: []hostdriver.PathQuery{{Path: "/etc/contract/f", Bare: true}}})
+		equal(k, "managed", managed.Paths["/etc/contract/f"].SHA256, digest("x"))
+	}},
 	{"a systemd-escaped name is read like any other", func(k *kit) {
 		name := `/etc/contract/srv-a\x2db.mount`
 		k.Machine.WriteFile(name, "x", 0o644)
@@ -146,6 +162,17 @@ var observeCases = []contractCase{
 		equal(k, "paths", len(o.Paths), 0)
 		if o.Started[unitName].InvocationID == "" || o.Clock.IsZero() || o.BootID == "" {
 			k.Fatalf("records: %+v", o)
+		}
+	}},
+	{"a reading of units alone has their states", func(k *kit) {
+		k.draft(1).unit(unitName, runs, "no").deploy()
+		k.apply(start(unitName))
+		o := k.observe(hostdriver.Query{Light: true, UnitsOnly: true, Units: []string{unitName, "contract-none.service"}})
+		u := o.Units[unitName]
+		equal(k, "unit", u.Active+" "+u.File, "active disabled")
+		equal(k, "unit that is not there", o.Units["contract-none.service"].Load, "not-found")
+		if u.InvocationID == "" || u.MainPID == 0 || o.At.IsZero() {
+			k.Fatalf("unit: %+v", u)
 		}
 	}},
 	{"a reboot shows in the boot id", func(k *kit) {

@@ -43,7 +43,15 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 		return o
 	}
 	for _, p := range q.Paths {
-		o.Paths[p.Path] = h.path(p)
+		if _, managed := o.Paths[p.Path]; !p.Bare {
+			o.Paths[p.Path] = h.path(p)
+		} else if !managed {
+			st := h.path(p)
+			if st.Type == hostdriver.PathFile {
+				st.SHA256 = ""
+			}
+			o.Paths[p.Path] = st
+		}
 	}
 	for _, u := range q.Users {
 		o.Users[u] = h.users[u]

@@ -1,6 +1,7 @@
 package sshdriver
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -256,4 +257,22 @@ func releaseOf(dir string, form hostdriver.ReleaseForm, data []byte) hostdriver.
 	sum := hostdriver.NewContent(data).SHA256()
 	return hostdriver.Release{Path: dir + "/" + sum, SHA256: sum, Size: int64(len(data)), Form: form, Owner: "root", Group: "root",
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
+}
+
+func tarOf(t testing.TB, files map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, text := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

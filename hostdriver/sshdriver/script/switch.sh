@@ -11,9 +11,8 @@ op_switch() {
 	[ "$DEADMAN" = 0 ] || arm
 	to=$TO other=$from mend=
 	load_generation && survey || die failed "$why; nothing was changed" "$mend"
-	if [ "$journaled" ]; then
-		clear_beside
-	else
+	[ ! -e "$D/switching" ] || clear_beside
+	if [ -z "$journaled" ]; then
 		save_found || die failed "$why; nothing was changed" "$ADVICE_DISK"
 		put "$D/switching" "$from $TO" || die failed "$why; nothing was changed" "$ADVICE_DISK"
 	fi
@@ -36,7 +35,14 @@ come_from() {
 	case $TO in
 	"$b") from=$a ;;
 	"$a") from=$b ;;
-	*) die conflict "a switch from generation $a to $b was cut, and this one is to $TO" "switch to $a or $b first" ;;
+	*)
+		# One that was only mending what was on disk stands in no other's way.
+		if [ "$a" = "$b" ]; then
+			from=$a
+			return
+		fi
+		die conflict "a switch from generation $a to $b was cut, and this one is to $TO" "switch to $a or $b first"
+		;;
 	esac
 	journaled=1
 }
