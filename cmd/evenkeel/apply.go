@@ -234,8 +234,8 @@ func (r *applying) report(err error) error {
 	} else {
 		err = r.print("\n" + show.Outcome(o))
 	}
-	if err == nil && o.Exit != 0 {
-		err = exitCode(o.Exit)
+	if o.Exit != 0 {
+		return exitCode(o.Exit) // whoever could not read it learns it from this
 	}
 	return err
 }

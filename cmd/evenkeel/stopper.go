@@ -17,13 +17,15 @@ import (
 // errStoppedAtOnce is why an apply that was stopped twice ends.
 var errStoppedAtOnce = errors.New("stopped at once by the operator")
 
-// stopper turns Ctrl-C and SIGTERM into an apply's end: before anything is begun, at
-// once; while a pass runs, the first one lets the hosts in hand be finished and only
-// the second one stops at once. A third one kills, as ever.
+// stopper turns Ctrl-C, SIGTERM and SIGHUP into an apply's end: before anything is
+// begun, at once; while a pass runs, the first one lets the hosts in hand be finished
+// and only the second one stops at once. A third one kills, as ever. Meanwhile a
+// reader of our output that goes away does not end the apply.
 type stopper struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	signals chan os.Signal
+	pipe    chan os.Signal // takes SIGPIPE, so that writes fail instead of killing
 	ended   chan struct{}
 
 	mu    sync.Mutex
@@ -33,10 +35,13 @@ type stopper struct {
 	last  rollout.State
 }
 
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
 func newStopper(parent context.Context) *stopper {
-	s := &stopper{signals: make(chan os.Signal, 4), ended: make(chan struct{})}
+	s := &stopper{signals: make(chan os.Signal, 4), pipe: make(chan os.Signal, 1), ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancelCause(parent)
-	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.signals, stopSignals...)
+	signal.Notify(s.pipe, syscall.SIGPIPE)
 	go func() {
 		defer close(s.ended)
 		for range s.signals {
@@ -49,6 +54,7 @@ func newStopper(parent context.Context) *stopper {
 // close gives the signals back.
 func (s *stopper) close() {
 	signal.Stop(s.signals)
+	signal.Stop(s.pipe)
 	close(s.signals)
 	<-s.ended
 	s.cancel(nil)
@@ -66,7 +72,7 @@ func (s *stopper) signal() {
 		s.say(show.Yellow(finishing(s.last)))
 	default:
 		s.cancel(errStoppedAtOnce)
-		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		signal.Reset(stopSignals...)
 		s.say(show.Red("stopping at once"))
 	}
 }

@@ -1,6 +1,8 @@
 package show
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/evenkeel/evenkeel/controller"
@@ -15,15 +17,7 @@ func Outcome(o controller.Outcome) string {
 		b.WriteString(columns([]string{"host", "services", "result", "took", "reason"}, rows))
 		b.WriteString("\n")
 	}
-	var mends []string
-	for _, n := range o.NotDone {
-		if line := mendFor(n); line != "" && !contains(mends, line) {
-			mends = append(mends, line)
-		}
-	}
-	for _, m := range mends[:min(len(mends), 8)] {
-		b.WriteString(m + "\n")
-	}
+	b.WriteString(mends(o.NotDone))
 	for _, l := range o.LeftDrained {
 		b.WriteString(red.of(markBad+" "+Clean(l.Host)+" "+Clean(l.Service)+" is left drained at "+Clean(l.Where)) + ": the next evenkeel apply brings it back\n")
 	}
@@ -83,22 +77,35 @@ func visitWords(v rollout.Visit) string {
 	return strings.Join(parts, ", ")
 }
 
-func mendFor(n controller.NotDone) string {
-	if n.Mend == "" {
-		return ""
-	}
-	who := n.Host
-	if who == "" {
-		who = strings.Join(n.Services, ", ")
-	}
-	return Clean(who) + " " + mend(n.Mend)
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
+// mends lists what a person can do, each once, with for whom.
+func mends(notDone []controller.NotDone) string {
+	var order []string
+	who := map[string][]string{}
+	for _, n := range notDone {
+		if n.Mend == "" {
+			continue
+		}
+		name := n.Host
+		if name == "" {
+			name = strings.Join(n.Services, ", ")
+		}
+		if who[n.Mend] == nil {
+			order = append(order, n.Mend)
+		}
+		if !slices.Contains(who[n.Mend], name) {
+			who[n.Mend] = append(who[n.Mend], name)
 		}
 	}
-	return false
+	var b strings.Builder
+	for i, m := range order {
+		if i == mostMends {
+			b.WriteString(faint.of(fmt.Sprintf("… %d more, with -o json", len(order)-i)) + "\n")
+			break
+		}
+		b.WriteString(Names(who[m]) + " " + mend(m) + "\n")
+	}
+	return b.String()
 }
+
+// mostMends is how many different mends are listed.
+const mostMends = 8
