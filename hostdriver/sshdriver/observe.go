@@ -16,7 +16,9 @@ const maxQuery = 1 << 20
 // reading is one query on its way: what was asked for, to understand the answer by.
 type reading struct {
 	query hostdriver.Query
-	units []string // asked and known, no templates
+	// What the host may tell of, beside what its own manifest names: nothing else of its
+	// answer is taken.
+	paths, units, users map[string]bool
 	script
 }
 
@@ -63,7 +65,13 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 			paths.add(e.Name)
 		}
 	}
-	r.units = units.list
+	r.paths, r.units, r.users = paths.seen, units.seen, users.seen
+	for _, p := range bare.list {
+		r.paths[p] = true
+	}
+	for _, t := range templates.list {
+		r.units[t] = true
+	}
 	r.setFlag("LIGHT", q.Light)
 	r.set("KNOWN", known.header)
 	r.setList("PATHS", paths.list)

@@ -82,6 +82,7 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 	case rel == "current/manifest":
 		own, err := parseManifest(body)
 		p.own = own
+		p.expectOwn()
 		return err
 	case path.Dir(rel) == "started":
 		return p.takeStarted(path.Base(rel), line)
@@ -93,6 +94,20 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 		return errors.New("it is not known")
 	}
 	return nil
+}
+
+// expectOwn: what the manifest names is told as well.
+func (p *observationParser) expectOwn() {
+	for _, e := range p.own.Entries {
+		switch e.Kind {
+		case hostdriver.KindUnit:
+			p.units[e.Name] = true
+		case hostdriver.KindUser:
+			p.users[e.Name] = true
+		default:
+			p.paths[e.Name] = true
+		}
+	}
 }
 
 // takeStarted reads what a unit was last started with.
@@ -199,6 +214,9 @@ func (p *observationParser) takePasswd(rec record) error {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
 		st := hostdriver.UserState{Exists: true, UID: int(uid), Group: f[3], Home: f[5], Shell: f[6]}
+		if !p.users[f[0]] {
+			return fmt.Errorf("it tells of %s, who was not asked for", printable(f[0], 60))
+		}
 		p.passwd = append(p.passwd, passwdLine{f[0], f[3], st})
 		p.obs.Users[f[0]] = st
 	}

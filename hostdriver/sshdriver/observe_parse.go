@@ -170,11 +170,14 @@ func (p *observationParser) takeStat(rec record) error {
 			p.obs.Clock = changed
 			continue
 		}
+		if p.procLink(name, st.Target) {
+			continue
+		}
+		if !p.paths[name] {
+			return fmt.Errorf("it tells of %s, which was not asked for", printable(name, 200))
+		}
 		if digest := p.sealed[line]; digest != "" {
 			st.SHA256 = digest
-		}
-		if strings.HasPrefix(name, "/proc/") && p.procLink(name, st.Target) {
-			continue
 		}
 		p.obs.Paths[name] = st
 	}
@@ -346,6 +349,9 @@ func (p *observationParser) takeProcs(rec record) error {
 
 // procLink takes where /proc/PID/exe or cwd of a unit's process points.
 func (p *observationParser) procLink(name, target string) bool {
+	if !strings.HasPrefix(name, "/proc/") {
+		return false
+	}
 	for _, proc := range p.procs {
 		st := p.obs.Processes[proc.unit]
 		switch name {

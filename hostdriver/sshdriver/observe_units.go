@@ -16,6 +16,9 @@ import (
 func (p *observationParser) takeUnits(rec record) error {
 	units, err := parseUnits(rec)
 	for name, st := range units {
+		if !p.units[name] {
+			return fmt.Errorf("it tells of %s, which was not asked for", name)
+		}
 		p.obs.Units[name] = st
 	}
 	return err
@@ -188,7 +191,7 @@ func parseTimestamp(s string) (time.Time, error) {
 func (p *observationParser) takeTemplates(rec record) error {
 	for _, line := range rec.lines() {
 		f := strings.Fields(line)
-		if len(f) < 2 || !hostdriver.IsTemplate(f[0]) || hostdriver.CheckUnit(f[0]) != nil {
+		if len(f) < 2 || !hostdriver.IsTemplate(f[0]) || !p.units[f[0]] {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
 		p.obs.Units[f[0]] = hostdriver.UnitState{Load: "loaded", Active: "inactive", Sub: "dead", File: f[1], Job: "0"}
