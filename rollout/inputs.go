@@ -29,7 +29,7 @@ func inputsOf(inst *desired.Instance, u *desired.Unit) []input {
 		f := &inst.Files[i]
 		switch {
 		case f.Kind == desired.FileUnit && (f.Path == u.File || f.Unit == u.Name),
-			f.Kind == desired.FileDropIn && f.Unit == u.Name:
+			f.Kind == desired.FileDropIn && dropsInto(f.Unit, u.Name):
 			ins = append(ins, input{path: f.Path, digest: f.SHA256, mode: f.ChangeMode, what: f.Path, file: f})
 		case f.Kind == desired.FileEnv && slices.Contains(u.EnvFiles, f.Path):
 			ins = append(ins, input{path: f.Path, digest: varsDigest(f.Vars), mode: f.ChangeMode, what: f.Path, env: true, file: f})
@@ -53,6 +53,16 @@ func inputsOf(inst *desired.Instance, u *desired.Unit) []input {
 	}
 	sort.Slice(ins, func(i, j int) bool { return ins[i].path < ins[j].path })
 	return ins
+}
+
+// dropsInto tells whether a drop-in of the unit named applies to u: it is u's, or of
+// the template that u is an instance of (systemd.unit(5)).
+func dropsInto(of, u string) bool {
+	if of == u {
+		return true
+	}
+	at, dot := strings.IndexByte(u, '@'), strings.LastIndexByte(u, '.')
+	return at >= 0 && dot > at && of == u[:at+1]+u[dot:]
 }
 
 // StartInputs is what is recorded beside the InvocationID when u is started.
@@ -83,29 +93,16 @@ func varsDigest(vars []desired.EnvVar) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// unitEnv is what the managed env files of u surely give its process: later files
-// win. What a file that is not managed may beat, or the unit unsets, is left out.
-func unitEnv(inst *desired.Instance, u *desired.Unit) (vars map[string]string, secret map[string]bool) {
-	vars, secret = map[string]string{}, map[string]bool{}
-	for _, path := range u.EnvFiles {
-		for i := range inst.Files {
-			if inst.Files[i].Path != path {
-				continue
-			}
-			for _, v := range inst.Files[i].Vars {
-				if slices.Contains(u.Uncertain, path) {
-					delete(vars, v.Key)
-					continue
-				}
-				vars[v.Key], secret[v.Key] = string(v.Value.Bytes()), v.Secret
-			}
-		}
+// unitEnv is what the process of u surely has in its environment, by key.
+func unitEnv(inst *desired.Instance, u *desired.Unit) map[string]string {
+	vars := map[string]string{}
+	if len(u.EnvFiles) == 0 {
+		return vars
 	}
-	for _, unset := range u.Unset {
-		key, _, _ := strings.Cut(unset, "=")
-		delete(vars, key)
+	for _, v := range inst.Environ(u.Name) {
+		vars[v.Key] = string(v.Value.Bytes())
 	}
-	return vars, secret
+	return vars
 }
 
 // maxContent bounds how much of a differing file is read back for a diff.
@@ -145,7 +142,7 @@ func Query(hs desired.HostState, salt string) hostdriver.Query {
 					q.Paths = append(q.Paths, hostdriver.PathQuery{Path: n.Name, Bare: true})
 				}
 			}
-			if vars, _ := unitEnv(inst, u); len(vars) > 0 && strings.HasSuffix(u.Name, ".service") {
+			if vars := unitEnv(inst, u); len(vars) > 0 && strings.HasSuffix(u.Name, ".service") {
 				q.Env = append(q.Env, hostdriver.EnvQuery{Unit: u.Name, Keys: sortedKeys(vars), Digest: hostdriver.EnvDigest(salt, vars)})
 			}
 		}

@@ -96,7 +96,7 @@ func (d *differ) running(inst *desired.Instance, u *desired.Unit, got hostdriver
 func (d *differ) writesAny(inst *desired.Instance, u *desired.Unit) bool {
 	for i := range inst.Files {
 		f := &inst.Files[i]
-		if (f.Kind == desired.FileUnit || f.Kind == desired.FileDropIn) && (f.Unit == u.Name || f.Path == u.File) && d.changes(f.Path) {
+		if (f.Kind == desired.FileUnit || f.Kind == desired.FileDropIn) && (dropsInto(f.Unit, u.Name) || f.Path == u.File) && d.changes(f.Path) {
 			return true
 		}
 	}
@@ -201,7 +201,7 @@ func (d *differ) envBehind(inst *desired.Instance, u *desired.Unit, in input) (w
 		}
 		return "", nil, true
 	case hostdriver.EnvDiffers:
-		want, _ := unitEnv(inst, u)
+		want := unitEnv(inst, u)
 		for _, v := range in.file.Vars {
 			w, sure := want[v.Key]
 			if sure && p.Digests[v.Key] != hostdriver.EnvDigest(d.salt, map[string]string{v.Key: w}) {
