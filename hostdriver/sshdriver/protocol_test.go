@@ -123,7 +123,7 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte("\n" + testNonce + " begin 1\n\n" + testNonce + " end 2\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		records, err := parseReply(data, testNonce)
-		if err == nil && !bytes.Contains(data, []byte("\n"+testNonce+" end ")) {
+		if err == nil && !bytes.Contains(data, []byte("\n"+testNonce+" end")) {
 			t.Fatalf("no end mark, and yet %+v", records)
 		}
 		for _, r := range records {

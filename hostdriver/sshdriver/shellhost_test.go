@@ -103,7 +103,7 @@ show)
 	;;
 enable) for u in $units; do [ -f "$U/$u" ] || { echo "Unit file $u does not exist."; exit 1; }; : >"$S/enabled/$u"; done ;;
 disable) for u in $units; do rm -f "$S/enabled/$u"; done ;;
-is-enabled) file_state $units ;;
+is-enabled) for u in $units; do file_state "$u"; done ;;
 start | restart)
 	for u in $units; do
 		[ "$verb" = start ] && [ -f "$S/running/$u" ] && continue
