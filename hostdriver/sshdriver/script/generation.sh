@@ -457,6 +457,7 @@ reload() {
 # systemd#31752), then enabled or disabled as the manifest says, told by strings, for
 # the exit status of is-enabled is 0 for some that cannot be enabled.
 set_units() {
+	enable_new
 	reload || return 1
 	list= wants=
 	i=0
@@ -487,6 +488,35 @@ set_units() {
 		return 1
 	}
 	reload
+}
+
+# enable_new: units that only this generation has are enabled before the reload, which
+# then need not come twice: it is the dearest thing in a switch. What is not plain about
+# one is left to set_units, which looks at all of them anyway.
+enable_new() {
+	list= i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] && [ "$enabled" = yes ] || continue
+		key
+		case $others in
+		*"$NL$key$NL"*) ;;
+		*) list="$list$NL$name" ;;
+		esac
+	done
+	[ "$list" ] || return 0
+	# One word for each that is there, in their order.
+	files=$(systemctl is-enabled -- $list 2>/dev/null)
+	new=$list list=
+	set -- $new
+	for file in $files; do
+		[ "$file" = disabled ] && list="$list$NL${1-}"
+		[ $# = 0 ] || shift
+	done
+	[ $# = 0 ] && [ "$list" ] || return 0
+	systemctl --no-reload enable -- $list >/dev/null 2>&1
+	return 0
 }
 
 # judge UNIT FILESTATE takes the first of $loads and $wants.
