@@ -27,7 +27,7 @@ type Event struct {
 
 	From     uint64                   `json:"from,omitempty"`     // of stage
 	To       uint64                   `json:"to,omitempty"`       // of stage
-	Drains   []hostdriver.DrainRecord `json:"drains,omitempty"`   // of precheck and drain: what will have to be undone
+	Drains   []hostdriver.DrainRecord `json:"drains,omitempty"`   // of precheck and drain, and where it was forgotten: what will have to be undone
 	Before   map[string]string        `json:"before,omitempty"`   // of precheck and switch: InvocationIDs now
 	Sessions int                      `json:"sessions,omitempty"` // of wait
 	Forgot   bool                     `json:"forgot,omitempty"`   // the balancer no longer has it drained

@@ -46,6 +46,10 @@ const (
 // crashLoop is how many automatic restarts of a unit end the wait.
 const crashLoop = 2
 
+// startLimitBurst is how often systemd starts a unit within a short time. A count above
+// that is older than the start: systemd itself came first, and kept its count.
+const startLimitBurst = 5
+
 // Judge takes one more sample. fresh are the units that must run with another
 // InvocationID than before.
 func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) bool, minHealthy, at time.Duration) (Soak, Verdict, string) {
@@ -59,7 +63,7 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 		u := x.Units[unit]
 		if first {
 			next.Restarts[unit] = u.Restarts
-			if fresh(unit) {
+			if fresh(unit) && u.Restarts <= startLimitBurst {
 				next.Restarts[unit] = 0 // a start by hand sets systemd's count to 0
 			}
 		}

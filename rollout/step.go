@@ -28,7 +28,7 @@ func Step(s State, e Event) (State, []Command) {
 		if ss := s.service(e.Service); ss != nil {
 			ss.Looking = false
 			if ss.Missed = e.Outcome != Success; !ss.Missed {
-				ss.Fresh, ss.LookedAt, ss.Instances = true, s.At, e.Instances
+				ss.Fresh, ss.LookedAt, ss.Instances = true, ss.AskedAt, e.Instances
 			}
 		}
 	case EventResult:
@@ -185,7 +185,7 @@ func (m *mover) result(e Event) {
 		m.next()
 	case PhaseUnits:
 		if e.Forgot {
-			m.enter(PhaseDrain)
+			m.drainAgain(e)
 			return
 		}
 		m.next()
@@ -205,6 +205,17 @@ func (m *mover) result(e Event) {
 	default:
 		m.next()
 	}
+}
+
+// drainAgain drains anew what a balancer has forgotten. What a hand had taken out, and
+// is in rotation again, is now ours to drain and to undrain: the record says so first.
+func (m *mover) drainAgain(e Event) {
+	if len(e.Drains) > len(m.v.Drained) {
+		m.v.Drained = e.Drains
+		m.enter(PhaseRecord)
+		return
+	}
+	m.enter(PhaseDrain)
 }
 
 // seen notes which processes run now, so that the restart is of these and no
@@ -374,13 +385,17 @@ func (m *mover) sampled(e Event) {
 	}
 }
 
-// former is a sample without the units that did not run before the visit: going back,
-// there is nothing of theirs to be proven.
+// former is a sample as it counts on the way back: units that did not run before have
+// nothing to prove, and what this visit (or the one it recovers) had started must go.
 func (v *Visit) former(x Sample) Sample {
 	units := map[string]UnitSample{}
 	for unit, u := range x.Units {
-		if v.Before[unit] != "" {
-			units[unit] = u
+		if v.Before[unit] == "" {
+			continue
+		}
+		units[unit] = u
+		if u.Invocation == v.Replace[unit] && u.Invocation != v.Before[unit] {
+			x.Checks, x.Reason = false, unit+" still runs the process that is to be taken back"
 		}
 	}
 	x.Units = units
