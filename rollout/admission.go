@@ -197,6 +197,7 @@ func (a *admission) look(ss *ServiceState) {
 	if ss.Blocked || ss.Missed {
 		c.After = lookAgain
 	}
+	ss.AskedAt = a.s.At + c.After
 	a.out = append(a.out, c)
 }
 

@@ -37,9 +37,10 @@ type ServiceState struct {
 	// Fresh tells that Instances were looked at after the last visit of the
 	// service began or ended.
 	Fresh    bool          `json:"fresh"`
-	LookedAt time.Duration `json:"lookedAt,omitempty"`
-	Looking  bool          `json:"looking"`          // an Observe command is under way
-	Missed   bool          `json:"missed,omitempty"` // the last one brought nothing
+	LookedAt time.Duration `json:"lookedAt,omitempty"` // when the last look began
+	AskedAt  time.Duration `json:"askedAt,omitempty"`  // when the one under way began
+	Looking  bool          `json:"looking"`            // an Observe command is under way
+	Missed   bool          `json:"missed,omitempty"`   // the last one brought nothing
 	// Blocked is since when the budget allows nothing (with Sum, its arithmetic),
 	// while nothing of ours is in flight.
 	Blocked    bool          `json:"blocked,omitempty"`
