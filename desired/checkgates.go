@@ -34,7 +34,7 @@ func (c *serviceCheck) gate(at string, g GateSpec) {
 
 func (c *serviceCheck) noTemplate(at, text string) {
 	if isTemplate(text) {
-		c.add(at, "wrong-value", "a gate is not a template", "a command finds host and service in EVENKEEL_HOST and EVENKEEL_SERVICE")
+		c.add(at, "wrong-value", "a gate is not a template", "a command finds host and service in GATE_HOST and GATE_SERVICE")
 	}
 }
 

@@ -140,7 +140,7 @@ type GateSpec struct {
 }
 
 // CommandGate runs a command on the controller; exit 0 is open. It finds the host, the
-// service and the revision in EVENKEEL_HOST, EVENKEEL_SERVICE and EVENKEEL_REVISION.
+// service and the revision in GATE_HOST, GATE_SERVICE and GATE_REVISION.
 type CommandGate struct {
 	Run     string   `yaml:"run" json:"run" jsonschema:"required"` // a line for sh; what it prints first is shown as the reason
 	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`     // default 30s

@@ -59,11 +59,10 @@ func describeCommand(spec desired.CommandDrain) string {
 
 // program is what of a command line may be shown.
 func program(line string) string {
-	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if strings.ContainsAny(name, "=\"'$`") {
-		return "…" // an assignment, or something quoted
+	if name := peer.Program(line); name != "" {
+		return name
 	}
-	return peer.Line(name)
+	return "…"
 }
 
 // Status runs `drained`, where there is one.

@@ -76,9 +76,8 @@ func (c *commandCheck) once(ctx context.Context) Result {
 
 // program is what of a command line may be shown.
 func program(line string) string {
-	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if strings.ContainsAny(name, "=\"'$`\n") {
-		return "the command" // an assignment, or something quoted
+	if name := peer.Program(line); name != "" {
+		return name
 	}
-	return peer.Line(name)
+	return "the command"
 }

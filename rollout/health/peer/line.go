@@ -38,3 +38,13 @@ func FirstLine(text string) string {
 	}
 	return ""
 }
+
+// Program is what of a command line may be shown: the name of its program. It is ""
+// where the line begins with something else, such as an assignment, which may be secret.
+func Program(line string) string {
+	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if strings.ContainsAny(name, "=\"'$`\n") {
+		return ""
+	}
+	return Line(name)
+}
