@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -186,7 +187,11 @@ func unitTimeout(st State, v rollout.Visit) time.Duration {
 
 // record is what the host keeps of the step in hand.
 func (fx *effects) record(st State, v rollout.Visit) hostdriver.StepRecord {
-	return hostdriver.StepRecord{Rollout: st.ID, Revision: st.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
+	over := uint64(0)
+	if h := fx.hosts[v.Host]; h.Observation != nil && h.Observation.Step != nil {
+		over = h.Observation.Step.Epoch // the one that this visit recovers from
+	}
+	return hostdriver.StepRecord{Over: over, Rollout: st.ID, Revision: st.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
 		Epoch: fx.fence.Epoch, Holder: fx.fence.Holder, Since: time.Now().UTC().Truncate(time.Second), Drained: v.Drained, Before: v.Before}
 }
 
@@ -198,6 +203,9 @@ func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Vis
 		return err
 	}
 	h.note(o)
+	if seen := h.Observation.Step; o.Step != nil && o.Step.Epoch != fx.fence.Epoch && (seen == nil || seen.Epoch != o.Step.Epoch) {
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", o.Step.Holder)}
+	}
 	e.Before = invocations(o, v.Watch)
 	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil {
 		return err

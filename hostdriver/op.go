@@ -164,6 +164,10 @@ type StepRecord struct {
 	Drained []DrainRecord `json:"drained,omitempty"`
 	// Before holds the InvocationID of each unit before it is restarted.
 	Before map[string]string `json:"before,omitempty"`
+	// Over is the epoch of somebody else's record that this one may replace: the one
+	// that was seen. Another's is a Conflict, and nothing is done: a step that was
+	// begun meanwhile must be looked at first. Not kept on the host.
+	Over uint64 `json:"-"`
 }
 
 // DrainRecord tells how to undo one drain: the adapter's name and its settings.

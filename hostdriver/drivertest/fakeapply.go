@@ -45,9 +45,9 @@ func (h *FakeHost) apply(f hostdriver.Fence, op hostdriver.Op) (hostdriver.Resul
 	case hostdriver.Disarm:
 		return hostdriver.Result{}, h.disarm()
 	case hostdriver.UnitOps:
-		return h.unitOps(op)
+		return h.unitOps(f, op)
 	case hostdriver.PutStep:
-		h.step = &op.Record
+		return hostdriver.Result{}, h.putStep(f, &op.Record)
 	case hostdriver.ClearStep:
 		h.step = nil
 	case hostdriver.Claim:
@@ -113,7 +113,21 @@ func (h *FakeHost) precheck(op hostdriver.Precheck) error {
 
 const defaultTimeout = 90 * time.Second
 
-func (h *FakeHost) unitOps(op hostdriver.UnitOps) (hostdriver.Result, error) {
+// putStep keeps a record, never over one that its writer has not seen.
+func (h *FakeHost) putStep(f hostdriver.Fence, r *hostdriver.StepRecord) error {
+	if r == nil {
+		return nil
+	}
+	if h.step != nil && h.step.Epoch != f.Epoch && h.step.Epoch != r.Over {
+		return failure(hostdriver.Conflict, "observe again, and finish or undo it first", "a step of epoch %d is in hand there", h.step.Epoch)
+	}
+	kept := *r
+	kept.Over = 0
+	h.step = &kept
+	return nil
+}
+
+func (h *FakeHost) unitOps(f hostdriver.Fence, op hostdriver.UnitOps) (hostdriver.Result, error) {
 	res := hostdriver.Result{Units: map[string]hostdriver.UnitState{}}
 	for _, a := range op.Actions {
 		st := h.state(a.Unit)
@@ -124,8 +138,8 @@ func (h *FakeHost) unitOps(op hostdriver.UnitOps) (hostdriver.Result, error) {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%s is %s; nothing was done", a.Unit, st.Load)
 		}
 	}
-	if op.Record != nil {
-		h.step = op.Record
+	if err := h.putStep(f, op.Record); err != nil {
+		return hostdriver.Result{}, err
 	}
 	if op.Timeout <= 0 {
 		op.Timeout = defaultTimeout

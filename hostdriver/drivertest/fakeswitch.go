@@ -159,8 +159,8 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 	if err := h.expect(op, from, cut); err != nil {
 		return hostdriver.Result{}, err
 	}
-	if op.Record != nil {
-		h.step = op.Record
+	if err := h.putStep(f, op.Record); err != nil {
+		return hostdriver.Result{}, err
 	}
 	if op.DeadMan > 0 {
 		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch}

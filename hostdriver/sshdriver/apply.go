@@ -131,8 +131,10 @@ func seconds(d time.Duration) int64 { return int64(max(time.Second, d+time.Secon
 func (s *script) setRecord(r *hostdriver.StepRecord) error {
 	if r == nil {
 		s.set("RECORD", "")
+		s.set("OVER", "0")
 		return nil
 	}
+	s.set("OVER", fmt.Sprint(r.Over))
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("the step's record: %w", err)

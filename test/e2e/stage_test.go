@@ -50,7 +50,12 @@ func newStage(t *testing.T, hosts int) *stage {
 			t.Error(err)
 		}
 	})
-	lb, err := l.HAProxy(ctx, lab.HAProxyConfig{Backends: []lab.Backend{{Name: "ledger", ServerPort: 8080}}})
+	// A player says which host it wants to be on; everybody else is spread.
+	var lines []string
+	for _, h := range l.Hosts() {
+		lines = append(lines, fmt.Sprintf("use-server %s if { req.hdr(x-host) %s }", h.Name(), h.Name()))
+	}
+	lb, err := l.HAProxy(ctx, lab.HAProxyConfig{Backends: []lab.Backend{{Name: "ledger", ServerPort: 8080, Lines: lines}}})
 	if err != nil {
 		t.Fatal(err)
 	}

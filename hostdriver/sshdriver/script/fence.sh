@@ -99,10 +99,27 @@ drop() {
 	try rm -f -- "$1" && try sync -- "${1%/*}"
 }
 
-# put_record: the step in hand, before its effect. Set by the controller: RECORD.
+# put_record: the step in hand, before its effect; never over one that the controller
+# has not seen. Set by the controller: RECORD, OVER.
 put_record() {
 	[ "$RECORD" ] || return 0
+	[ -e "$D/step" ] && step=$(cat "$D/step") && check_step
 	put "$D/step" "$RECORD" || die failed "$why; nothing else was done" "$ADVICE_DISK"
+}
+
+# check_step: whose step is in hand, by its epoch. Its record is one line of JSON, in
+# whose strings no quote stands alone.
+check_step() {
+	case $step in
+	*'"epoch":'*) ;;
+	*) return 0 ;;
+	esac
+	of=${step#*'"epoch":'}
+	of=${of%%[!0-9]*}
+	case $of in
+	"$EPOCH" | "$OVER") return 0 ;;
+	esac
+	die conflict "a step of epoch $of is in hand there" "another apply began it meanwhile: observe again, and finish or undo it first"
 }
 
 op_put_step() {

@@ -1,0 +1,282 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/evenkeel/evenkeel/test/lab/lab"
+)
+
+// running is an apply under way.
+type running struct {
+	s    *stage
+	c    *exec.Cmd
+	mu   sync.Mutex
+	text bytes.Buffer
+	done chan struct{}
+}
+
+func (r *running) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(b)
+}
+
+func (r *running) output() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// begin starts an apply.
+func (s *stage) begin() *running {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	s.t.Cleanup(cancel)
+	r := &running{s: s, c: s.command(ctx, "apply", "--yes"), done: make(chan struct{})}
+	r.c.Stdout, r.c.Stderr = r, r
+	must(s, r.c.Start())
+	go func() {
+		_ = r.c.Wait()
+		close(r.done)
+	}()
+	return r
+}
+
+// reaches waits until the apply says so.
+func (r *running) reaches(words string) {
+	r.s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(r.output(), words); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.s.t.Fatalf("it does not come to %q:\n%s", words, r.output())
+		}
+	}
+}
+
+// ends waits for the end and expects one of the exit codes.
+func (r *running) ends(codes ...int) string {
+	r.s.t.Helper()
+	<-r.done
+	for _, c := range codes {
+		if r.c.ProcessState.ExitCode() == c {
+			return r.output()
+		}
+	}
+	r.s.t.Errorf("exit %d, want %v:\n%s", r.c.ProcessState.ExitCode(), codes, r.output())
+	return r.output()
+}
+
+// player holds a WebSocket open on a host, through the balancer.
+func (s *stage) player(h *lab.Host) (leave func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	c, _, err := websocket.Dial(ctx, "ws://"+s.lb.FrontendAddr("ledger")+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Host": {h.Name()}}})
+	must(s, err)
+	go func() {
+		for {
+			if _, _, err := c.Read(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		_ = c.Close(websocket.StatusNormalClosure, "")
+		cancel()
+	}
+}
+
+// changed is a stage with the ledger deployed, users on it, and a change to roll.
+func changed(t *testing.T, hosts int) (s *stage, users func()) {
+	s = newStage(t, hosts)
+	s.deployed()
+	stop := s.users()
+	s.env("=first", "=second")
+	return s, func() { stop() }
+}
+
+func (s *stage) converges() {
+	s.t.Helper()
+	s.run(0, "apply", "--yes")
+	s.run(0, "plan")
+	s.nothingLeft()
+}
+
+// Sessions that never end: after the drain's timeout the host is undrained, and
+// nothing was restarted.
+func TestSessionsNeverEnd(t *testing.T) {
+	s := newStage(t, 2)
+	s.service("")
+	s.file("services/ledger/service.yaml", strings.Replace(read(t, s, "services/ledger/service.yaml"), "timeout: 10s", "timeout: 2s", 1))
+	s.deployed()
+	pids := s.pid(s.hosts[0]) + s.pid(s.hosts[1])
+	a, b := s.player(s.hosts[0]), s.player(s.hosts[1])
+	s.env("=first", "=second")
+	out := s.begin().ends(2)
+	contains(t, out, "sessions did not end")
+	a()
+	b()
+	if s.pid(s.hosts[0])+s.pid(s.hosts[1]) != pids {
+		t.Error("a process was restarted")
+	}
+	s.nothingLeft()
+	s.converges()
+}
+
+// The balancer is reloaded and forgets the drain while sessions are waited for: the
+// host is drained again, and nobody notices.
+func TestBalancerForgets(t *testing.T) {
+	s, users := changed(t, 2)
+	leave := s.player(s.hosts[0])
+	r := s.begin()
+	r.reaches("wait (")
+	must(s, s.lb.Reload(context.Background()))
+	time.Sleep(time.Second)
+	leave()
+	r.ends(0)
+	users()
+	s.run(0, "plan")
+	s.nothingLeft()
+}
+
+// The balancer is down: before a drain nothing is begun; after it, the undrain is
+// tried until the balancer is back.
+func TestBalancerDown(t *testing.T) {
+	ctx := context.Background()
+	s := newStage(t, 2)
+	s.deployed()
+	pids := s.pid(s.hosts[0]) + s.pid(s.hosts[1])
+	s.env("=first", "=second")
+	must(s, s.lb.Stop(ctx))
+	s.begin().ends(2, 5)
+	if s.pid(s.hosts[0])+s.pid(s.hosts[1]) != pids {
+		t.Error("a process was restarted although the balancer does not answer")
+	}
+	must(s, s.lb.Start(ctx))
+	s.serving(2)
+	r := s.begin()
+	r.reaches("→ healthy")
+	must(s, s.lb.Stop(ctx))
+	time.Sleep(2 * time.Second)
+	must(s, s.lb.Start(ctx))
+	r.ends(0)
+	s.run(0, "plan")
+	s.nothingLeft()
+}
+
+// A hand edits the file while its host is drained: the edit is not overwritten
+// unseen; the host is undrained and planned again.
+func TestEditedMeanwhile(t *testing.T) {
+	s, users := changed(t, 2)
+	leave := s.player(s.hosts[0])
+	r := s.begin()
+	r.reaches("wait (")
+	s.on(s.hosts[0], "echo Y=1 >>/etc/ledger/ledger.env")
+	leave()
+	out := r.ends(0)
+	contains(t, out, "/etc/ledger/ledger.env")
+	users()
+	s.run(0, "plan")
+	s.nothingLeft()
+}
+
+// Between drain and undrain the host is cut off, loses power, or is rebooted: its slot
+// stays taken, nobody else begins, and when it is back all converges.
+func TestHostLostInMidStep(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name       string
+		hurt, heal func(*stage, *lab.Host)
+	}{
+		{"cut off", func(s *stage, h *lab.Host) { must(s, h.Cut(ctx)) }, func(s *stage, h *lab.Host) { must(s, h.Heal(ctx)) }},
+		{"power cut", func(s *stage, h *lab.Host) { must(s, h.Kill(ctx)) }, func(s *stage, h *lab.Host) { must(s, h.Boot(ctx)) }},
+		{"frozen", func(s *stage, h *lab.Host) { must(s, h.Freeze(ctx)) }, func(s *stage, h *lab.Host) { must(s, h.Thaw(ctx)) }},
+	}
+	for _, tt := range tests {
+		for _, phase := range []string{"→ restart", "→ healthy"} {
+			t.Run(tt.name+" "+strings.TrimPrefix(phase, "→ "), func(t *testing.T) {
+				s, users := changed(t, 3)
+				r := s.begin()
+				r.reaches("h1 ledger: " + strings.TrimPrefix(phaseBefore[phase], "→ ") + " " + phase)
+				tt.hurt(s, s.hosts[0])
+				time.Sleep(4 * time.Second)
+				if strings.Contains(r.output(), "h2 ledger: precheck") {
+					t.Errorf("the next host was begun:\n%s", r.output())
+				}
+				tt.heal(s, s.hosts[0])
+				r.ends(0, 1, 2, 4, 6)
+				s.converges()
+				users()
+			})
+		}
+	}
+}
+
+var phaseBefore = map[string]string{"→ restart": "→ switch", "→ healthy": "→ restart"}
+
+// A unit is masked by hand in the middle: named, nothing else is touched.
+func TestMaskedMeanwhile(t *testing.T) {
+	s, users := changed(t, 2)
+	leave := s.player(s.hosts[0])
+	r := s.begin()
+	r.reaches("wait (")
+	s.on(s.hosts[0], "mv /etc/systemd/system/ledger.service /root/; systemctl mask -q ledger")
+	leave()
+	out := r.ends(2, 6)
+	contains(t, out, "mask")
+	users()
+	s.on(s.hosts[0], "systemctl unmask -q ledger; systemctl daemon-reload")
+	s.converges()
+}
+
+// Two applies at once: one goes through, the other is refused by the hosts; nobody notices.
+func TestTwoAtOnce(t *testing.T) {
+	s, users := changed(t, 3)
+	a := s.begin()
+	a.reaches("→ drain")
+	b := s.begin()
+	a.ends(0, 1, 2, 4, 5, 7)
+	b.ends(0, 1, 2, 4, 5, 7)
+	s.converges()
+	users()
+}
+
+// A change that cuts the host off is taken back by the host itself.
+func TestDeadMan(t *testing.T) {
+	s := newStage(t, 1)
+	s.file("services/ssh/service.yaml", `apiVersion: evenkeel/v1
+kind: Service
+metadata: {name: sshd}
+spec:
+  selector: {matchLabels: {role: ledger}}
+  units: [{name: ssh.service, state: started}]
+  files: [{path: /etc/ssh/sshd_config.d/evenkeel.conf, source: sshd.conf}]
+  rollout: {minHealthyTime: 500ms, healthyDeadline: 10s, progressDeadline: 4m}
+  health: [{unit: {name: ssh.service}}]
+`)
+	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\n")
+	s.run(0, "apply", "--yes", "--service", "sshd")
+	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\nAllowUsers nobody\n")
+	began := time.Now()
+	s.exit([]int{2, 4, 6}, "apply", "--yes", "--service", "sshd")
+	t.Logf("apply ended after %s", time.Since(began).Round(time.Second))
+	s.eventually(3*time.Minute, "the host lets us in again", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		_, err := s.hosts[0].ExecAs(ctx, "deploy", "true")
+		return err == nil
+	})
+	if strings.Contains(s.on(s.hosts[0], "cat /etc/ssh/sshd_config.d/evenkeel.conf"), "AllowUsers") {
+		t.Error("the bad file is still there")
+	}
+	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\n")
+	s.run(0, "apply", "--yes", "--service", "sshd")
+	s.run(0, "plan", "--service", "sshd")
+}
