@@ -104,7 +104,7 @@ func (s *script) check(item string) {
 func (s *script) text(call string) string {
 	var b strings.Builder
 	b.WriteString("{\n")
-	fmt.Fprintf(&b, "NONCE=%s D=%s R=%s PATH=%s\n", s.nonce, quote(s.places.state), quote(s.places.run), quote(s.places.path))
+	fmt.Fprintf(&b, "NONCE=%s SOH='\x01' D=%s R=%s PATH=%s\n", s.nonce, quote(s.places.state), quote(s.places.run), quote(s.places.path))
 	b.WriteString(s.vars.String())
 	for _, p := range s.parts {
 		b.WriteString(scriptParts[p])
