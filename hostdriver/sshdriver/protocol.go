@@ -29,11 +29,21 @@ const protocolVersion = "1"
 // believed. A file's content is a third more on its way.
 const maxReply = 8 << 20
 
-// shellWords are the words of the command that runs the first scriptLen bytes of its
+// payloadWords are the words of the command that runs the first scriptLen bytes of its
 // standard input and leaves the rest to it. A pipe gives what is in it, hence dd and
 // fullblock: a shell that read the script itself would read ahead into the payload.
+func payloadWords(scriptLen int) []string {
+	return []string{"/bin/sh", "-c", ddScript(scriptLen)}
+}
+
+func ddScript(scriptLen int) string {
+	return `eval "$(dd bs=65536 count=` + strconv.Itoa(scriptLen) + ` iflag=count_bytes,fullblock status=none)"`
+}
+
+// shellWords are the same for a script that nothing follows. All shells but bash, which
+// reads a pipe byte by byte, read it faster themselves, and that is one process less.
 func shellWords(scriptLen int) []string {
-	return []string{"/bin/sh", "-c", `eval "$(dd bs=65536 count=` + strconv.Itoa(scriptLen) + ` iflag=count_bytes,fullblock status=none)"`}
+	return []string{"/bin/sh", "-c", `if [ -z "$BASH_VERSION" ] && [ -p /dev/stdin ]; then . /dev/stdin; else ` + ddScript(scriptLen) + `; fi`}
 }
 
 // newNonce returns 128 random bits in hex.

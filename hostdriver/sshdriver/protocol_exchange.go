@@ -131,7 +131,11 @@ func (p poolLine) run(ctx context.Context, host inventory.Host, script string, p
 	if err != nil {
 		return Result{}, err
 	}
-	words, err := c.BecomeLine(shellWords(len(script))...)
+	command := shellWords(len(script))
+	if payload != nil {
+		command = payloadWords(len(script))
+	}
+	words, err := c.BecomeLine(command...)
 	if err != nil {
 		return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Host: host.Name, Op: opRun, Err: err, Mend: "name another user to become"}
 	}

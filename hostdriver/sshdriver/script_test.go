@@ -167,19 +167,24 @@ func TestLockIsWaitedFor(t *testing.T) {
 
 // TestPartOfAScriptDoesNothing: a connection cut while the script was on its way.
 func TestPartOfAScriptDoesNothing(t *testing.T) {
-	h := newShellHost(t, "dash")
+	eachShell(t, partDoesNothing)
+}
+
+func partDoesNothing(t *testing.T, h *shellHost) {
 	h.apply(h.stageOf(1, map[string]string{"etc/a": "1"}))
 	c, err := h.change(shellFence, hostdriver.Switch{To: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := c.script.text(c.call)
-	for _, n := range []int{1, len(text) / 4, len(text) / 2, len(text) - 20, len(text) - 2} {
-		cmd := h.command(len(text))
-		cmd.Stdin = strings.NewReader(text[:n])
-		out, err := cmd.Output()
-		if err == nil || strings.Contains(string(out), c.script.nonce) {
-			t.Errorf("%d of %d bytes: %v, %q", n, len(text), err, out)
+	for _, command := range [][]string{shellWords(len(text)), payloadWords(len(text))} {
+		for _, n := range []int{1, len(text) / 4, len(text) / 2, len(text) - 20, len(text) - 2} {
+			cmd := h.command(command)
+			cmd.Stdin = strings.NewReader(text[:n])
+			out, err := cmd.Output()
+			if err == nil || strings.Contains(string(out), c.script.nonce) {
+				t.Errorf("%d of %d bytes: %v, %q", n, len(text), err, out)
+			}
 		}
 	}
 	if _, ok := h.read("etc/a"); ok {

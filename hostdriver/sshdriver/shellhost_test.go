@@ -141,8 +141,9 @@ func (h *shellHost) read(name string) (string, bool) {
 	return string(b), err == nil
 }
 
-func (h *shellHost) command(scriptLen int) *exec.Cmd {
-	words := append(append([]string{}, h.shell...), shellWords(scriptLen)[1:]...)
+// command is the one that the login shell would be given.
+func (h *shellHost) command(command []string) *exec.Cmd {
+	words := append(append([]string{}, h.shell...), command[1:]...)
 	cmd := exec.Command(words[0], words[1:]...) // #nosec G204
 	cmd.Env = append([]string{"PATH=" + realPath, "EK_DIR=" + h.dir}, h.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -151,7 +152,11 @@ func (h *shellHost) command(scriptLen int) *exec.Cmd {
 
 // run implements line.
 func (h *shellHost) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
-	cmd := h.command(len(script))
+	command := payloadWords(len(script))
+	if payload == nil {
+		command = shellWords(len(script))
+	}
+	cmd := h.command(command)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return Result{}, err
