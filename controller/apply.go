@@ -55,7 +55,7 @@ func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
 
 // fence is above every epoch that was seen on a host.
 func (f *Fleet) fence(v *View) hostdriver.Fence {
-	fe := hostdriver.Fence{Epoch: 1, Holder: f.Holder, TakeOver: f.TakeOver}
+	fe := hostdriver.Fence{Epoch: v.balancers + 1, Holder: f.Holder, TakeOver: f.TakeOver}
 	for _, h := range v.Input.Hosts {
 		if h.Observation != nil {
 			fe.Epoch = max(fe.Epoch, h.Observation.Epoch+1)

@@ -206,6 +206,9 @@ func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Vis
 	if seen := h.Observation.Step; o.Step != nil && o.Step.Epoch != fx.fence.Epoch && (seen == nil || seen.Epoch != o.Step.Epoch) {
 		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", o.Step.Holder)}
 	}
+	if e.Closed = fx.closed(ctx, v, h); e.Closed != "" {
+		return nil
+	}
 	e.Before = invocations(o, v.Watch)
 	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil {
 		return err

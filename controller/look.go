@@ -26,6 +26,9 @@ type View struct {
 	Plan  rollout.Plan
 	// Errors are, by host, why it was not observed.
 	Errors map[string]error
+	// balancers is the highest epoch that a host has obeyed on which only a balancer's
+	// configuration is written.
+	balancers uint64
 }
 
 // Look resolves and observes every host once, concurrently, and plans. Hosts that
@@ -60,6 +63,7 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 			f.skipManaged(v.Input.Skip, in.Observation.Manifest)
 		}
 	}
+	v.balancers = f.balancerEpoch(ctx, v)
 	v.Plan = rollout.Build(v.Input)
 	v.Took = time.Since(began)
 	return v, nil

@@ -30,6 +30,7 @@ type Event struct {
 	Drains   []hostdriver.DrainRecord `json:"drains,omitempty"`   // of precheck and drain, and where it was forgotten: what will have to be undone
 	Before   map[string]string        `json:"before,omitempty"`   // of precheck and switch: InvocationIDs now
 	Sessions int                      `json:"sessions,omitempty"` // of wait
+	Closed   string                   `json:"closed,omitempty"`   // of precheck: why a gate holds the host back
 	Forgot   bool                     `json:"forgot,omitempty"`   // the balancer no longer has it drained
 	Sample   *Sample                  `json:"sample,omitempty"`   // of probe
 

@@ -82,7 +82,7 @@ type scripted struct {
 //	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale]
 //	begin | stop | replan
 //	look SERVICE [down=h2:reason,…] [definite] [idle]
-//	ok HOST [from=1] [to=2] [sessions=3] [forgot] [new|old|failed|activating] [restarts=2] [checks=bad]
+//	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
 //	fail HOST REASON… | conflict HOST REASON… | unknown HOST
 //	wait DURATION
 func (s *scripted) do(w []string) {
@@ -229,6 +229,9 @@ func (s *scripted) result(w []string, opt map[string]string) {
 		v := s.state.Visits[c.Visit]
 		e.From, e.To, e.Sessions, e.Forgot = uint64(num("from")), uint64(num("to")), num("sessions"), has("forgot")
 		if c.Kind == CmdPrecheck {
+			if has("closed") {
+				e.Closed = "prometheus: errors is 0.3, above max 0.01"
+			}
 			for _, d := range v.Drains {
 				e.Drains = append(e.Drains, hostdriver.DrainRecord{Service: d, Adapter: "haproxy"})
 			}

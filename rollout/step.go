@@ -161,6 +161,10 @@ func (m *mover) result(e Event) {
 	v.Tries, v.Refused = 0, false
 	switch v.Phase {
 	case PhasePrecheck:
+		if e.Closed != "" {
+			m.gated(e.Closed)
+			return
+		}
 		if len(v.Drains) > 0 {
 			v.Drained = e.Drains
 		}
@@ -328,6 +332,20 @@ func (m *mover) leave(r Result, reason string) {
 	default:
 		m.end(r, reason)
 	}
+}
+
+// askAgain is the pause between two questions to a gate that is closed.
+const askAgain = 2 * time.Second
+
+// gated waits before a closed gate, until progressDeadline.
+func (m *mover) gated(reason string) {
+	v, st := m.v, m.s.strategy(m.v)
+	if waited := m.s.At - v.Since; st.ProgressDeadline > 0 && waited >= st.ProgressDeadline {
+		m.leave(ResultFailed, fmt.Sprintf("%s; waited %s", reason, waited.Round(time.Second)))
+		return
+	}
+	v.Reason = reason + " → waits"
+	m.again(askAgain)
 }
 
 // waited judges how many sessions are left.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -279,4 +281,25 @@ spec:
 	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\n")
 	s.run(0, "apply", "--yes", "--service", "sshd")
 	s.run(0, "plan", "--service", "sshd")
+}
+
+// A gate outside that is closed holds the first host back before anything of it is
+// disturbed; once it opens, the rollout goes on.
+func TestGate(t *testing.T) {
+	s := newStage(t, 2)
+	s.deployed()
+	open := filepath.Join(t.TempDir(), "open")
+	path := "services/ledger/service.yaml"
+	s.file(path, strings.Replace(read(t, s, path), "autoRevert: true", `autoRevert: true, gates: [{command: {run: "test -e `+open+`"}}]`, 1))
+	pid := s.pid(s.hosts[0])
+	s.env("=first", "=second")
+	r := s.begin()
+	r.reaches("→ waits")
+	time.Sleep(3 * time.Second)
+	if s.pid(s.hosts[0]) != pid || s.servers()["UP"] != 2 {
+		t.Errorf("a host was disturbed although the gate is closed:\n%s", r.output())
+	}
+	must(s, os.WriteFile(open, nil, 0o600))
+	r.ends(0)
+	s.run(0, "plan")
 }

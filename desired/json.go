@@ -1,0 +1,78 @@
+package desired
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MarshalText writes a duration as Go does: 1m30s.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// MarshalJSON writes a count as a number and a share as a text such as "25%".
+func (p IntOrPercent) MarshalJSON() ([]byte, error) {
+	switch {
+	case !p.Set:
+		return []byte("null"), nil
+	case p.Percent:
+		return json.Marshal(strconv.Itoa(p.Value) + "%")
+	}
+	return json.Marshal(p.Value)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (p *IntOrPercent) UnmarshalJSON(b []byte) error {
+	text := strings.Trim(string(b), `"`)
+	if text == "null" {
+		*p = IntOrPercent{}
+		return nil
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
+	if err != nil {
+		return fmt.Errorf("%s is neither a number nor a percentage", b)
+	}
+	*p = IntOrPercent{Value: n, Percent: strings.HasSuffix(text, "%"), Set: true}
+	return nil
+}
+
+// strategyJSON is a Strategy with its durations as in the fleet repo.
+type strategyJSON struct {
+	MaxUnavailable   IntOrPercent   `json:"maxUnavailable"`
+	MinHealthy       IntOrPercent   `json:"minHealthy,omitzero"`
+	Batches          []IntOrPercent `json:"batches,omitempty"`
+	MinHealthyTime   Duration       `json:"minHealthyTime"`
+	HealthyDeadline  Duration       `json:"healthyDeadline"`
+	ProgressDeadline Duration       `json:"progressDeadline"`
+	DrainTimeout     Duration       `json:"drainTimeout"`
+	AutoRevert       bool           `json:"autoRevert"`
+	Order            string         `json:"order"`
+	OnUnreachable    string         `json:"onUnreachable"`
+	OnDrainTimeout   string         `json:"onDrainTimeout"`
+	Gates            []GateSpec     `json:"gates,omitempty"`
+}
+
+// MarshalJSON writes the strategy in the words of the fleet repo.
+func (s Strategy) MarshalJSON() ([]byte, error) {
+	return json.Marshal(strategyJSON{s.MaxUnavailable, s.MinHealthy, s.Batches, Duration(s.MinHealthyTime), Duration(s.HealthyDeadline),
+		Duration(s.ProgressDeadline), Duration(s.DrainTimeout), s.AutoRevert, s.Order, s.OnUnreachable, s.OnDrainTimeout, s.Gates})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Strategy) UnmarshalJSON(b []byte) error {
+	var j strategyJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*s = Strategy{j.MaxUnavailable, j.MinHealthy, j.Batches, j.MinHealthyTime.D(), j.HealthyDeadline.D(), j.ProgressDeadline.D(), j.DrainTimeout.D(),
+		j.AutoRevert, j.Order, j.OnUnreachable, j.OnDrainTimeout, j.Gates}
+	return nil
+}

@@ -1,0 +1,30 @@
+package desired
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestStrategyAsJSON(t *testing.T) {
+	s := RolloutSpec{MaxUnavailable: Percent(25), Batches: []IntOrPercent{Count(1), Percent(50)}}.Strategy()
+	s.MinHealthyTime = 90 * time.Second
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"maxUnavailable":"25%","batches":[1,"50%"],"minHealthyTime":"1m30s","healthyDeadline":"5m0s","progressDeadline":"10m0s","drainTimeout":"30s",` +
+		`"autoRevert":true,"order":"unhealthy-first","onUnreachable":"count","onDrainTimeout":"halt"}`
+	if string(b) != want {
+		t.Errorf("got  %s\nwant %s", b, want)
+	}
+	var back Strategy
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, back); diff != "" {
+		t.Error(diff)
+	}
+}
