@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 NULLSPACE := simulator node auth gateway website ops economy-snapshot
 
-.PHONY: build nullspace needs demo test unit race lab-test lint sim chaos bench fuzz clean
+.PHONY: build nullspace needs test-needs demo test unit race lab-test lint sim chaos bench fuzz clean
 
 build: ## the static binary, bin/evenkeel
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
@@ -25,10 +25,13 @@ nullspace: ## the example's programs, into examples/nullspace/dist
 needs: ## what demo and test need from this system
 	@sh test/lab/needs.sh
 
+test-needs: ## what the tests need beyond that: real parts to test against
+	@sh test/lab/needs.sh gcc libc6-dev git nginx-light prometheus openssh-server busybox
+
 demo: needs build nullspace ## three hosts, a balancer, a change rolled through under load
 	go run ./test/demo
 
-test: needs lint race lab-test ## everything that has to hold
+test: test-needs lint race lab-test ## everything that has to hold
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

@@ -74,12 +74,29 @@ func Install(ctx context.Context, log io.Writer, further ...string) error {
 	}
 	defer lock.Close()
 	(&logger{w: log}).line("installing Debian packages: %s", strings.Join(absent, " "))
+	defer noServices()()
 	// A foreign list that can't be fetched is no reason to stop: the packages are Debian's own.
 	_, updateErr := apt(ctx, "update")
 	if _, err := apt(ctx, append([]string{"install", "--yes", "--no-install-recommends"}, absent...)...); err != nil {
 		return fmt.Errorf("cannot install %s: %w", strings.Join(absent, " "), errors.Join(err, updateErr))
 	}
 	return nil
+}
+
+// noServices keeps packages from starting the services they bring (a balancer, a web server) on this machine, by Debian's own
+// means (invoke-rc.d(8), policy-rc.d); where a policy is there already, that one holds. The returned function takes it back.
+func noServices() func() {
+	const policy = "/usr/sbin/policy-rc.d"
+	f, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return func() {}
+	}
+	_, err = f.WriteString("#!/bin/sh\n# made while a lab installs packages\nexit 101\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(policy)
+		return func() {}
+	}
+	return func() { _ = os.Remove(policy) }
 }
 
 func apt(ctx context.Context, args ...string) (string, error) {
