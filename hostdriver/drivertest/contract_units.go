@@ -133,6 +133,12 @@ var unitCases = []contractCase{
 		k.draft(2).unit(unitName, runs, "").deploy()
 		equal(k, "started again after the limit was hit", k.apply(restart(unitName)).Units[unitName].Active, "active")
 	}},
+	{"restarts that are wanted hit no start limit", func(k *kit) {
+		k.draft(1).unit(unitName, "[Unit]\nStartLimitIntervalSec=60\nStartLimitBurst=2\n"+runs, "").deploy()
+		for range 5 {
+			equal(k, "state", k.apply(restart(unitName)).Units[unitName].Active, "active")
+		}
+	}},
 	{"a process that was killed is started again by its unit, under another InvocationID", func(k *kit) {
 		k.draft(1).unit(unitName, "[Service]\nExecStart=/bin/sleep 86400\nRestart=on-failure\nRestartSec=200ms\n", "").deploy()
 		before := k.apply(hostdriver.UnitOps{Actions: []hostdriver.UnitAction{{Unit: unitName, Verb: hostdriver.VerbStart, Generation: 1}}}).Units[unitName]

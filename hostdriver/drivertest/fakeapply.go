@@ -170,7 +170,7 @@ func (h *FakeHost) act(a hostdriver.UnitAction, timeout time.Duration) error {
 	if a.Verb != hostdriver.VerbStop {
 		h.wanted[a.Unit] = as
 	}
-	if u.active == "failed" || u.sub == "auto-restart" {
+	if a.Verb == hostdriver.VerbStart || a.Verb == hostdriver.VerbRestart {
 		u.starts, u.restarts = nil, 0 // systemctl reset-failed
 	}
 	err := h.verb(u, a.Verb, now, timeout)

@@ -399,27 +399,46 @@ turn_current() {
 	return 1
 }
 
-# states_of UNIT…: $loads and $files, a word each in the order given. A template is
-# never loaded: only its file has a state.
+# states_of UNIT…: $loads and $files, a word each in the order given, from one systemctl.
+# A template is never loaded: only its file has a state.
 states_of() {
-	loads= files=
+	loads= files= plain=
+	for unit; do
+		case $unit in
+		*@.*) ;;
+		*) plain="$plain$NL$unit" ;;
+		esac
+	done
+	shown=
+	[ -z "$plain" ] || shown=$(systemctl show --no-pager -p LoadState,UnitFileState -- $plain 2>&1) || {
+		why="systemctl show: $shown"
+		return 1
+	}
+	l=0 f=0
+	for line in $shown; do
+		case $line in
+		LoadState=*) l=$((l + 1)) && eval "load$l=\${line#*=}" ;;
+		UnitFileState=*) f=$((f + 1)) && eval "file$f=\${line#*=}" ;;
+		esac
+	done
+	n=0
 	for unit; do
 		case $unit in
 		*@.*)
-			loads="$loads${NL}loaded"
+			load=loaded
 			file=$(systemctl is-enabled -- "$unit" 2>/dev/null)
-			files="$files$NL${file:--}"
-			continue
+			;;
+		*)
+			n=$((n + 1))
+			eval "load=\$load$n file=\$file$n"
 			;;
 		esac
-		why=$(systemctl show --no-pager -p LoadState,UnitFileState -- "$unit" 2>&1) || return 1
-		for line in $why; do
-			case $line in
-			LoadState=*) loads="$loads$NL${line#*=}" ;;
-			UnitFileState=*) line=${line#*=} files="$files$NL${line:--}" ;;
-			esac
-		done
+		loads="$loads$NL$load"
+		files="$files$NL${file:--}"
 	done
+	[ "$l" = "$n" ] && [ "$f" = "$n" ] && return 0
+	why="systemctl show tells of $l units, and $n were asked for"
+	return 1
 }
 
 # disable_gone: the units that only the other generation had, while their files are
@@ -468,10 +487,7 @@ set_units() {
 		list="$list$NL$name" wants="$wants$NL$enabled $state"
 	done
 	[ "$list" ] || return 0
-	states_of $list || {
-		why="systemctl show: $why"
-		return 1
-	}
+	states_of $list || return 1
 	enable= disable=
 	set -- $list
 	for file in $files; do

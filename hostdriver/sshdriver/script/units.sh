@@ -75,10 +75,11 @@ act() {
 	if [ "$verb" != stop ]; then
 		note "$D/wanted/$unit" "${before:--}" "$@" || die failed "$why; $unit was not touched" "$ADVICE_DISK"
 	fi
-	case "$verb $active $sub" in
-	start\ failed* | restart\ failed* | *auto-restart*)
-		# Its earlier failures must not count against the start that mends them.
-		[ "$verb" = stop ] || systemctl reset-failed -- "$unit" 2>/dev/null
+	case $verb in
+	start | restart)
+		# Manual starts count toward the start limit as crashes do. What is wanted here must
+		# not be refused for it, least of all after a restart has stopped the unit.
+		systemctl reset-failed -- "$unit" 2>/dev/null
 		;;
 	esac
 	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password "$verb" -- "$unit" 9>&-
