@@ -7,11 +7,13 @@
 
 op_units() {
 	begin_change
+	checked=
 	for action in $ACTIONS; do
 		IFS=$TAB
 		set -- $action
 		IFS=$NL
 		check_unit "$@"
+		checked="$checked$NL$1"
 	done
 	put_record
 	units=
@@ -63,7 +65,9 @@ check_unit() {
 
 # act UNIT VERB ONLYIF GENERATION INPUT…
 act() {
-	unit_state "$1"
+	# Where there is but one, its state was asked for a moment ago.
+	[ "$checked" = "$NL$1" ] || unit_state "$1"
+	checked=
 	units="$units$NL$1"
 	if [ "$3" != - ] && [ "$id" != "$3" ]; then
 		settle "$1" "$id"
