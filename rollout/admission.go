@@ -134,9 +134,14 @@ func (a *admission) hold() {
 			continue
 		}
 		if a.s.waitsInVain(h.service) {
-			if v := a.mends(h.service); v != nil {
+			v, soon := a.mends(h.service)
+			switch {
+			case v != nil:
 				a.goOn(v)
 				return
+			case soon:
+				a.look(h.service)
+				continue
 			}
 			h.halt.Reason += fmt.Sprintf("; waited %s", (a.s.At - h.service.BlockedAt).Round(time.Second))
 			a.s.Halted = &h.halt
@@ -147,29 +152,45 @@ func (a *admission) hold() {
 }
 
 // mends is a held visit to a host that is down itself in every service that holds it,
-// or one that would start what is down and waits only for its place in the order.
-func (a *admission) mends(ss *ServiceState) *Visit {
+// or one that would start what is down and waits only for its place in the order. soon
+// tells that there may be one, once another service has been looked at.
+func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
 	for i := range a.s.Visits {
 		if v := &a.s.Visits[i]; v.Quiet && v.Phase == PhasePending && slices.Contains(v.Services, ss.Service) && a.s.waiting(v) && a.s.firstOnHost(v) && ss.isDown(v.Host) {
-			return v
+			return v, false
 		}
 	}
 	for _, h := range a.held {
-		if h.service != ss || h.fallen || h.halt.Kind != HaltBudget || !a.s.waiting(h.v) {
+		if h.service != ss || h.fallen || h.halt.Kind != HaltBudget || !a.s.waiting(h.v) || !h.budget.Mends(h.v.Host) {
 			continue
 		}
-		down := true
-		for _, name := range h.v.Disturbs {
-			if o := a.s.service(name); o != nil {
-				x, waits := a.s.holds(o, h.v, a.s.inFlight(name, h.v))
-				down = down && a.s.fresh(o) && (!waits || !x.fallen && x.budget.Mends(h.v.Host))
-			}
-		}
-		if down {
-			return h.v
+		switch may, fresh := a.mayMend(h.v); {
+		case may && fresh:
+			return h.v, false
+		case may:
+			soon = true
 		}
 	}
-	return nil
+	return nil, soon
+}
+
+// mayMend tells whether v takes nobody down in any of its services, and whether all of
+// them were looked at lately.
+func (a *admission) mayMend(v *Visit) (may, fresh bool) {
+	may, fresh = true, true
+	for _, name := range v.Disturbs {
+		ss := a.s.service(name)
+		if ss == nil {
+			continue
+		}
+		if !a.s.fresh(ss) {
+			fresh = false
+			continue
+		}
+		x, waits := a.s.holds(ss, v, a.s.inFlight(name, v))
+		may = may && (!waits || !x.fallen && x.budget.Mends(v.Host))
+	}
+	return may, fresh
 }
 
 // waiting tells whether v waits to begin or to go on, and nothing else is under way on
