@@ -37,6 +37,24 @@ var opCases = []contractCase{
 		equal(k, "step", k.records().Step, nil)
 		k.apply(hostdriver.ClearStep{})
 	}},
+	{"a step that another began is written over only by who has seen it", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "x").unit(unitName, runs, "no").stage()
+		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Phase: "first", Epoch: 1, Drained: []hostdriver.DrainRecord{{Spec: map[string]string{"epoch": "7"}}}}})
+		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Phase: "again", Epoch: 1}})
+		k.fence = hostdriver.Fence{Epoch: 2, Holder: "another"}
+		rec := hostdriver.StepRecord{Phase: "other", Epoch: 2}
+		for _, over := range []uint64{0, 3} {
+			rec.Over = over
+			k.refused(hostdriver.Conflict, hostdriver.PutStep{Record: rec})
+			k.refused(hostdriver.Conflict, hostdriver.Switch{To: 1, Record: &rec})
+			k.refused(hostdriver.Conflict, hostdriver.UnitOps{Record: &rec})
+		}
+		equal(k, "step", k.records().Step.Phase, "again")
+		k.gone("/etc/contract/f")
+		rec.Over = 1
+		k.apply(hostdriver.PutStep{Record: rec})
+		equal(k, "step", k.records().Step.Phase, "other")
+	}},
 	{"a command runs with its environment, and its output and exit come back", func(k *kit) {
 		if f, ok := k.Machine.(*FakeHost); ok {
 			f.Commands(func(r hostdriver.Run) ([]byte, int) { return []byte("it's " + r.Env["NAME"] + "\n"), 3 })

@@ -122,6 +122,19 @@ var stageCases = []contractCase{
 		equal(k, "mode", st.Mode, 0o755)
 		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
 	}},
+	{"a folder in which a file was changed by hand no longer has its digest, and staging mends it", func(k *kit) {
+		r := release("/opt/contract/.releases/site", hostdriver.FormTar, tarOf(map[string]string{"index.html": "hi", "a/b.txt": "deep"}))
+		d := k.draft(1).release(r)
+		d.deploy()
+		k.Machine.WriteFile(r.Path+"/a/added.txt", "a cache", 0o644)
+		equal(k, "digest with a file added", k.path(r.Path).SHA256, r.SHA256)
+		k.Machine.WriteFile(r.Path+"/a/b.txt", "by hand", 0o644)
+		equal(k, "digest with a file changed", k.path(r.Path).SHA256, "")
+		equal(k, "bytes", k.apply(d.op()).Staged, r.Size)
+		equal(k, "the file", k.content(r.Path+"/a/b.txt"), "deep")
+		k.Machine.Remove(r.Path + "/index.html")
+		equal(k, "digest with a file removed", k.path(r.Path).SHA256, "")
+	}},
 	{"a release that does not come whole leaves nothing", func(k *kit) {
 		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("whole"))
 		r.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("who")), nil }

@@ -63,7 +63,8 @@ type node struct {
 	mode         uint32
 	target       string
 	changed      time.Time
-	release      string // digest, of a release as it was staged
+	release      string           // digest, of a release as it was staged
+	shipped      map[string]*node // what its stream had brought, by path
 }
 
 type listener struct {
@@ -159,13 +160,15 @@ func (h *FakeHost) ReadFile(name string) (data string, ok bool) {
 
 // Remove implements Machine.
 func (h *FakeHost) Remove(name string) {
-	h.do(func() {
-		for p := range h.nodes {
-			if p == name || strings.HasPrefix(p, name+"/") {
-				delete(h.nodes, p)
-			}
+	h.do(func() { h.remove(name) })
+}
+
+func (h *FakeHost) remove(name string) {
+	for p := range h.nodes {
+		if p == name || strings.HasPrefix(p, name+"/") {
+			delete(h.nodes, p)
 		}
-	})
+	}
 }
 
 // Symlink implements Machine.

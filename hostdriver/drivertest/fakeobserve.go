@@ -119,7 +119,9 @@ func (h *FakeHost) path(q hostdriver.PathQuery) hostdriver.PathState {
 	case hostdriver.PathSymlink:
 		st.Target = n.target
 	case hostdriver.PathDir:
-		st.SHA256 = n.release
+		if h.asStaged(n) {
+			st.SHA256 = n.release
+		}
 	case hostdriver.PathFile:
 		st.Size, st.SHA256 = int64(n.data.Len()), n.data.SHA256()
 		if q.MaxContent > 0 && st.SHA256 != q.SHA256 && st.Size <= q.MaxContent {
@@ -128,6 +130,16 @@ func (h *FakeHost) path(q hostdriver.PathQuery) hostdriver.PathState {
 		}
 	}
 	return st
+}
+
+// asStaged tells whether all that a release's stream had brought is still there.
+func (h *FakeHost) asStaged(n *node) bool {
+	for p, shipped := range n.shipped {
+		if h.nodes[p] != shipped {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *FakeHost) observeProcesses(o *hostdriver.Observation, q hostdriver.Query) {

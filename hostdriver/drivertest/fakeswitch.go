@@ -1,9 +1,12 @@
 package drivertest
 
 import (
+	"archive/tar"
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +87,7 @@ func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
 	}
 	releases := map[string]*node{}
 	for _, r := range op.Releases {
-		if n := h.nodes[r.Path]; n != nil && n.release == r.SHA256 {
+		if n := h.nodes[r.Path]; n != nil && n.release == r.SHA256 && h.asStaged(n) {
 			continue
 		}
 		n, err := h.unpack(r)
@@ -105,7 +108,11 @@ func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
 		h.blobs[digest], h.stamps[digest] = c, h.fleet.now()
 	}
 	for name, n := range releases {
+		h.remove(name)
 		h.put(name, n)
+		for p, shipped := range n.shipped {
+			h.put(p, shipped)
+		}
 	}
 	return sent, nil
 }
@@ -131,8 +138,39 @@ func (h *FakeHost) unpack(r hostdriver.Release) (*node, error) {
 	}
 	if r.Form == hostdriver.FormTar {
 		n.kind, n.data = hostdriver.PathDir, hostdriver.Content{}
+		if n.shipped, err = untar(r.Path, data, n); err != nil {
+			return nil, failure(hostdriver.Failed, "", "cannot unpack the release %s: %w; nothing of it was kept", r.Path, err)
+		}
 	}
 	return n, nil
+}
+
+// untar makes nodes of a stream's regular files and links; directories come with them.
+func untar(dir string, data []byte, like *node) (map[string]*node, error) {
+	nodes := map[string]*node{}
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nodes, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := &node{kind: hostdriver.PathFile, owner: like.owner, group: like.group, mode: uint32(h.Mode & 0o7777), changed: h.ModTime}
+		switch h.Typeflag {
+		case tar.TypeReg:
+			text, err := io.ReadAll(r)
+			if err != nil {
+				return nil, err
+			}
+			n.data = hostdriver.NewContent(text)
+		case tar.TypeSymlink:
+			n.kind, n.target = hostdriver.PathSymlink, h.Linkname
+		default:
+			continue
+		}
+		nodes[path.Join(dir, path.Clean("/"+h.Name))] = n
+	}
 }
 
 func orRoot(s string) string {

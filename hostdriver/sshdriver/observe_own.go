@@ -16,7 +16,7 @@ import (
 // Where one of them is damaged the whole reading is an error: to read less than the
 // host has would be to take managed things for foreign ones.
 func (p *observationParser) takeOwn(rec record) error {
-	p.sealed = map[string]string{}
+	p.sealed, p.trees = map[string]string{}, map[string]string{}
 	for name, body := range splitFiles(string(rec.body)) {
 		if err := p.takeOwnFile(name, body); err != nil {
 			return fmt.Errorf("%s: %w", printable(name, 200), err)
@@ -168,19 +168,23 @@ func (p *observationParser) settleWanted() {
 }
 
 // takeRelease reads the record of a release: its digest and path, and what stat said
-// of it when it had been staged.
+// of it when it had been staged, or of all that is in it.
 func (p *observationParser) takeRelease(body string) error {
 	first, rest, _ := strings.Cut(body, "\n")
 	f := strings.Split(first, "\t")
-	if len(f) != 4 || f[0] != "release" || !hostdriver.IsDigest(f[1]) || hostdriver.CheckPath(f[3]) != nil {
+	if len(f) != 4 || f[0] != "released" || !hostdriver.IsDigest(f[1]) || hostdriver.CheckPath(f[3]) != nil {
 		return fmt.Errorf("it begins with %s", printable(first, 200))
 	}
 	for line := range strings.Lines(rest) {
-		stat, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "stat\t")
-		if !ok {
+		kind, stat, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		switch kind {
+		case "stat":
+			p.sealed[stat] = f[1]
+		case "tree":
+			p.trees[f[3]] = f[1]
+		default:
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
-		p.sealed[stat] = f[1]
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type observationParser struct {
 	links   []string // symbolic links among the paths, as they were told
 	procs   []unitProcess
 	sealed  map[string]string // what stat said of a release when it was staged, to its digest
+	trees   map[string]string // unpacked releases to their digests, if they are as they were staged
 	wanted  map[string]hostdriver.StartedAs
 	targets []byte // of links, then of procs
 	passwd  []passwdLine
@@ -62,6 +63,11 @@ func (p *observationParser) take(rec record) error {
 		return p.takeStat(rec)
 	case "sum":
 		return p.takeSums(rec)
+	case "torn":
+		for _, path := range rec.lines() {
+			delete(p.trees, path)
+		}
+		return nil
 	case "content":
 		return p.takeContent(rec)
 	case "units":
@@ -106,7 +112,7 @@ func (p *observationParser) complete() error {
 		}
 		return nil
 	}
-	if !p.seen["stat"] || !p.seen["sum"] || !p.seen["procs"] || len(p.query.Disk) > 0 && !p.seen["disk"] {
+	if !p.seen["stat"] || !p.seen["torn"] || !p.seen["sum"] || !p.seen["procs"] || len(p.query.Disk) > 0 && !p.seen["disk"] {
 		return errors.New("the reply lacks a part that was asked for")
 	}
 	for _, q := range p.query.Paths {
@@ -125,6 +131,12 @@ func (p *observationParser) complete() error {
 	}
 	for _, g := range p.query.Groups {
 		p.obs.Groups[g] = p.obs.Groups[g]
+	}
+	for name, digest := range p.trees {
+		if st := p.obs.Paths[name]; st.Type == hostdriver.PathDir {
+			st.SHA256 = digest
+			p.obs.Paths[name] = st
+		}
 	}
 	p.dropTornContent()
 	return nil

@@ -26,7 +26,7 @@ func sampleReply() []byte {
 			"==> /var/lib/evenkeel/switching <==\n1 2\n\n" +
 			"==> /var/lib/evenkeel/started/a.service <==\n11111111111111111111111111111111\t1\n" + managed + "\t/etc/managed\n\n" +
 			"==> /var/lib/evenkeel/wanted/a.service <==\n11111111111111111111111111111111\t2\n" + managed + "\t/etc/managed\n\n" +
-			"==> /var/lib/evenkeel/releases/0123 <==\nrelease\t" + managed + "\tfile\t/opt/.releases/" + managed + "\n" +
+			"==> /var/lib/evenkeel/releases/0123 <==\nreleased\t" + managed + "\tfile\t/opt/.releases/" + managed + "\n" +
 			"stat\t81ed 755 9 root 0 root 0 1700000000.000000001 1700000000.000000002 77 /opt/.releases/" + managed + " //\"/opt/.releases/" + managed + "\"\n\n" +
 			"==> /var/lib/evenkeel/current/manifest <==\nevenkeel\t1\t1\tdeadbeef\tid\nfile\ts\t/etc/managed\t" + managed + "\troot\troot\t644\t-\t-\t-\n" +
 			"release\ts\t/opt/.releases/" + managed + "\t" + managed + "\troot\troot\t-\t-\t-\t-\nunit\ts\tm.service\t-\t-\t-\t-\t-\tyes\tstarted\n\n"},
@@ -47,6 +47,7 @@ func sampleReply() []byte {
 			"a1ff 777 9 root 0 root 0 1700000000.0 1700000000.0 9 /opt/app //\"/opt/app\" -> \"a\\\"b\\303\\244\"\n" +
 			"stat: cannot statx '/none': No such file or directory\nstat: cannot statx '/etc/managed': No such file or directory\n" +
 			"81ed 755 9 root 0 root 0 1700000000.000000001 1700000000.000000002 77 /opt/.releases/" + managed + " //\"/opt/.releases/" + managed + "\"\n"},
+		[2]string{"torn", ""},
 		[2]string{"sum", helloDigest + "  /etc/a b\n"},
 		[2]string{"content", "/etc/a b\naGVsbG8="},
 		[2]string{"env a.service 42 differs", strings.Repeat("cd", 32) + " A\n"},
@@ -155,7 +156,7 @@ func TestObservationThatIsNotBelieved(t *testing.T) {
 		"no clock":                           {" /proc/self/status //", " /none //"},
 		"room of another directory":          {"123456 0 0 /var\n", "123456 0 0 /var\n1 1 1 /\n"},
 		"a generation that is not a number":  {"kept 2 1", "kept two"},
-		"a release that does not tell what":  {"release\t" + strings.Repeat("ab", 32) + "\tfile", "release\tfile"},
+		"a release that does not tell what":  {"released\t" + strings.Repeat("ab", 32) + "\tfile", "released\tfile"},
 		"a template that was not asked for":  {"t@.service enabled", "u@.service enabled"},
 		"what a unit was started with, torn": {"\t1\n" + strings.Repeat("ab", 32) + "\t/etc/managed", "\t1\n" + strings.Repeat("ab", 32)},
 	} {

@@ -11,6 +11,13 @@ path_of() {
 	path=${path%% //*}
 }
 
+# tree_seal PATH KEY: a digest of the facts of all that a release's stream had brought, in
+# $seal. What was added since, such as a cache, does not count.
+tree_seal() {
+	seal=$(cd "$1" 2>/dev/null && xargs -0 stat --printf='%f %s %u %g %.9Y %.9Z %n\n' -- <"$D/lists/$2" 2>&1 | sha256sum)
+	seal=${seal%% *}
+}
+
 # A unit's facts; setUnit in observe_units.go reads them.
 PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode
 PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp

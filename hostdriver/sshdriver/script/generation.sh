@@ -294,7 +294,7 @@ prepare_file() {
 	command exec 8>"$tmp"
 	opened=$?
 	set +C
-	if [ "$opened" = 0 ] && try chown -- "$owner:$group" /proc/self/fd/8 && try chmod -- "$mode" /proc/self/fd/8 &&
+	if [ "$opened" = 0 ] && own_fd && try chmod -- "$mode" /proc/self/fd/8 &&
 		try cp --preserve=timestamps -- "$D/blobs/$sha" /proc/self/fd/8; then
 		exec 8>&-
 		beside="$beside$NL$tmp"
@@ -305,6 +305,11 @@ prepare_file() {
 	[ "$opened" = 0 ] && exec 8>&-
 	why="cannot write beside $name: $why"
 	return 1
+}
+
+# own_fd: what root makes is root's already, but for the group in a setgid directory.
+own_fd() {
+	[ "$owner$group" = rootroot ] && [ ! -g "$dir" ] || try chown -- "$owner:$group" /proc/self/fd/8
 }
 
 # prove compares what was written with the digests it is known by.

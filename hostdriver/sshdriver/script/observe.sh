@@ -38,6 +38,7 @@ look() {
 		return
 	fi
 	look_paths
+	look_trees
 	read_envs
 	look_sums
 	look_contents
@@ -87,12 +88,18 @@ own_unreadable() {
 # controller knows this very manifest (its first line is unique) and has done so.
 own_names() {
 	paths=$PATHS units=$UNITS users=$USERS templates=$TEMPLATES sealed=
-	passwd= group= gids= walk=
+	passwd= group= gids= walk= trees=
 	for line in $own; do
 		case $line in
 		"==> /etc/passwd <==") walk=passwd ;;
 		"==> /etc/group <==") walk=group ;;
-		"==> "*" <==") walk= ;;
+		"==> "*" <==")
+			key=${line##*/}
+			key=${key% <==}
+			walk=
+			;;
+		"released$TAB"*) tree=${line##*"$TAB"} ;;
+		"tree$TAB"*) trees="$trees$NL$key$TAB${line#*"$TAB"}$TAB$tree" ;;
 		"evenkeel$TAB"*)
 			[ "$line" = "$KNOWN" ] || walk=manifest
 			;;
@@ -195,6 +202,27 @@ look_paths() {
 		esac
 		[ "$path" = /proc/self/status ] || files="$files$NL$path"
 	done
+}
+
+# look_trees tells which unpacked releases are not as they were staged. If nothing in one
+# changed since its record was written, that is one process; else what its stream had
+# brought is looked at, file by file.
+look_trees() {
+	torn=
+	for tree in $trees; do
+		key=${tree%%"$TAB"*}
+		tree=${tree#*"$TAB"}
+		path=${tree#*"$TAB"}
+		case "$NL$paths$NL" in
+		*"$NL$path$NL"*) ;;
+		*) continue ;;
+		esac
+		newer=$(find "$path" -cnewer "$D/releases/$key" -print -quit 2>&1) && [ -z "$newer" ] && continue
+		tree_seal "$path" "$key"
+		[ "$seal" = "${tree%%"$TAB"*}" ] || torn="$torn$NL$path"
+	done
+	rec torn
+	printf '%s\n' "$torn" >&3
 }
 
 # look_sums: one sha256sum for the files and the first five environments, whose lines

@@ -83,17 +83,24 @@ need_releases() {
 # has_release: recorded, and as it was then; or, a lone file, still of that content.
 has_release() {
 	[ -e "$7" ] && [ -f "$D/releases/$1" ] || return 1
-	now=$(stat --printf="$STAT" -- "$7")
 	said=$(cat "$D/releases/$1")
-	[ "$said" = "$(release_record "$@")" ] && return 0
+	release_record "$@"
+	[ "$said" = "$record" ] && return 0
 	[ "$4" = file ] && [ -f "$7" ] && [ ! -L "$7" ] || return 1
 	sum=$(sha256sum <"$7") && [ "${sum%% *}" = "$2" ] || return 1
-	own_release "$7" "$4" "$5" "$6" && now=$(stat --printf="$STAT" -- "$7") &&
-		put "$D/releases/$1" "$(release_record "$@")"
+	own_release "$7" "$4" "$5" "$6" && release_record "$@" && put "$D/releases/$1" "$record"
 }
 
+# release_record: by what a reading knows that a release is as it was staged, in $record.
 release_record() {
-	printf 'release\t%s\t%s\t%s\nstat\t%s' "$2" "$4" "$7" "$now"
+	record="released$TAB$2$TAB$4$TAB$7$NL"
+	case $4 in
+	file) record="${record}stat$TAB$(stat --printf="$STAT" -- "$7")" ;;
+	tar)
+		tree_seal "$7" "$1"
+		record="${record}tree$TAB$seal"
+		;;
+	esac
 }
 
 # receive SIZE FILE: the next bytes of standard input.
@@ -146,8 +153,8 @@ stage_release() {
 	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
 	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"
 	rm -rf -- "$beside.old"
-	now=$(stat --printf="$STAT" -- "$7")
-	put "$D/releases/$1" "$(release_record "$@")" || stage_fail "$why" "$ADVICE_DISK"
+	release_record "$@"
+	put "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
 	beside=$D/generations/.new
 }
 
@@ -173,6 +180,8 @@ release_tar() {
 	sum=${sum%% *}
 	rm -f -- "$R/tar" "$R/sum"
 	[ "$status" = 0 ] || [ "$sum" != "$2" ] || stage_fail "cannot unpack the release $7: $why" "$advice"
+	why=$(cd "$beside" && find . ! -type d -print0 2>&1 >"$D/lists/$1.new") && try mv -f -- "$D/lists/$1.new" "$D/lists/$1" ||
+		stage_fail "cannot list the release $7: $why" "$ADVICE_DISK"
 }
 
 # own_release PATH FORM OWNER GROUP
