@@ -15,7 +15,8 @@ type machine struct {
 	at                      time.Time
 	cpu, memory, kernel, os string
 	cores                   int
-	load                    string // averages as the measuring began, the hosts' boot included
+	load                    string  // averages as the measuring began, the hosts' boot included
+	others                  float64 // share of the processors that other work took meanwhile
 	ansible, python         string
 }
 
@@ -26,17 +27,23 @@ func describeMachine(ctx context.Context) machine {
 	m.os = strings.Trim(field("/etc/os-release", "PRETTY_NAME", "="), `"`)
 	m.kernel = firstWord("/proc/sys/kernel/osrelease")
 	m.memory = gibibytes(field("/proc/meminfo", "MemTotal", ":"))
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m.load = strings.Join(strings.Fields(string(text))[:3], " ")
-	}
 	m.ansible = firstLineOf(ctx, "ansible", "--version")
 	m.python = firstLineOf(ctx, "/usr/bin/python3", "--version")
 	return m
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores (%s), %s of memory, Linux %s; %s, %s, %s; load averages at the start %s; %s.",
-		m.os, m.cores, m.cpu, m.memory, m.kernel, m.ansible, m.python, runtime.Version(), m.load, m.at.Format("2006-01-02"))
+	return fmt.Sprintf("%s, %d cores (%s), %s of memory, Linux %s; %s, %s, %s; %s. Load averages before: %s; "+
+		"other work took %.0f %% of the processors meanwhile.",
+		m.os, m.cores, m.cpu, m.memory, m.kernel, m.ansible, m.python, runtime.Version(), m.at.Format("2006-01-02"), m.load, m.others*100)
+}
+
+func loadAverages() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); err == nil && len(fields) >= 3 {
+		return strings.Join(fields[:3], " ")
+	}
+	return "?"
 }
 
 // field is the value of the first line of a file that begins with key.

@@ -80,13 +80,21 @@ func parseOptions(args []string) (options, error) {
 // run makes the hosts, measures, prints the tables and takes the hosts down. When it is
 // interrupted, or a round fails, it prints what it has.
 func run(ctx context.Context, o options) error {
+	load := loadAverages()
 	s, err := setUp(ctx, o)
 	if err != nil {
 		return err
 	}
-	begin := describeMachine(ctx)
+	m := describeMachine(ctx)
+	m.load = load
+	noise, err := s.startNoise()
 	for n := 1; n <= o.rounds && err == nil; n++ {
 		err = s.round(ctx, n)
 	}
-	return errors.Join(err, s.report(os.Stdout, begin), s.tearDown())
+	if share, noiseErr := noise.share(s); noiseErr == nil {
+		m.others = share
+	} else {
+		err = errors.Join(err, noiseErr)
+	}
+	return errors.Join(err, s.report(os.Stdout, m), s.tearDown())
 }
