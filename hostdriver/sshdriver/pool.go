@@ -110,19 +110,34 @@ func (p *Pool) connect(ctx context.Context, l *login) (*Conn, error) {
 
 // Renew makes a new connection to t, even if one is up, and returns it: proof that the
 // host still lets us in. From then on it is the host's connection; commands under way on
-// the old one go on, and that ends with the last of them. Errors are those of Conn.
+// the old one go on, and that ends with the last of them. Where there is none to be had,
+// the old one stays the host's: it may be the only way left to mend that. Errors are
+// those of Conn.
 func (p *Pool) Renew(ctx context.Context, t Target) (*Conn, error) {
 	l, err := p.resolve(t)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
-	if e := p.entries[l.key()]; e != nil && e.conn != nil {
-		e.conn.retire()
+	var old *Conn
+	e := p.entries[l.key()]
+	if e != nil && e.conn != nil {
+		old = e.conn
 		p.lost(e)
 	}
 	p.mu.Unlock()
-	return p.connect(ctx, l)
+	conn, err := p.connect(ctx, l)
+	if old == nil {
+		return conn, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && e.conn == nil && e.dialing == nil && old.usable() && !p.closed {
+		e.conn, e.failures, e.failed = old, 0, nil
+		return nil, err
+	}
+	old.retire()
+	return conn, err
 }
 
 func (p *Pool) resolve(t Target) (*login, error) {

@@ -250,8 +250,9 @@ func TestTwoAtOnce(t *testing.T) {
 	users()
 }
 
-// A change that cuts the host off is taken back by the host itself.
-func TestDeadMan(t *testing.T) {
+// A change by which sshd lets nobody in any more is taken back over the connection that
+// is still there.
+func TestSSHBroken(t *testing.T) {
 	s := newStage(t, 1)
 	s.file("services/ssh/service.yaml", `apiVersion: evenkeel/v1
 kind: Service
@@ -266,21 +267,47 @@ spec:
 	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\n")
 	s.run(0, "apply", "--yes", "--service", "sshd")
 	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\nAllowUsers nobody\n")
-	began := time.Now()
-	s.exit([]int{2, 4, 6}, "apply", "--yes", "--service", "sshd")
-	t.Logf("apply ended after %s", time.Since(began).Round(time.Second))
-	s.eventually(3*time.Minute, "the host lets us in again", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		_, err := s.hosts[0].ExecAs(ctx, "deploy", "true")
-		return err == nil
-	})
+	s.run(6, "apply", "--yes", "--service", "sshd")
 	if strings.Contains(s.on(s.hosts[0], "cat /etc/ssh/sshd_config.d/evenkeel.conf"), "AllowUsers") {
 		t.Error("the bad file is still there")
 	}
 	s.file("services/ssh/sshd.conf", "LoginGraceTime 60\n")
-	s.run(0, "apply", "--yes", "--service", "sshd")
 	s.run(0, "plan", "--service", "sshd")
+}
+
+// A change that cuts the host off, every connection to it included, is taken back by the
+// host itself: its dead man's timer restores the generation before, and what ran with it.
+func TestCutOffByAChange(t *testing.T) {
+	s := newStage(t, 1)
+	s.file("services/net/service.yaml", `apiVersion: evenkeel/v1
+kind: Service
+metadata: {name: net}
+spec:
+  selector: {matchLabels: {role: ledger}}
+  units: [{source: networking-extra.service, enabled: true, state: started}]
+  files: [{path: /etc/network/extra.sh, source: extra.sh}]
+  rollout: {minHealthyTime: 500ms, healthyDeadline: 5s, progressDeadline: 10s}
+  health: [{unit: {name: networking-extra.service}}]
+`)
+	s.file("services/net/networking-extra.service", "[Unit]\nDescription=Further network settings\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
+		"ExecStart=/bin/sh /etc/network/extra.sh\nExecStop=/bin/systemctl --no-block start ssh.service\n[Install]\nWantedBy=multi-user.target\n")
+	s.file("services/net/extra.sh", "true\n")
+	s.run(0, "apply", "--yes", "--service", "net")
+	s.file("services/net/extra.sh", "systemctl stop ssh.service\npkill -KILL sshd\ntrue\n")
+	began := time.Now()
+	s.exit([]int{2, 4, 6}, "apply", "--yes", "--service", "net")
+	t.Logf("apply gave up after %s", time.Since(began).Round(time.Second))
+	s.eventually(3*time.Minute, "the host is back", func() bool {
+		return exec.Command("ssh", "-i", s.lab.IdentityFile(), "-o", "UserKnownHostsFile="+s.lab.KnownHostsFile(), "-o", "BatchMode=yes",
+			"-o", "ConnectTimeout=2", "-F", "none", "deploy@"+s.hosts[0].Address(), "true").Run() == nil
+	})
+	t.Logf("the host was back after %s", time.Since(began).Round(time.Second))
+	if got := s.on(s.hosts[0], "cat /etc/network/extra.sh"); got != "true" {
+		t.Errorf("the bad file is still there: %s", got)
+	}
+	s.file("services/net/extra.sh", "true\n")
+	s.run(0, "apply", "--yes", "--service", "net")
+	s.run(0, "plan", "--service", "net")
 }
 
 // A gate outside that is closed holds the first host back before anything of it is
