@@ -232,7 +232,7 @@ func (m *mover) seen(e Event) {
 	}
 	before := maps.Clone(e.Before)
 	for unit, id := range v.Before {
-		if v.Recover && !v.acts(unit) && id != "" {
+		if v.Recover && !v.acts(unit) {
 			before[unit] = id
 		}
 	}

@@ -167,7 +167,7 @@ func (v *Visit) watch(h *HostInput) {
 // must replace what that step started. Units that are yet to be restarted stay as seen.
 func (v *Visit) before(ids map[string]string) {
 	for unit := range v.Before {
-		if id := ids[unit]; id != "" && !v.acts(unit) {
+		if id, known := ids[unit]; known && !v.acts(unit) {
 			v.Before[unit] = id
 		}
 	}
