@@ -15,7 +15,7 @@ type machine struct {
 	at                      time.Time
 	cpu, memory, kernel, os string
 	cores                   int
-	load                    string  // averages as the measuring began, the hosts' boot included
+	load                    string  // averages before the hosts were made
 	others                  float64 // share of the processors that other work took meanwhile
 	ansible, python         string
 }
