@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -30,11 +31,12 @@ func TestContractOnRealHost(t *testing.T) {
 	}
 }
 
+// newLab makes hosts of Debian 12, or of what EVENKEEL_LAB_SUITE says, such as trixie.
 func newLab(t testing.TB, hosts int) *lab.Lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: hosts})
+	l, err := lab.New(ctx, lab.Options{Hosts: hosts, Base: lab.Base{Suite: os.Getenv("EVENKEEL_LAB_SUITE")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,6 +121,22 @@ func TestEnvironmentOfAProcess(t *testing.T) {
 	})
 }
 
+// TestSystemdWithoutTimestampOption: before version 248 systemctl had no --timestamp.
+func TestSystemdWithoutTimestampOption(t *testing.T) {
+	h := newShellHost(t, "dash")
+	h.write("units/x.service", enabledUnit, 0o644)
+	h.write("systemd/old", "", 0o644)
+	for _, light := range []bool{true, false} {
+		if u := h.observe(hostdriver.Query{Light: light, Units: []string{"x.service"}}).Units["x.service"]; u.Load != "loaded" || u.File != "disabled" {
+			t.Errorf("light %v: %+v", light, u)
+		}
+	}
+	h.apply(h.stageOf(1, map[string]string{"units/x.service": enabledUnit}))
+	if u := h.apply(hostdriver.Switch{To: 1}).Units["x.service"]; u.File != "enabled" {
+		t.Errorf("after a switch: %+v", u)
+	}
+}
+
 // TestReleasesAreCollected: what no generation needs any more is gone, and only that.
 func TestReleasesAreCollected(t *testing.T) {
 	h := newShellHost(t, "dash")

@@ -64,7 +64,8 @@ func newShellHost(t testing.TB, shell string) *shellHost {
 // its starts.
 const fakeSystemctl = `#!/bin/sh
 S=$EK_DIR/systemd U=$EK_DIR/units
-verb= units= props= now=
+[ -e "$S/old" ] && case " $* " in *" --timestamp="*) echo "systemctl: unrecognized option '--timestamp=us+utc'" >&2; exit 1 ;; esac
+verb= units= props=
 while [ $# -gt 0 ]; do
 	case $1 in
 	-p) shift; props=$1 ;;

@@ -24,6 +24,13 @@ PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,
 PROPS=$PROPS,ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText
 PROPS=$PROPS,ConditionResult,CanReload,Restart
 
+# show UNIT…: their facts, in $shown. Timestamps in microseconds need systemd 248; an
+# older one is asked again without.
+show() {
+	shown=$(systemctl show --no-pager --timestamp=us+utc -p "$PROPS" -- "$@" 2>/dev/null) ||
+		shown=$(systemctl show --no-pager -p "$PROPS" -- "$@" 2>&1)
+}
+
 # show_units prints the state of $units as observe.sh does.
 show_units() {
 	list=
@@ -34,11 +41,9 @@ show_units() {
 		esac
 	done
 	[ "$list" ] || return 0
+	show $list || return 0
 	rec units $list
-	systemctl show --no-pager --timestamp=us+utc -p "$PROPS" -- $list 2>/dev/null >&3 || {
-		rec units $list
-		systemctl show --no-pager -p "$PROPS" -- $list 2>/dev/null >&3
-	}
+	printf '%s\n' "$shown" >&3
 }
 
 # near DIR: the nearest existing parent, in $near.

@@ -314,15 +314,12 @@ look_content() {
 
 # look_units: one systemctl for all, which answers in their order, each with one Id.
 # (A service has its MainPID before its Id: should that ever change, the controller
-# sees that the two disagree.) Timestamps in microseconds need systemd 248;
-# an older one is asked again without.
+# sees that the two disagree.)
 look_units() {
 	shown= procs=
 	if [ "$units" ]; then
+		show $units || die failed "systemctl show: $shown" "is systemd running there, and is this a unit name?"
 		rec units $units
-		if ! shown=$(systemctl show --no-pager --timestamp=us+utc -p "$PROPS" -- $units 2>/dev/null); then
-			shown=$(systemctl show --no-pager -p "$PROPS" -- $units 2>&1) || die failed "systemctl show: $shown" "is systemd running there, and is this a unit name?"
-		fi
 		printf '%s\n' "$shown" >&3
 	fi
 	if [ "$templates" ]; then
