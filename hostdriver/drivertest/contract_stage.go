@@ -106,6 +106,13 @@ var stageCases = []contractCase{
 		equal(k, "digest", st.SHA256, r.SHA256)
 		equal(k, "through the link", k.content("/opt/contract/tool"), "#!/bin/sh\necho tool\n")
 	}},
+	{"a release may belong to a user that comes with it", func(k *kit) {
+		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("tool"))
+		r.Owner, r.Group = "contract", "contract"
+		k.draft(1).release(r).add(hostdriver.Entry{Kind: hostdriver.KindUser, Name: "contract", Target: "/opt/contract"}).deploy()
+		st := k.path(r.Path)
+		equal(k, "owner", st.Owner+":"+st.Group, "contract:contract")
+	}},
 	{"a release that was changed by hand shows its own digest", func(k *kit) {
 		r := release("/opt/contract/.releases/tool", hostdriver.FormFile, []byte("one"))
 		k.draft(1).release(r).deploy()

@@ -25,18 +25,6 @@ carry_out() {
 	disable_gone && rename_all && remove_gone && turn_current && set_units
 }
 
-# split LINE: an entry's fields into $kind $name $sha $owner $group $mode $target $enabled $state.
-split() {
-	IFS=$TAB
-	set -- $1
-	IFS=$NL
-	kind=$1 name=$3 sha=$4 owner=$5 group=$6 mode=$7 target=$8 enabled=$9
-	shift 9
-	state=$1
-	[ "$owner" = - ] && owner=root
-	[ "$group" = - ] && group=root
-}
-
 # text_of FILE: a manifest's entry lines in $text.
 text_of() {
 	text=
@@ -206,16 +194,7 @@ make_users() {
 		i=$((i + 1))
 		entry "$i"
 		[ "$kind" = user ] || continue
-		getent passwd -- "$name" >/dev/null && continue
-		[ "$target" = - ] && target=/
-		if command -v systemd-sysusers >/dev/null; then
-			why=$(printf 'u %s - "%s" %s\n' "$name" "$name" "$target" | systemd-sysusers - 2>&1)
-		else
-			try useradd --system --user-group --no-create-home --home-dir "$target" --shell /usr/sbin/nologin -- "$name"
-		fi
-		getent passwd -- "$name" >/dev/null && continue
-		why="cannot make the user $name: $why" mend="make it there by hand, or correct its name"
-		return 1
+		make_user "$name" "$target" || return 1
 	done
 	return 0
 }

@@ -284,8 +284,10 @@ hash_apart() {
 }
 
 # look_contents sends the files whose digest is not the one asked for. A line of
-# WANT is: largest size, the line sha256sum should have printed, the path.
+# WANT is: largest size, the line sha256sum should have printed, the path. Of all together
+# no more is sent than the controller is willing to read.
 look_contents() {
+	room=4194304
 	for want in $WANT; do
 		line=${want#*"$TAB"}
 		case "$NL$filesums$NL" in
@@ -304,7 +306,8 @@ look_content() {
 		esac
 		size=${line#* * }
 		size=${size%% *}
-		[ "$size" -le "$1" ] || return
+		[ "$size" -le "$1" ] && [ "$size" -le "$room" ] || return
+		room=$((room - size))
 		rec content
 		printf '%s\n' "$2" >&3
 		head -c "$1" -- "$2" 2>/dev/null | base64 -w0 >&3

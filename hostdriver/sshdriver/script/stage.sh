@@ -147,6 +147,7 @@ stage_release() {
 	tar) release_tar "$@" ;;
 	esac
 	[ "$sum" = "$2" ] || stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
+	owners "$5" "$6" || stage_fail "$why" "$mend"
 	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
 	try sync -f -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
 	# Whatever has its name was no release of ours, or no longer is as it was.
@@ -182,6 +183,24 @@ release_tar() {
 	[ "$status" = 0 ] || [ "$sum" != "$2" ] || stage_fail "cannot unpack the release $7: $why" "$advice"
 	why=$(cd "$beside" && find . ! -type d -print0 2>&1 >"$D/lists/$1.new") && try mv -f -- "$D/lists/$1.new" "$D/lists/$1" ||
 		stage_fail "cannot list the release $7: $why" "$ADVICE_DISK"
+}
+
+# owners NAME…: who shall own a release may be a user that its manifest brings.
+owners() {
+	for owner_name; do
+		case $NL$MANIFEST in
+		*"${NL}user$TAB"*"$TAB$owner_name$TAB"*) ;;
+		*) continue ;;
+		esac
+		for line in $MANIFEST; do
+			case $line in
+			"user$TAB"*"$TAB$owner_name$TAB"*) ;;
+			*) continue ;;
+			esac
+			split "$line"
+			[ "$name" != "$owner_name" ] || make_user "$name" "$target" || return 1
+		done
+	done
 }
 
 # own_release PATH FORM OWNER GROUP
