@@ -30,7 +30,6 @@ type held struct {
 	service *ServiceState
 	budget  Budget
 	halt    Halt // if waiting has no sense
-	fallen  bool
 }
 
 // resume lets the visits go on that wait in hand.
@@ -99,7 +98,7 @@ func (s *State) holds(ss *ServiceState, v *Visit, flying []string) (held, bool) 
 	b := NewBudget(ss.Service, ss.Strategy, ss.Instances, flying)
 	h := held{v: v, service: ss, budget: b, halt: Halt{Kind: HaltBudget, Service: ss.Service, Reason: b.String()}}
 	if is := s.fallen(ss); is != nil {
-		h.fallen, h.halt.Kind, h.halt.Host = true, HaltFailed, is.Host
+		h.halt.Kind, h.halt.Host = HaltFailed, is.Host
 		h.halt.Reason = fmt.Sprintf("%s of %s, which this rollout has changed, is down again: %s", ss.Service, is.Host, is.Reason)
 		return h, true
 	}
@@ -151,22 +150,19 @@ func (a *admission) hold() {
 	}
 }
 
-// mends is a held visit to a host that is down itself in every service that holds it,
-// or one that would start what is down and waits only for its place in the order. soon
-// tells that there may be one, once another service has been looked at.
+// mends is a visit to a host that is down itself in every service that holds it back,
+// or that would start what is down. It may come out of its turn: as long as what keeps
+// the others waiting is down, there is no turn. soon tells that there may be one, once
+// another service has been looked at.
 func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
 	for i := range a.s.Visits {
-		if v := &a.s.Visits[i]; v.Quiet && v.Phase == PhasePending && slices.Contains(v.Services, ss.Service) && a.s.waiting(v) && a.s.firstOnHost(v) && ss.isDown(v.Host) {
-			return v, false
-		}
-	}
-	for _, h := range a.held {
-		if h.service != ss || h.fallen || h.halt.Kind != HaltBudget || !a.s.waiting(h.v) || !h.budget.Mends(h.v.Host) {
+		v := &a.s.Visits[i]
+		if !slices.Contains(v.Services, ss.Service) || !ss.isDown(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
 			continue
 		}
-		switch may, fresh := a.mayMend(h.v); {
+		switch may, fresh := a.mayMend(v); {
 		case may && fresh:
-			return h.v, false
+			return v, false
 		case may:
 			soon = true
 		}
@@ -184,11 +180,12 @@ func (a *admission) mayMend(v *Visit) (may, fresh bool) {
 			continue
 		}
 		if !a.s.fresh(ss) {
+			a.look(ss)
 			fresh = false
 			continue
 		}
 		x, waits := a.s.holds(ss, v, a.s.inFlight(name, v))
-		may = may && (!waits || !x.fallen && x.budget.Mends(v.Host))
+		may = may && (!waits || x.halt.Kind == HaltBudget && x.budget.Mends(v.Host))
 	}
 	return may, fresh
 }

@@ -485,6 +485,9 @@ func (m *mover) failure(e Event) {
 		}
 		m.retry(e, e.Reason)
 	case PhaseRevertSwitch, PhaseRevertUnits:
+		if v.Tries < wayBackTries && !e.Conflict && m.tryAgain(e, e.Reason) {
+			return // a start limit that a crash loop used up is reset by the next start
+		}
 		m.stuck(fmt.Sprintf("%s; going back failed: %s", v.Failing, e.Reason))
 	case PhaseUndrain, PhaseClear:
 		m.retry(e, e.Reason)
@@ -492,6 +495,9 @@ func (m *mover) failure(e Event) {
 		m.end(conflictOr(e, ResultFailed), e.Reason)
 	}
 }
+
+// wayBackTries is how often what fails on the way back is tried again.
+const wayBackTries = 2
 
 func conflictOr(e Event, r Result) Result {
 	if e.Conflict {
