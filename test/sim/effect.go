@@ -1,0 +1,529 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout"
+	"github.com/evenkeel/evenkeel/rollout/drain"
+	"github.com/evenkeel/evenkeel/test/sim/world"
+)
+
+// effect carries one Command out. Its methods stand, one to one and under the same
+// names, for those of package controller's effects: what is done in which order, what
+// is looked at before, and what an error means must be the same here and there.
+type effect struct {
+	*task
+	c     *controller
+	state rollout.State
+	v     rollout.Visit
+	h     *handled
+	e     *rollout.Event
+	cmd   rollout.Command
+	until time.Duration
+}
+
+// notYet is a look that found that something is not so yet.
+type notYet struct{ reason string }
+
+func (n *notYet) Error() string { return n.reason }
+
+// judge turns an error into the event's outcome: what is known of the effect.
+func judge(e *rollout.Event, err error) {
+	if err == nil {
+		return
+	}
+	e.Reason, e.Mend = err.Error(), hostdriver.MendOf(err)
+	var later *notYet
+	switch kind := hostdriver.KindOf(err); {
+	case errors.As(err, &later):
+		e.Outcome, e.Reason = rollout.Unknown, later.reason
+	case kind == hostdriver.Conflict:
+		e.Outcome, e.Conflict = rollout.Failure, true
+	case kind == hostdriver.Refused:
+		e.Outcome, e.Refused = rollout.Failure, true
+	case kind == hostdriver.Failed, kind.NeedsPerson():
+		e.Outcome = rollout.Failure
+	case kind == hostdriver.Unreachable, kind == hostdriver.Unknown, errors.Is(err, errLost):
+		e.Outcome = rollout.Unknown
+	default:
+		e.Outcome = rollout.Failure
+	}
+}
+
+// Times that bound single operations on a host.
+const (
+	quickOp  = 20 * time.Second
+	switchOp = 2 * time.Minute
+	stageOp  = 30 * time.Minute
+)
+
+func (x *effect) do() error {
+	limit := quickOp
+	switch x.cmd.Kind {
+	case rollout.CmdStage:
+		limit = stageOp
+	case rollout.CmdSwitch:
+		limit = switchOp
+	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
+		limit = x.unitTimeout() + quickOp
+	}
+	x.until = x.c.sim.world.Now() + limit
+	switch x.cmd.Kind {
+	case rollout.CmdPrecheck:
+		return x.precheck()
+	case rollout.CmdStage:
+		return x.stage()
+	case rollout.CmdRecord:
+		return x.apply(hostdriver.PutStep{Record: x.record()})
+	case rollout.CmdDrain:
+		return x.drain()
+	case rollout.CmdWait:
+		return x.wait(x.e)
+	case rollout.CmdStop:
+		return x.apply(hostdriver.UnitOps{Actions: x.actions(true), Timeout: x.unitTimeout()})
+	case rollout.CmdSwitch:
+		return x.switchTo()
+	case rollout.CmdUnits:
+		return x.units()
+	case rollout.CmdRevertUnits:
+		return x.revertUnits()
+	case rollout.CmdProbe:
+		return x.probe()
+	case rollout.CmdUndrain:
+		return x.undrain()
+	case rollout.CmdClear:
+		return x.apply(hostdriver.ClearStep{})
+	case rollout.CmdVerify:
+		return x.verify()
+	}
+	return errors.New("unknown command " + string(x.cmd.Kind))
+}
+
+// rest is how long the command may still take.
+func (x *effect) rest() time.Duration { return x.until - x.c.sim.world.Now() }
+
+func (x *effect) actor() *world.Actor {
+	return &world.Actor{Controller: x.c.id, Visit: x.v.ID, Back: x.v.Reverting, Epoch: x.c.epoch}
+}
+
+func (x *effect) apply(op hostdriver.Op) error {
+	f := hostdriver.Fence{Epoch: x.c.epoch, Holder: x.c.holder}
+	_, err := x.task.apply(x.h.host, x.actor(), f, op, x.rest())
+	return err
+}
+
+func (x *effect) observeLight() (hostdriver.Observation, error) {
+	return x.observe(x.h.host, hostdriver.Query{Light: true, Units: x.v.Watch}, x.rest())
+}
+
+func (x *effect) unitTimeout() time.Duration {
+	t := 90 * time.Second
+	for _, s := range x.state.Services {
+		if slices.Contains(x.v.Services, s.Service) {
+			t = max(t, s.Strategy.HealthyDeadline)
+		}
+	}
+	return t
+}
+
+func (x *effect) record() hostdriver.StepRecord {
+	v, over := x.v, uint64(0)
+	if o := x.h.Observation; o != nil && o.Step != nil {
+		over = o.Step.Epoch // the one that this visit recovers from
+	}
+	return hostdriver.StepRecord{
+		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
+		Epoch: x.c.epoch, Holder: x.c.holder, Since: world.Wall(x.c.sim.world.Now()).Truncate(time.Second), Drained: v.Drained, Before: v.Before,
+	}
+}
+
+func (x *effect) instance(service string) *desired.Instance {
+	for i := range x.h.Desired.Instances {
+		if x.h.Desired.Instances[i].Service == service {
+			return &x.h.Desired.Instances[i]
+		}
+	}
+	return nil
+}
+
+func (x *effect) precheck() error {
+	o, err := x.observeLight()
+	if err != nil {
+		return err
+	}
+	x.h.note(o)
+	if seen := x.h.Observation.Step; o.Step != nil && o.Step.Epoch != x.c.epoch && (seen == nil || seen.Epoch != o.Step.Epoch) {
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "precheck", Err: errors.New(o.Step.Holder + " has begun a step there meanwhile")}
+	}
+	x.e.Before = invocations(o, x.v.Watch)
+	if x.e.Drains, err = x.toDrain(); err != nil {
+		return err
+	}
+	return x.apply(x.needs())
+}
+
+func invocations(o hostdriver.Observation, units []string) map[string]string {
+	m := make(map[string]string, len(units))
+	for _, u := range units {
+		m[u] = o.Units[u].InvocationID
+	}
+	return m
+}
+
+func (x *effect) needs() hostdriver.Precheck {
+	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
+	for _, name := range x.v.Services {
+		inst := x.instance(name)
+		if inst == nil {
+			continue
+		}
+		for i := range inst.Files {
+			p.NeedBytes["/etc"] += int64(inst.Files[i].Content.Len())
+			p.NeedInodes["/etc"]++
+		}
+	}
+	for _, a := range x.v.Actions {
+		if !slices.Contains(p.Units, a.Unit) {
+			p.Units = append(p.Units, a.Unit)
+		}
+	}
+	return p
+}
+
+func (x *effect) stage() error {
+	o := hostdriver.Observation{Manifest: x.h.manifest, Kept: x.h.kept}
+	op := hostdriver.Stage{
+		Manifest: rollout.Target(o.Manifest, x.h.Desired, x.v.Services, x.v.Removed, rollout.NextGeneration(o)),
+		Blobs:    map[string]hostdriver.Content{},
+	}
+	for _, name := range x.v.Services {
+		inst := x.instance(name)
+		if inst == nil {
+			continue
+		}
+		for i := range inst.Files {
+			op.Blobs[inst.Files[i].SHA256] = inst.Files[i].Content
+		}
+		for _, a := range inst.Artifacts {
+			op.Releases = append(op.Releases, hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group})
+		}
+	}
+	x.e.From, x.e.To = o.Manifest.Generation, op.Manifest.Generation
+	return x.apply(op)
+}
+
+func (x *effect) switchTo() error {
+	rec := x.record()
+	op := hostdriver.Switch{To: x.v.To, Record: &rec}
+	if x.v.Reverting {
+		op.To = x.v.From
+	} else {
+		op.Expect = x.expected()
+	}
+	if x.v.Tries > 0 { // the reply was lost: look, rather than do it again
+		o, err := x.observeLight()
+		if err != nil {
+			return err
+		}
+		if o.Manifest.Generation == op.To && o.Switching == nil {
+			x.e.Before = invocations(o, x.v.Watch)
+			return nil
+		}
+	}
+	f := hostdriver.Fence{Epoch: x.c.epoch, Holder: x.c.holder}
+	res, err := x.task.apply(x.h.host, x.actor(), f, op, x.rest())
+	if err != nil {
+		return err
+	}
+	x.e.Before = map[string]string{}
+	for _, unit := range x.v.Watch {
+		x.e.Before[unit] = res.Units[unit].InvocationID
+	}
+	return nil
+}
+
+func (x *effect) expected() []hostdriver.Expect {
+	var out []hostdriver.Expect
+	for _, name := range x.v.Services {
+		inst := x.instance(name)
+		if inst == nil {
+			continue
+		}
+		for i := range inst.Files {
+			path := inst.Files[i].Path
+			switch got := x.h.Observation.Paths[path]; got.Type {
+			case hostdriver.PathFile:
+				out = append(out, hostdriver.Expect{Path: path, SHA256: got.SHA256})
+			case hostdriver.PathAbsent:
+				out = append(out, hostdriver.Expect{Path: path})
+			}
+		}
+	}
+	return out
+}
+
+func (x *effect) verify() error {
+	salt := "verify-" + x.v.Host
+	o, err := x.observe(x.h.host, rollout.Query(x.h.Desired, salt), x.rest())
+	if err != nil {
+		return err
+	}
+	x.h.note(o)
+	d := rollout.Diff(x.h.Desired, o, rollout.DiffOptions{Salt: salt})
+	for _, c := range d.Changes {
+		if slices.Contains(x.v.Services, c.Service) {
+			return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "verify", Err: errors.New(c.Subject + " still differs: " + c.Reason)}
+		}
+	}
+	return x.backInRotation()
+}
+
+// unitActions are the visit's unit actions for the driver: the stops, or all others.
+func (x *effect) actions(stops bool) []hostdriver.UnitAction {
+	var out []hostdriver.UnitAction
+	for _, a := range x.v.Actions {
+		if (a.Verb == hostdriver.VerbStop) != stops {
+			continue
+		}
+		act := hostdriver.UnitAction{Unit: a.Unit, Verb: a.Verb, Generation: x.v.To}
+		if a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload {
+			act.OnlyIf = x.v.Before[a.Unit]
+		}
+		if inst := x.instance(a.Service); inst != nil {
+			for i := range inst.Units {
+				if inst.Units[i].Name == a.Unit {
+					act.Inputs = rollout.StartInputs(inst, &inst.Units[i])
+				}
+			}
+		}
+		out = append(out, act)
+	}
+	return out
+}
+
+func (x *effect) units() error {
+	drained, err := x.stillDrained()
+	if err != nil {
+		return &notYet{reason: err.Error()}
+	}
+	if !drained {
+		x.e.Forgot = true
+		return nil
+	}
+	rec := x.record()
+	op := hostdriver.UnitOps{Actions: x.actions(false), Timeout: x.unitTimeout()}
+	if x.v.Recorded {
+		op.Record = &rec
+	}
+	return x.apply(op)
+}
+
+func (x *effect) revertUnits() error {
+	o, err := x.observeLight()
+	if err != nil {
+		return err
+	}
+	op := hostdriver.UnitOps{Timeout: x.unitTimeout()}
+	for _, unit := range x.v.Watch {
+		u := o.Units[unit]
+		if u.Active == "active" && u.InvocationID == x.v.Before[unit] {
+			continue
+		}
+		if u.Load == "not-found" { // the former generation does not have it
+			if u.Running() {
+				op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbStop})
+			}
+			continue
+		}
+		inputs := x.h.started[unit].Inputs
+		if x.h.Observation != nil && x.h.Observation.Started[unit].Inputs != nil {
+			inputs = x.h.Observation.Started[unit].Inputs
+		}
+		onlyIf, told := x.v.Replace[unit]
+		if !told {
+			onlyIf = u.InvocationID
+		}
+		op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbRestart, OnlyIf: onlyIf, Generation: x.v.From, Inputs: inputs})
+	}
+	if len(op.Actions) == 0 {
+		return nil
+	}
+	return x.apply(op)
+}
+
+func (x *effect) probe() error {
+	o, err := x.observeLight()
+	if err != nil {
+		return err
+	}
+	s := rollout.Sample{Units: map[string]rollout.UnitSample{}, Checks: true}
+	up := true
+	for _, unit := range x.v.Watch {
+		u := o.Units[unit]
+		up = up && u.Active == "active"
+		s.Units[unit] = rollout.UnitSample{Active: u.Active, Sub: u.Sub, Invocation: u.InvocationID, PID: u.MainPID, Restarts: u.Restarts, Words: rollout.ResultWords(u)}
+	}
+	for i := range x.h.Desired.Instances {
+		inst := &x.h.Desired.Instances[i]
+		if !up || !slices.Contains(x.v.Services, inst.Service) {
+			continue
+		}
+		if why := x.checks(inst.Service); why != "" {
+			s.Checks, s.Reason = false, inst.Service+": "+why
+			break
+		}
+	}
+	x.e.Sample = &s
+	for unit, u := range s.Units {
+		x.c.probes[x.v.Host+"/"+unit] = probed{at: x.c.sim.world.Now(), invocation: u.Invocation, good: s.Checks && u.Active == "active"}
+	}
+	return nil
+}
+
+// checks asks a service's health check on the host; "" where it passes.
+func (x *effect) checks(service string) string {
+	well := false
+	err := x.task.do(call{what: "health check", host: x.h.host, limit: x.rest(), there: func(answer func(error)) {
+		u := x.h.host.Units[unitName(service)]
+		well = u != nil && u.Healthy()
+		answer(nil)
+	}})
+	switch {
+	case err != nil:
+		return err.Error()
+	case !well:
+		return "http :8080/healthz does not answer with 200"
+	}
+	return ""
+}
+
+func (x *effect) toDrain() ([]hostdriver.DrainRecord, error) {
+	out := slices.Clone(x.v.Drained)
+	for _, name := range x.v.Drains {
+		inst := x.instance(name)
+		if inst == nil {
+			continue
+		}
+		for _, spec := range inst.Drain {
+			rec := drain.Record(name, spec)
+			if slices.ContainsFunc(out, func(r hostdriver.DrainRecord) bool { return sameDrain(r, rec) }) {
+				continue
+			}
+			drained := false
+			err := x.server("balancer status", name, x.v.Host, false, x.rest(), func(s *world.Server) { drained, _, _ = s.Status() })
+			if err != nil {
+				return nil, err
+			}
+			if !drained {
+				out = append(out, rec)
+			}
+		}
+	}
+	return out, nil
+}
+
+func sameDrain(a, b hostdriver.DrainRecord) bool {
+	return a.Service == b.Service && a.Spec["backend"] == b.Spec["backend"] && a.Spec["server"] == b.Spec["server"]
+}
+
+func (x *effect) drain() error {
+	if err := x.apply(hostdriver.Precheck{}); err != nil { // as for undrain
+		return err
+	}
+	for _, r := range x.v.Drained {
+		if !slices.Contains(x.v.Drains, r.Service) {
+			continue // left by a former step: to be undrained, but not disturbed again
+		}
+		if err := x.server("drain", r.Spec["backend"], r.Spec["server"], true, x.rest(), func(s *world.Server) { s.Drain(x.actor()) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *effect) wait(e *rollout.Event) error {
+	for _, r := range x.v.Drained {
+		if !slices.Contains(x.v.Drains, r.Service) {
+			continue
+		}
+		drained, sessions := false, 0
+		err := x.server("balancer status", r.Spec["backend"], r.Spec["server"], false, x.rest(), func(s *world.Server) { drained, sessions, _ = s.Status() })
+		switch {
+		case err != nil:
+			return err
+		case !drained:
+			e.Forgot = true
+		default:
+			e.Sessions += sessions
+		}
+	}
+	return nil
+}
+
+// stillDrained asks again, just before a restart, for what a hand had taken out as well:
+// what is in rotation by now is named in the event.
+func (x *effect) stillDrained() (bool, error) {
+	x.c.asked[x.v.Host] = x.c.sim.world.Now()
+	for _, name := range x.v.Drains {
+		inst := x.instance(name)
+		if inst == nil || len(inst.Drain) == 0 {
+			continue
+		}
+		drained := false
+		if err := x.server("balancer status", name, x.v.Host, false, x.rest(), func(s *world.Server) { drained, _, _ = s.Status() }); err != nil {
+			return false, err
+		}
+		if !drained {
+			var err error
+			x.e.Drains, err = x.toDrain()
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (x *effect) undrain() error {
+	// The balancer knows no epochs: a controller that has been superseded on the host
+	// must not undo the drain of the one that came after.
+	if err := x.apply(hostdriver.Precheck{}); err != nil {
+		return err
+	}
+	for _, r := range x.v.Drained {
+		if inst := x.instance(r.Service); inst == nil || len(inst.Drain) == 0 {
+			if x.c.sim.sc.Revisions[x.c.revision].Empty {
+				return &hostdriver.Error{Kind: hostdriver.Failed, Host: x.v.Host, Op: "undrain", Err: errors.New("the repo does not know this drain")}
+			}
+			continue // not a service of this host any more
+		}
+		if err := x.server("undrain", r.Spec["backend"], r.Spec["server"], true, x.rest(), func(s *world.Server) { s.Undrain(x.actor()) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *effect) backInRotation() error {
+	for _, name := range x.v.Drains {
+		inst := x.instance(name)
+		if inst == nil || len(inst.Drain) == 0 {
+			continue
+		}
+		drained, up := false, false
+		err := x.server("balancer status", name, x.v.Host, false, x.rest(), func(s *world.Server) { drained, _, up = s.Status() })
+		if err != nil {
+			return err
+		}
+		if drained || !up {
+			return &notYet{reason: "the balancer does not send it traffic yet"}
+		}
+	}
+	return nil
+}
+
+// isSecret tells whether a text holds a planted secret.
+func isSecret(text string) bool { return strings.Contains(text, secretMark) }

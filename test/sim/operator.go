@@ -1,0 +1,165 @@
+package main
+
+import (
+	"time"
+
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// operator is who runs `apply`, again and again, as a person would: while things go
+// wrong, once they have stopped, and after having mended what only a person can.
+type operator struct {
+	sim      *simulation
+	stage    stage
+	revision int    // the newest pushed
+	only     string // the service that this pass is confined to, as by --service
+	current  *controller
+	passes   int // of this stage
+	last     string
+	same     int // how often the verdict was the same on end
+	waiting  bool
+	busy     int // how often a host was still at work
+}
+
+// maxBusy is how often the operator waits for hosts that are still at work.
+const maxBusy = 40
+
+// stage is what the operator is at.
+type stage int
+
+const (
+	stageFaults stage = iota // faults happen
+	stageSettle              // no fault happens any more; what people did stays
+	stageMend                // everything is mended, and a good revision pushed
+	stageOver
+)
+
+// How often apply is run in a stage.
+const (
+	faultPasses  = 6
+	settlePasses = 10
+	mendPasses   = 16
+)
+
+// pause is how long the operator looks at the screen between two passes.
+const pause = 3 * time.Second
+
+// push makes the next revision known and tells whether there was one. The last one is
+// kept for the stage where everything is mended.
+func (o *operator) push() bool {
+	if o.stage != stageFaults || o.revision+2 >= len(o.sim.sc.Revisions) {
+		return false
+	}
+	o.revision++
+	return true
+}
+
+func (o *operator) newest(was int) int { return max(was, o.revision) }
+
+// apply runs one pass.
+func (o *operator) apply() {
+	if o.stage == stageOver {
+		return
+	}
+	o.passes++
+	o.sim.stats.Passes++
+	o.only = o.confine()
+	o.current = o.sim.begin(o.revision)
+}
+
+// over is told that a controller has ended or was killed.
+func (o *operator) over(c *controller) {
+	if c != o.current {
+		o.wait()
+		return
+	}
+	verdict := c.verdict()
+	if o.same++; verdict != o.last {
+		o.last, o.same = verdict, 1
+	}
+	o.wait()
+}
+
+// wait comes back a little later to decide what to do next.
+func (o *operator) wait() {
+	if o.waiting {
+		return
+	}
+	o.waiting = true
+	o.sim.world.After(pause, func() {
+		o.waiting = false
+		o.decide()
+	})
+}
+
+func (o *operator) decide() {
+	s := o.sim
+	for _, c := range s.controllers {
+		if !c.dead && !c.ended {
+			return // its end brings us back
+		}
+	}
+	quiet := s.faults.open == 0
+	for _, h := range s.world.Hosts {
+		if quiet && h.Locked() && o.busy < maxBusy { // what a killed controller began may still go on there
+			o.busy++
+			o.wait()
+			return
+		}
+	}
+	o.busy = 0
+	switch o.stage {
+	case stageFaults:
+		switch {
+		case quiet && (o.converged() || o.passes >= faultPasses):
+			s.faults.off = true
+			o.turn(stageSettle)
+		case o.passes >= faultPasses || o.converged():
+			o.wait()
+		default:
+			o.apply()
+		}
+	case stageSettle:
+		if !o.converged() && (o.same < 2 || o.last == verdictDone) && o.passes < settlePasses {
+			o.apply()
+			return
+		}
+		s.checkSettled()
+		s.mend()
+		o.revision = len(s.sc.Revisions) - 1
+		o.turn(stageMend)
+	case stageMend:
+		if !o.converged() && o.passes < mendPasses {
+			o.apply()
+			return
+		}
+		s.checkConverged()
+		o.stage = stageOver
+	}
+}
+
+// turn enters a stage with its first pass.
+func (o *operator) turn(st stage) {
+	o.stage, o.passes, o.last, o.same = st, 0, "", 0
+	o.sim.tracef("stage %d", st)
+	o.apply()
+}
+
+// confine names the service that kept the last pass from beginning anything. When what
+// is down is spread over several hosts and services, visits can stand in each other's
+// way, and a person mends one service at a time.
+func (o *operator) confine() string {
+	if o.stage == stageFaults || o.only != "" || o.current == nil || o.current.state.Halted == nil || o.current.state.Halted.Kind != rollout.HaltBudget {
+		return ""
+	}
+	return o.current.state.Halted.Service
+}
+
+func (o *operator) converged() bool { return o.last == verdictNothing && o.only == "" }
+
+// The verdicts of a pass that finds everything as desired, and of one that brings
+// everything to what is desired.
+const (
+	verdictNothing = "nothing to do"
+	verdictDone    = "done"
+)
