@@ -134,3 +134,37 @@ func TestUserWithoutSudo(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedStartTellsTheJournal: what a unit wrote before it failed comes back, apart
+// from the message, for it may hold secrets.
+func TestFailedStartTellsTheJournal(t *testing.T) {
+	lab.Require(t)
+	l := newLab(t, 1)
+	d, host := newLabDriver(t, l, "deploy"), labHost(l.Hosts()[0])
+	m := &labMachine{t: t, host: l.Hosts()[0]}
+	for what, unit := range map[string]string{
+		"boom-word":       "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo boom-word >&2; exit 3'\n",
+		"203/EXEC":        "[Service]\nType=exec\nExecStart=/opt/none\n",
+		"200/CHDIR":       "[Service]\nType=exec\nWorkingDirectory=/none\nExecStart=/bin/true\n",
+		"217/USER":        "[Service]\nType=exec\nUser=none-such\nExecStart=/bin/true\n",
+		"(resources)":     "[Service]\nType=exec\nEnvironmentFile=/none\nExecStart=/bin/true\n",
+		"ended by signal": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'kill -9 $$$$'\n",
+	} {
+		m.WriteFile("/etc/systemd/system/contract.service", unit, 0o644)
+		m.Systemctl("daemon-reload")
+		_, err := d.Apply(context.Background(), host, hostdriver.Fence{Epoch: 1, Holder: "x"}, hostdriver.UnitOps{Actions: []hostdriver.UnitAction{{Unit: "contract.service", Verb: hostdriver.VerbStart}}})
+		var e *hostdriver.Error
+		if !errors.As(err, &e) || e.Kind != hostdriver.Failed || e.Mend == "" {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if what == "boom-word" {
+			if !strings.Contains(e.Detail, what) || strings.Contains(err.Error(), what) || strings.Contains(e.Mend, what) {
+				t.Errorf("detail %q, error %v", e.Detail, err)
+			}
+			what = "status 3"
+		}
+		if !strings.Contains(err.Error(), what) {
+			t.Errorf("no %q in: %v", what, err)
+		}
+	}
+}
