@@ -198,7 +198,7 @@ func (h *FakeHost) exited(u *unit, at time.Time, code string, status int) {
 	switch {
 	case u.file.restart == "always" || u.file.restart == "on-failure" && !clean:
 		u.active, u.sub = "activating", "auto-restart"
-		u.restartAt = at.Add(u.file.restartSec)
+		u.restartAt = at.Add(u.file.restartPause)
 	case clean && u.file.kind == "oneshot" && u.file.remain:
 		u.active, u.sub = "active", "exited"
 	case clean:

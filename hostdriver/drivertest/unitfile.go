@@ -16,7 +16,7 @@ type unitFile struct {
 	user          string
 	dir           string
 	restart       string
-	restartSec    time.Duration
+	restartPause  time.Duration
 	limitInterval time.Duration
 	limitBurst    int
 	remain        bool // RemainAfterExit
@@ -27,7 +27,7 @@ type unitFile struct {
 
 // parseUnitFile reads a unit file and its drop-ins, in order.
 func parseUnitFile(texts ...string) unitFile {
-	u := unitFile{kind: "simple", restart: "no", restartSec: 100 * time.Millisecond, limitInterval: 10 * time.Second, limitBurst: 5,
+	u := unitFile{kind: "simple", restart: "no", restartPause: 100 * time.Millisecond, limitInterval: 10 * time.Second, limitBurst: 5,
 		pidTimeout: 90 * time.Second, dir: "/"}
 	for _, text := range texts {
 		section := ""
@@ -66,7 +66,7 @@ func (u *unitFile) set(key, value string) {
 	case "[Service]Restart":
 		u.restart = value
 	case "[Service]RestartSec":
-		u.restartSec = seconds(value)
+		u.restartPause = seconds(value)
 	case "[Service]TimeoutStartSec":
 		u.pidTimeout = seconds(value)
 	case "[Service]RemainAfterExit":

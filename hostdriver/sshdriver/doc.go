@@ -19,5 +19,22 @@
 // used through an agent. It learns no host keys by itself. Nothing that a host says is
 // trusted: output is capped, and what of it gets into an error is made printable.
 //
-// Start reading at pool.go, then conn.go and exec.go.
+// A Driver (driver.go) speaks to hosts over these connections. A request is one script
+// on the standard input of one command, a reply a sequence of records that nothing on the
+// host can forge (protocol.go, script.go, protocol_exchange.go). The scripts are in
+// script/, each beginning with what it does and what it is given: they need a POSIX
+// shell, coreutils, util-linux' flock, find and xargs, tar for unpacked releases, and
+// systemd. A reading is understood in observe_*.go, ops are made in apply_*.go. What
+// evenkeel keeps on a host is in /var/lib/evenkeel, for root alone:
+//
+//	epoch, claim, lock   who may change the host, see fence.sh
+//	generations/N/       manifest; links to its blobs; found: what it displaced
+//	current              link to the generation on disk
+//	switching            "FROM TO", from before a switch's first write until its end
+//	blobs/, releases/    contents by digest; what is known of unpacked artifacts
+//	started/, wanted/    what units run with, or were about to be started with
+//	step                 the step in hand, as the controller wrote it
+//
+// Start reading at pool.go, then conn.go and exec.go; for what is said, at driver.go,
+// protocol.go and script/observe.sh.
 package sshdriver

@@ -35,16 +35,14 @@ func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, 
 
 type observationParser struct {
 	*reading
-	obs     hostdriver.Observation
-	own     ownManifest
-	seen    map[string]bool
-	links   []string // symbolic links among the paths, as they were told
-	procs   []unitProcess
-	sealed  map[string]string // what stat said of a release when it was staged, to its digest
-	trees   map[string]string // unpacked releases to their digests, if they are as they were staged
-	wanted  map[string]hostdriver.StartedAs
-	targets []byte // of links, then of procs
-	passwd  []passwdLine
+	obs    hostdriver.Observation
+	own    ownManifest
+	seen   map[string]bool
+	procs  []unitProcess
+	sealed map[string]string // what stat said of a release when it was staged, to its digest
+	trees  map[string]string // unpacked releases to their digests, if they are as they were staged
+	wanted map[string]hostdriver.StartedAs
+	passwd []passwdLine
 }
 
 type unitProcess struct {
@@ -130,7 +128,9 @@ func (p *observationParser) complete() error {
 		p.user(u)
 	}
 	for _, g := range p.query.Groups {
-		p.obs.Groups[g] = p.obs.Groups[g]
+		if !p.obs.Groups[g] {
+			p.obs.Groups[g] = false // it was not told, so it is not there
+		}
 	}
 	for name, digest := range p.trees {
 		if st := p.obs.Paths[name]; st.Type == hostdriver.PathDir {

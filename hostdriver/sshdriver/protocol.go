@@ -87,7 +87,7 @@ func parseReply(out []byte, nonce string) ([]record, error) {
 	var records []record
 	for n := 1; ; n++ {
 		out = out[len(mark):]
-		head, rest, ok := bytes.Cut(out, []byte("\n"))
+		head, _, ok := bytes.Cut(out, []byte("\n"))
 		if !ok {
 			return nil, errCut
 		}
@@ -106,7 +106,7 @@ func parseReply(out []byte, nonce string) ([]record, error) {
 			return records, nil
 		}
 		// The newline that ended the head may be the one that begins the next mark.
-		rest = out[len(head):]
+		rest := out[len(head):]
 		next := bytes.Index(rest, mark)
 		if next < 0 {
 			return nil, errCut
