@@ -34,11 +34,12 @@ func cacheDir() string {
 	return "/var/cache/evenkeel-lab"
 }
 
-func mirror() string {
+// mirror is where debootstrap is told to fetch from: nowhere, which is its own default, unless $EVENKEEL_LAB_MIRROR is set.
+func mirror() []string {
 	if url := os.Getenv("EVENKEEL_LAB_MIRROR"); url != "" {
-		return url
+		return []string{url}
 	}
-	return "http://deb.debian.org/debian"
+	return nil
 }
 
 func (b Base) suite() string {
@@ -108,10 +109,10 @@ func (b Base) buildIn(ctx context.Context, temp string) error {
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
-	out, err := run(ctx, "", "debootstrap", "--variant=minbase", "--include="+strings.Join(b.packages(), ","),
-		b.suite(), temp, mirror())
+	args := append([]string{"--variant=minbase", "--include=" + strings.Join(b.packages(), ","), b.suite(), temp}, mirror()...)
+	out, err := run(ctx, "", "debootstrap", args...)
 	if err != nil {
-		return fmt.Errorf("from %s ($EVENKEEL_LAB_MIRROR is another mirror): %w%s", mirror(), err, said(out))
+		return fmt.Errorf("debootstrap ($EVENKEEL_LAB_MIRROR names another mirror than its own): %w%s", err, said(out))
 	}
 	_, err = run(ctx, baseScript, "chroot", temp, "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "/bin/sh", "-s")
 	return err
