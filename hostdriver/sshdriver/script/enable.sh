@@ -1,0 +1,172 @@
+# enable.sh: units reloaded, enabled and disabled as the generation that generation.sh has
+# put in place says, told by UnitFileState.
+
+# states_of UNIT…: $loads and $files, a word each in the order given, from one systemctl.
+# A template is never loaded: only its file has a state.
+states_of() {
+	loads= files= plain=
+	for unit; do
+		case $unit in
+		*@.*) ;;
+		*) plain="$plain$NL$unit" ;;
+		esac
+	done
+	shown=
+	[ -z "$plain" ] || shown=$(systemctl show --no-pager -p LoadState,UnitFileState -- $plain 2>&1) || {
+		why="systemctl show: $shown"
+		return 1
+	}
+	l=0 f=0
+	for line in $shown; do
+		case $line in
+		LoadState=*) l=$((l + 1)) && eval "load$l=\${line#*=}" ;;
+		UnitFileState=*) f=$((f + 1)) && eval "file$f=\${line#*=}" ;;
+		esac
+	done
+	n=0
+	for unit; do
+		case $unit in
+		*@.*)
+			load=loaded
+			file=$(systemctl is-enabled -- "$unit" 2>/dev/null)
+			;;
+		*)
+			n=$((n + 1))
+			eval "load=\$load$n file=\$file$n"
+			;;
+		esac
+		loads="$loads$NL$load"
+		files="$files$NL${file:--}"
+	done
+	[ "$l" = "$n" ] && [ "$f" = "$n" ] && return 0
+	why="systemctl show tells of $l units, and $n were asked for"
+	return 1
+}
+
+# disable_gone: the units that only the other generation had, while their files are
+# still there to tell what enabling them has made.
+disable_gone() {
+	list=
+	for line in $gone; do
+		split "$line"
+		[ "$kind" = unit ] && [ "$enabled" = yes ] && list="$list$NL$name"
+	done
+	[ "$list" ] || return 0
+	states_of $list || return 1
+	set -- $files
+	disable=
+	for unit in $list; do
+		case $1 in
+		enabled | enabled-runtime | linked | linked-runtime) disable="$disable$NL$unit" ;;
+		esac
+		shift
+	done
+	[ "$disable" ] || return 0
+	try systemctl --no-reload disable -- $disable || {
+		why="cannot disable: $why"
+		return 1
+	}
+}
+
+reload() {
+	try timeout 90 systemctl daemon-reload && return 0
+	why="systemctl daemon-reload: $why" mend="look at journalctl -b _PID=1 there"
+	return 1
+}
+
+# set_units: daemon-reload in any case (NeedDaemonReload overlooks new drop-in folders,
+# systemd#31752), then enabled or disabled as the manifest says, told by strings, for
+# the exit status of is-enabled is 0 for some that cannot be enabled.
+set_units() {
+	enable_new
+	reload || return 1
+	list= wants=
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] || continue
+		list="$list$NL$name" wants="$wants$NL$enabled $state"
+	done
+	[ "$list" ] || return 0
+	states_of $list || return 1
+	enable= disable=
+	set -- $list
+	for file in $files; do
+		judge "$1" "$file" || return 1
+		shift
+	done
+	[ "$enable$disable" ] || return 0
+	[ -z "$enable" ] || try systemctl --no-reload enable -- $enable || {
+		why="cannot enable: $why" mend="see whether the unit's [Install] section is right"
+		return 1
+	}
+	[ -z "$disable" ] || try systemctl --no-reload disable -- $disable || {
+		why="cannot disable: $why"
+		return 1
+	}
+	reload
+}
+
+# enable_new: units that only this generation has are enabled before the reload, which
+# then need not come twice: it is the dearest thing in a switch. What is not plain about
+# one is left to set_units, which looks at all of them anyway.
+enable_new() {
+	list= i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] && [ "$enabled" = yes ] || continue
+		key
+		case $others in
+		*"$NL$key$NL"*) ;;
+		*) list="$list$NL$name" ;;
+		esac
+	done
+	[ "$list" ] || return 0
+	# One word for each that is there, in their order.
+	files=$(systemctl is-enabled -- $list 2>/dev/null)
+	new=$list list=
+	set -- $new
+	for file in $files; do
+		[ "$file" = disabled ] && list="$list$NL${1-}"
+		[ $# = 0 ] || shift
+	done
+	[ $# = 0 ] && [ "$list" ] || return 0
+	systemctl --no-reload enable -- $list >/dev/null 2>&1
+	return 0
+}
+
+# judge UNIT FILESTATE takes the first of $loads and $wants.
+judge() {
+	load=${loads#"$NL"} want=${wants#"$NL"}
+	case $load in
+	*"$NL"*) loads=$NL${load#*"$NL"} wants=$NL${want#*"$NL"} ;;
+	esac
+	load=${load%%"$NL"*} want=${want%%"$NL"*}
+	mend="correct the unit's enabled in the service"
+	case "$load $want" in
+	"masked yes "* | "masked "*" started")
+		why="$1 is masked" mend="systemctl unmask $1 there, or suspend the host"
+		return 1
+		;;
+	esac
+	case "${want% *} $2" in
+	"yes enabled") ;;
+	"yes disabled" | "yes enabled-runtime" | "yes linked" | "yes linked-runtime") enable="$enable$NL$1" ;;
+	"yes static") cannot_enable "$1" "it has no [Install] section" ;;
+	"yes generated") cannot_enable "$1" "a generator makes it, which also says what starts it" ;;
+	"yes transient") cannot_enable "$1" "it is transient" ;;
+	"yes alias") cannot_enable "$1" "it is another unit's alias" ;;
+	"yes indirect") cannot_enable "$1" "its [Install] section only names others (Also=)" ;;
+	"yes masked" | "yes masked-runtime") cannot_enable "$1" "it is masked" ;;
+	"yes -") cannot_enable "$1" "it has no unit file" ;;
+	"yes "*) cannot_enable "$1" "its unit file is $2" ;;
+	"no enabled" | "no enabled-runtime" | "no linked-runtime") disable="$disable$NL$1" ;;
+	esac
+}
+
+cannot_enable() {
+	why="$1 cannot be enabled: $2"
+	return 1
+}
