@@ -199,7 +199,7 @@ const foreignUnit = "sshd.service"
 func (s *simulation) addInstance(x *Service, h *world.Host) {
 	spec := world.UnitSpec{
 		Service: x.Name, Name: unitName(x.Name), File: unitPath(unitName(x.Name)), EnvFiles: []string{envPath(x.Name)}, Link: linkPath(x.Name),
-		Notify: x.Notify, RestartSec: time.Second, StopTime: 150 * time.Millisecond,
+		Notify: x.Notify, RestartPause: time.Second, StopTime: 150 * time.Millisecond,
 	}
 	if x.Reloads {
 		spec.Configs = []string{configPath(x.Name)}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
@@ -140,6 +139,3 @@ func (p *Process) matches(q hostdriver.EnvQuery, salt string) (hostdriver.EnvMat
 	}
 	return hostdriver.EnvDiffers, digests
 }
-
-// dirOf is the directory a path is in.
-func dirOf(path string) string { return path[:max(1, strings.LastIndexByte(path, '/'))] }

@@ -9,15 +9,15 @@ import (
 // UnitSpec is what does not change about a unit: where its inputs are and how long
 // systemd's own doings take.
 type UnitSpec struct {
-	Service    string
-	Name       string
-	File       string   // path of its unit file
-	EnvFiles   []string // read at each start, in order
-	Configs    []string // read at each start and reload
-	Link       string   // the program's symlink, or ""
-	Notify     bool     // Type=notify: its start job ends once it is ready
-	RestartSec time.Duration
-	StopTime   time.Duration
+	Service      string
+	Name         string
+	File         string   // path of its unit file
+	EnvFiles     []string // read at each start, in order
+	Configs      []string // read at each start and reload
+	Link         string   // the program's symlink, or ""
+	Notify       bool     // Type=notify: its start job ends once it is ready
+	RestartPause time.Duration
+	StopTime     time.Duration
 	// Foreign is not managed by evenkeel.
 	Foreign bool
 }
@@ -245,7 +245,7 @@ func (h *Host) program(link string) *Item {
 }
 
 // Die ends its process with that exit status; systemd starts it again after
-// RestartSec.
+// RestartPause.
 func (u *Unit) Die(status int) {
 	if u.Proc != nil && u.Active != "deactivating" {
 		u.end("exit-code", status)
@@ -256,7 +256,7 @@ func (u *Unit) end(result string, status int) {
 	u.Proc, u.status = nil, status
 	u.set("activating", "auto-restart", result)
 	u.started("it ended with result " + result)
-	u.later(u.RestartSec, func() {
+	u.later(u.RestartPause, func() {
 		u.restarts++
 		u.set("inactive", "dead", result)
 		u.start(nil, func(string) {})
