@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 NULLSPACE := simulator node auth gateway website ops economy-snapshot
 
-.PHONY: build nullspace needs test-needs demo test unit race lab-test lint sim chaos bench fuzz clean
+.PHONY: build nullspace needs test-needs demo test race lab-test lint sim bench clean
 
 build: ## the static binary, bin/evenkeel
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
@@ -45,7 +45,7 @@ lab-test: build nullspace ## all tests on real hosts
 	go test -count=1 -timeout 30m -p 1 ./test/... ./hostdriver/...
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
-	go run ./test/sim/cmd $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))
+	go run ./test/sim $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))
 
 bench: needs build nullspace ## the tables of docs/benchmarks.md
 	go run ./test/bench $(BENCH)
