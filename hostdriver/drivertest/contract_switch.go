@@ -209,6 +209,17 @@ var switchCases = []contractCase{
 		equal(k, "f", k.content("/etc/contract/f"), "2")
 		k.apply(hostdriver.Disarm{})
 	}},
+	{"a switch does away with the dead man's timer of the one before", func(k *kit) {
+		for n, text := range []string{"1", "2", "3"} {
+			k.draft(uint64(n+1)).file("/etc/contract/f", text).stage()
+		}
+		k.apply(hostdriver.Switch{To: 1})
+		k.apply(hostdriver.Switch{To: 2, DeadMan: 2 * time.Second})
+		k.apply(hostdriver.Switch{To: 3})
+		k.Machine.Pass(4 * time.Second)
+		equal(k, "f", k.content("/etc/contract/f"), "3")
+		k.apply(hostdriver.Disarm{})
+	}},
 	{"a dead man's timer gives way to a newer epoch", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").deploy()
 		k.draft(2).file("/etc/contract/f", "2").stage()

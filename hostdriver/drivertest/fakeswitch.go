@@ -200,11 +200,14 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 	if err := h.putStep(f, op.Record); err != nil {
 		return hostdriver.Result{}, err
 	}
-	if op.DeadMan > 0 {
-		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch}
-	}
 	if op.To > 0 && h.generations[op.To] == nil {
 		return hostdriver.Result{}, failure(hostdriver.Failed, "stage it again", "generation %d is not kept there; nothing was changed", op.To)
+	}
+	if h.deadman != nil && h.deadman.armed {
+		h.deadman = nil
+	}
+	if op.DeadMan > 0 {
+		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch}
 	}
 	if !cut && from != op.To {
 		h.saveFound(from, op.To)
@@ -444,7 +447,11 @@ func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
 	if h.step != nil {
 		protected[h.step.From], protected[h.step.To] = true, true
 	}
-	for _, st := range h.started {
+	for name, st := range h.started {
+		if _, ok := h.generations[op.To]; ok && !keysOf(h.generations[op.To])["unit "+name] {
+			delete(h.started, name)
+			continue
+		}
 		protected[st.Generation] = true
 	}
 	for _, n := range slices.Sorted(maps.Keys(h.generations)) {

@@ -6,6 +6,10 @@ collect() {
 	[ -e "$D/step" ] && step=$(cat "$D/step") && step_number from && step_number to
 	set +f
 	for f in "$D"/started/* "$D"/wanted/*; do
+		case $keys in
+		*"${NL}unit$TAB${f##*/}$NL"*) ;;
+		*) rm -f -- "$f" ;;
+		esac
 		[ -e "$f" ] && IFS=$TAB read -r a b <"$f" && protected="$protected$b$NL"
 	done
 	kept= n=0

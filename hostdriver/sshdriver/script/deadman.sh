@@ -3,6 +3,15 @@
 
 DEADMANUNIT=evenkeel-deadman
 
+# rearm: a switch does away with the timer of the one before, and may want its own.
+rearm() {
+	if [ -e "$D/deadman" ]; then
+		IFS=' ' read -r state a b rest <"$D/deadman"
+		[ "$state" != armed ] || stand_down
+	fi
+	[ "$DEADMAN" = 0 ] || arm
+}
+
 arm() {
 	stand_down
 	receive_deadman || die failed "cannot write $R/deadman: $why" "is /run full there?"
@@ -46,6 +55,9 @@ op_deadman() {
 	state=
 	[ -e "$D/deadman" ] && IFS=' ' read -r state from TO rest <"$D/deadman"
 	[ "$state" = armed ] || exit 0
+	# Something else may be on disk by now.
+	current=$(readlink -- "$D/current")
+	[ "${current##*/}" = "$TO" ] || [ -e "$D/switching" ] || exit 0
 	bump
 	put "$D/switching" "$from $TO"
 	put "$D/deadman" "fired $from $TO $EPOCH"

@@ -149,7 +149,8 @@ stage_release() {
 	[ "$sum" = "$2" ] || stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
 	owners "$5" "$6" || stage_fail "$why" "$mend"
 	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
-	try sync -f -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
+	[ "$4" = file ] && filesystem= || filesystem=-f
+	try sync $filesystem -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
 	# Whatever has its name was no release of ours, or no longer is as it was.
 	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
 	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"

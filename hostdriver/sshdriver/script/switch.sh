@@ -8,13 +8,13 @@ op_switch() {
 	come_from
 	check_expect
 	put_record
-	[ "$DEADMAN" = 0 ] || arm
-	to=$TO other=$from mend=
+	to=$TO other=$from touched= mend=
 	load_generation && survey || die failed "$why; nothing was changed" "$mend"
+	rearm
 	[ ! -e "$D/switching" ] || clear_beside
 	if [ -z "$journaled" ]; then
-		save_found || die failed "$why; nothing was changed" "$ADVICE_DISK"
-		put "$D/switching" "$from $TO" || die failed "$why; nothing was changed" "$ADVICE_DISK"
+		mend=$ADVICE_DISK
+		save_found && put "$D/switching" "$from $TO" || undo
 	fi
 	carry_out || undo
 	drop "$D/switching" || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
