@@ -28,8 +28,8 @@ op_run() {
 	run_line "$@" >"$R/run" 2>&1
 	status=$?
 	turn=0
-	while [ ! -e "$R/run.done" ] && [ "$turn" -lt 20 ]; do
-		sleep 0.05
+	while [ ! -e "$R/run.done" ] && [ "$turn" -lt 40 ]; do
+		[ "$turn" -lt 20 ] && sleep 0.005 || sleep 0.05
 		turn=$((turn + 1))
 	done
 	rec output
