@@ -116,6 +116,7 @@ func (m *mover) end(r Result, reason string) {
 			ss.Fresh = false
 			if r == ResultDone {
 				ss.ProgressAt, ss.Blocked = m.s.At, false
+				m.s.serves(ss, v)
 			}
 		}
 	}
@@ -133,6 +134,24 @@ func (m *mover) end(r Result, reason string) {
 		halt(HaltLost)
 	case ResultConflict:
 		m.s.Replan, m.s.Stopping = true, orElse(m.s.Stopping, v.Host+" changed meanwhile: "+v.Reason)
+	}
+}
+
+// lookLasts is for how long a look at a service holds beyond the end of a visit.
+const lookLasts = 2 * time.Second
+
+// serves notes that the host just visited is up, as its own probes and its balancers have
+// told a moment ago: a look that is young enough then still holds for all others.
+func (s *State) serves(ss *ServiceState, v *Visit) {
+	if v.Quiet || !slices.Contains(v.Disturbs, ss.Service) || s.At-ss.LookedAt > lookLasts {
+		return
+	}
+	ss.Instances = slices.Clone(ss.Instances)
+	for i := range ss.Instances {
+		if is := &ss.Instances[i]; is.Host == v.Host {
+			*is = Instance{Host: is.Host, Service: is.Service, Up: true}
+			ss.Fresh = true
+		}
 	}
 }
 
@@ -366,6 +385,9 @@ func (m *mover) waited(e Event) {
 	}
 }
 
+// soakEvery is the least pause between two looks at what is healthy already.
+const soakEvery = 250 * time.Millisecond
+
 // pollEvery is the pause between two looks: short at first, then calmer.
 func pollEvery(waited time.Duration) time.Duration {
 	return min(time.Second, max(50*time.Millisecond, waited/8))
@@ -397,7 +419,7 @@ func (m *mover) sampled(e Event) {
 	case waited >= st.HealthyDeadline:
 		m.unhealthy(fmt.Sprintf("not healthy after %s: %s", st.HealthyDeadline, reason))
 	case soak.Good:
-		m.again(min(pollEvery(waited), max(10*time.Millisecond, st.MinHealthyTime-(m.s.At-soak.Since))))
+		m.again(min(max(soakEvery, pollEvery(waited)), max(10*time.Millisecond, st.MinHealthyTime-(m.s.At-soak.Since))))
 	default:
 		m.again(pollEvery(waited))
 	}
