@@ -16,9 +16,6 @@ type books struct {
 	epochs   map[string]uint64 // the highest each host obeyed
 	restarts map[restartKey]int
 	drained  map[*world.Server]world.Actor
-	// strays were drained by a controller that stood still after it had asked whether
-	// the host still obeyed it. A balancer knows no epochs: only a person sees these.
-	strays map[*world.Server]bool
 }
 
 // restartKey is what may be restarted once.
@@ -30,7 +27,6 @@ type restartKey struct {
 
 func (b *books) open() {
 	b.epochs, b.restarts, b.drained = map[string]uint64{}, map[restartKey]int{}, map[*world.Server]world.Actor{}
-	b.strays = map[*world.Server]bool{}
 }
 
 func (s *simulation) controller(a *world.Actor) *controller { return s.controllers[a.Controller-1] }
@@ -94,13 +90,9 @@ func (s *simulation) Draining(sv *world.Server, a *world.Actor) {
 		return
 	}
 	s.stats.Drains++
-	c := s.controller(a)
-	if s.books.strays[sv] = a.Epoch < sv.Host.Epoch && c.stalled; s.books.strays[sv] {
-		return
-	}
 	s.checkDisruption(in, a, "draining")
 	was, again := s.books.drained[sv]
-	if in.up && c.wants(in) && !(again && was.Controller == a.Controller && was.Visit == a.Visit) {
+	if c := s.controller(a); in.up && c.wants(in) && !(again && was.Controller == a.Controller && was.Visit == a.Visit) {
 		s.checkLooked(c, &c.state.Visits[a.Visit], in.service)
 	}
 	if !recordNames(sv.Host.Step, sv) {
@@ -120,7 +112,7 @@ func recordNames(step *hostdriver.StepRecord, sv *world.Server) bool {
 // its host until it is back, so that whoever comes next can undo it.
 func (s *simulation) checkDrainsRecorded(h *world.Host) {
 	for _, in := range s.instances {
-		if in.host != h || in.server == nil || in.server.State != world.ServerDrain || !in.server.By.Ours() || s.books.strays[in.server] {
+		if in.host != h || in.server == nil || in.server.State != world.ServerDrain || !in.server.By.Ours() {
 			continue
 		}
 		if c := s.operator.current; c != nil && !s.wantsNow(in, c.revision) {

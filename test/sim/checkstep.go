@@ -42,7 +42,7 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 		}
 	}
 	for _, name := range v.Disturbs {
-		if !v.Recover && !s.mending(v) {
+		if in := s.by[[2]string{v.Host, name}]; !v.Recover && in != nil && in.up { // what is down may be mended first
 			s.checkBatch(c, v, name)
 		}
 		s.checkLooked(c, v, name)
@@ -50,9 +50,8 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 }
 
 // tooOld is the age of a look by which nothing may be disturbed any more: what the
-// engine allows, how long it tries again where nobody answers, and what a command may
-// take on top.
-const tooOld = 15*time.Second + 20*time.Second + quickOp + 5*time.Second
+// engine allows, and what a command may take on top.
+const tooOld = 15*time.Second + quickOp + 5*time.Second
 
 // checkLooked is S1's other half: the budget is reckoned by what was seen lately.
 func (s *simulation) checkLooked(c *controller, v *rollout.Visit, service string) {
@@ -79,17 +78,9 @@ func (s *simulation) checkEarlier(c *controller, v, w *rollout.Visit) {
 	if v.Recover || w.Phase == rollout.PhaseEnded {
 		return
 	}
-	if s.after(v, w) && !s.mending(v) && !s.leadsTo(c, v, w, map[int]bool{}) {
+	if s.after(v, w) && !s.leadsTo(c, v, w, map[int]bool{}) {
 		s.violated("order", "%s on %s (%d) begins before %s on %s (%d, %q) has ended", v.Services, v.Host, v.ID, w.Services, w.Host, w.ID, w.Phase)
 	}
-}
-
-// mending tells that something that v disturbs is down: it may go before its turn.
-func (s *simulation) mending(v *rollout.Visit) bool {
-	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
-		in := s.by[[2]string{v.Host, name}]
-		return in != nil && !in.up
-	})
 }
 
 // after tells whether v has a service that comes after one of w's, and which v has not.
@@ -187,8 +178,8 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 	for _, unit := range v.Watch {
 		u := h.Units[unit]
 		in := s.by[[2]string{v.Host, u.Service}]
-		if c.hasProblem(v.Host, u.Service) || h.StartedAs[unit].InvocationID != u.Invocation() {
-			continue // the plan tells why it is left; or systemd itself started it, and the next plan sees what it has read
+		if c.hasProblem(v.Host, u.Service) {
+			continue // the plan tells why it is not brought to what is desired
 		}
 		if u.Proc == nil || in.edited(s, 0) || h.Epoch != c.epoch || u.Proc.Started > c.began+v.Since {
 			continue
@@ -213,7 +204,7 @@ func (s *simulation) checkEnd(c *controller) {
 		}
 	}
 	for _, in := range s.instances {
-		if in.server == nil || in.server.State != world.ServerDrain || in.server.By.Controller != c.id || !c.wants(in) || s.books.strays[in.server] {
+		if in.server == nil || in.server.State != world.ServerDrain || in.server.By.Controller != c.id || !c.wants(in) {
 			continue
 		}
 		named := slices.ContainsFunc(st.NotDone(), func(v rollout.Visit) bool {
@@ -280,7 +271,7 @@ func (s *simulation) checkReverted(c *controller) {
 		return
 	}
 	for _, in := range s.instances {
-		if c.wants(in) && !in.serving && (in.server == nil || !s.books.strays[in.server]) {
+		if c.wants(in) && !in.serving {
 			s.violated("liveness", "a bad revision was refused, and %s of %s does not serve any more: %s", in.service, in.host.Name, s.operator.last)
 		}
 	}
@@ -353,7 +344,7 @@ func (s *simulation) checkNothingLeft(when string) {
 		}
 	}
 	for _, in := range s.instances {
-		if in.server != nil && in.server.State == world.ServerDrain && in.server.By.Ours() && !s.books.strays[in.server] && s.operator.current.wants(in) {
+		if in.server != nil && in.server.State == world.ServerDrain && in.server.By.Ours() && s.operator.current.wants(in) {
 			s.violated("S3", "%s, %s of %s is still drained by us", when, in.service, in.host.Name)
 		}
 	}

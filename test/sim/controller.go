@@ -21,7 +21,6 @@ type controller struct {
 	dead     bool
 	dropped  bool // what it had sent and had not arrived yet never does
 	asleep   time.Duration
-	stalled  bool // it stood still once
 
 	tasks   []*task
 	input   rollout.Input
@@ -285,10 +284,6 @@ func (c *controller) verdict() string {
 	switch {
 	case c.dead:
 		return "killed"
-	case len(c.plan.Visits) == 0 && len(c.busy) > 0:
-		return "somebody is at work on hosts"
-	case len(c.plan.Visits) == 0 && len(c.plan.Unreachable()) > 0:
-		return "hosts do not answer"
 	case !c.plan.Changed() && len(c.plan.Visits) == 0:
 		return verdictNothing
 	case c.state.Halted != nil:
@@ -297,7 +292,8 @@ func (c *controller) verdict() string {
 		return "stopped: " + c.state.Stopping
 	case len(c.plan.Visits) == 0:
 		return "nothing it may do"
-
+	case len(c.busy) > 0:
+		return "somebody is at work on hosts"
 	}
 	return verdictDone
 }

@@ -124,7 +124,7 @@ func (x *effect) observeLight() (hostdriver.Observation, error) {
 func (x *effect) unitTimeout() time.Duration {
 	t := 90 * time.Second
 	for _, s := range x.state.Services {
-		if slices.Contains(x.v.Concerns(), s.Service) {
+		if slices.Contains(x.v.Services, s.Service) {
 			t = max(t, s.Strategy.HealthyDeadline)
 		}
 	}
@@ -137,7 +137,7 @@ func (x *effect) record() hostdriver.StepRecord {
 		over = o.Step.Epoch // the one that this visit recovers from
 	}
 	return hostdriver.StepRecord{
-		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Concerns(), Phase: string(v.Phase), From: v.From, To: v.To,
+		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
 		Epoch: x.c.epoch, Holder: x.c.holder, Since: world.Wall(x.c.sim.world.Now()).Truncate(time.Second), Drained: v.Drained, Before: v.Before,
 	}
 }
@@ -340,11 +340,9 @@ func (x *effect) revertUnits() error {
 			}
 			continue
 		}
-		// What the former generation's process had read is known only if it still ran
-		// when this visit was planned.
-		var inputs map[string]string
-		if was := x.h.Observation.Started[unit]; was.InvocationID == x.v.Before[unit] {
-			inputs = was.Inputs
+		inputs := x.h.started[unit].Inputs
+		if x.h.Observation != nil && x.h.Observation.Started[unit].Inputs != nil {
+			inputs = x.h.Observation.Started[unit].Inputs
 		}
 		onlyIf, told := x.v.Replace[unit]
 		if !told {
@@ -372,7 +370,7 @@ func (x *effect) probe() error {
 	}
 	for i := range x.h.Desired.Instances {
 		inst := &x.h.Desired.Instances[i]
-		if !up || !slices.Contains(x.v.Concerns(), inst.Service) {
+		if !up || !slices.Contains(x.v.Services, inst.Service) {
 			continue
 		}
 		if why := x.checks(inst.Service); why != "" {
@@ -434,7 +432,7 @@ func sameDrain(a, b hostdriver.DrainRecord) bool {
 }
 
 func (x *effect) drain() error {
-	if err := x.fenced(); err != nil {
+	if err := x.apply(hostdriver.Precheck{}); err != nil { // as for undrain
 		return err
 	}
 	for _, r := range x.v.Drained {
@@ -489,24 +487,10 @@ func (x *effect) stillDrained() (bool, error) {
 	return true, nil
 }
 
-// staleWord is the age at which a host's word that it still obeys us counts no more.
-const staleWord = 2 * time.Second
-
-// fenced asks the host whether it still obeys this controller, right before something
-// is said to a balancer: a balancer knows no epochs, and one that was superseded must
-// neither take out what the other has put back nor put back what the other took out.
-// A word that was long on its way says nothing.
-func (x *effect) fenced() error {
-	for {
-		asked := x.c.sim.world.Now()
-		if err := x.apply(hostdriver.Precheck{}); err != nil || x.c.sim.world.Now()-asked < staleWord {
-			return err
-		}
-	}
-}
-
 func (x *effect) undrain() error {
-	if err := x.fenced(); err != nil {
+	// The balancer knows no epochs: a controller that has been superseded on the host
+	// must not undo the drain of the one that came after.
+	if err := x.apply(hostdriver.Precheck{}); err != nil {
 		return err
 	}
 	for _, r := range x.v.Drained {

@@ -231,7 +231,7 @@ func (s *simulation) befallController(x Fault) {
 	case x.Kind == faultKill:
 		c.kill(x.Arg == 1)
 	case x.Kind == faultStall:
-		c.asleep, c.stalled = s.world.Now()+milliseconds(x.For), true
+		c.asleep = s.world.Now() + milliseconds(x.For)
 	case x.Kind == faultStop:
 		c.whenAwake(func() { c.step(rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}) })
 	case s.operator.push():

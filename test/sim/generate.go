@@ -208,9 +208,6 @@ func (g *generator) bad(seen bool) *world.Conduct {
 	case 3: // dies early: a crash loop until the start limit
 		return &world.Conduct{Dies: 100 * time.Millisecond, DiesSpread: 500 * time.Millisecond}
 	case 4:
-		if seen { // a slow start that one controller waits for long enough, and another not
-			return &world.Conduct{Ready: 10 * time.Minute}
-		}
 		return &world.Conduct{Ready: time.Duration(5+g.IntN(60)) * time.Second}
 	}
 	return &world.Conduct{Dies: 3 * time.Second, DiesSpread: 4 * time.Second} // again and again

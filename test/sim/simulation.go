@@ -263,7 +263,7 @@ func (s *simulation) mend() {
 		s.Touched(h)
 	}
 	for _, in := range s.instances {
-		if in.server != nil && in.server.By != nil && (!in.server.By.Ours() || s.books.strays[in.server]) {
+		if in.server != nil && in.server.By != nil && !in.server.By.Ours() {
 			in.server.Release()
 		}
 	}
