@@ -157,7 +157,7 @@ func (a *admission) hold() {
 func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
-		if !slices.Contains(v.Services, ss.Service) || !ss.isSick(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
+		if !slices.Contains(v.Services, ss.Service) || !ss.isDown(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
 			continue
 		}
 		switch may, fresh := a.mayMend(v); {
@@ -202,8 +202,8 @@ func (s *State) firstOnHost(v *Visit) bool {
 	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Host == v.Host && w.ID < v.ID && w.Phase != PhaseEnded })
 }
 
-func (ss *ServiceState) isSick(host string) bool {
-	return NewBudget(ss.Service, ss.Strategy, ss.Instances, nil).Mends(host)
+func (ss *ServiceState) isDown(host string) bool {
+	return slices.ContainsFunc(ss.Instances, func(is Instance) bool { return is.Host == host && !is.Up })
 }
 
 func (a *admission) look(ss *ServiceState) {

@@ -109,7 +109,7 @@ func Build(in Input) Plan {
 	p.Services = servicePlans(in)
 	waves := waves(p.Services)
 	for i := range in.Hosts {
-		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip)...)
+		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves)...)
 	}
 	orderVisits(&p, waves)
 	return p
@@ -274,7 +274,7 @@ func waves(services []ServicePlan) map[string]int {
 
 // visits makes one host's visits: at most one that disturbs nothing, and one that
 // does.
-func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string) []Visit {
+func visits(h *HostInput, d Difference, waves map[string]int) []Visit {
 	if h.Observation == nil || h.Skip != "" {
 		return nil
 	}
@@ -293,12 +293,8 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 	if s := h.Observation.Step; s != nil {
 		loud.Recover, loud.Drained = true, s.Drained
 		for _, name := range s.Services {
-			_, skipped := skip[name]
-			switch {
-			case !slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }):
-			case skipped || blocked[name]:
-				loud.Proves = append(loud.Proves, name)
-			default:
+			// One with problems is not changed, but must be healthy to be undrained.
+			if slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }) {
 				loud.Services = append(loud.Services, name)
 			}
 		}

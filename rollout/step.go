@@ -122,7 +122,7 @@ func (m *mover) end(r Result, reason string) {
 	}
 	halt := func(k HaltKind) {
 		if m.s.Halted == nil {
-			m.s.Halted = &Halt{Kind: k, Host: v.Host, Service: first(v.Concerns()), Reason: v.Reason}
+			m.s.Halted = &Halt{Kind: k, Host: v.Host, Service: first(v.Services), Reason: v.Reason}
 		}
 	}
 	switch r {
@@ -545,11 +545,6 @@ func (m *mover) retry(e Event, reason string) {
 	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
 		if !v.Switched {
 			m.leave(ResultLost, reason)
-			return
-		}
-	case PhaseUnits, PhaseRevertUnits:
-		if e.Outcome == Unknown && len(v.Watch) > 0 { // a start that does not end, or no answer: a look tells
-			m.next()
 			return
 		}
 	case PhaseHealthy:

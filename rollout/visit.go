@@ -17,9 +17,6 @@ type Visit struct {
 	Recover  bool     `json:"recover"`  // finishes or undoes a step that was left on the host
 	Services []string `json:"services"` // what it brings to the desired state, in order
 	Removed  []string `json:"removed,omitempty"`
-	// Proves are services of the step that was left which are not to be touched now,
-	// suspended or with problems: they must be healthy before they are undrained.
-	Proves []string `json:"proves,omitempty"`
 	// Disturbs are the services that are restarted, stopped or reloaded: each must
 	// stay within its budget. Drains are those of them that leave traffic first.
 	Disturbs []string     `json:"disturbs,omitempty"`
@@ -119,10 +116,6 @@ func (v *Visit) Active() bool { return v.Phase != PhasePending && v.Phase != Pha
 // LeftDrained tells whether something that the visit drained was not undrained.
 func (v *Visit) LeftDrained() bool { return v.Draining || len(v.Drained) > 0 }
 
-// Concerns are the services that the visit has in hand: those it changes and those it
-// only proves healthy. The step's record names them all.
-func (v *Visit) Concerns() []string { return slices.Concat(v.Services, v.Proves) }
-
 // take adds the changes of one service to the visit.
 func (v *Visit) take(service string, changes []Change, removed bool) {
 	if removed {
@@ -148,7 +141,7 @@ func (v *Visit) watch(h *HostInput) {
 	v.Before = map[string]string{}
 	for i := range h.Desired.Instances {
 		inst := &h.Desired.Instances[i]
-		if !slices.Contains(v.Concerns(), inst.Service) {
+		if !slices.Contains(v.Services, inst.Service) {
 			continue
 		}
 		acts := v.Recover || slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Service == inst.Service })
