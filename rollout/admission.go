@@ -73,7 +73,7 @@ func (a *admission) admits(v *Visit) bool {
 			a.look(ss)
 			continue
 		}
-		if h, waits := s.holds(ss, v, flying); waits {
+		if h, waits := s.holds(ss, v, flying); waits && !(planted == "last host excused" && s.isLast(v)) {
 			ready = false
 			v.Reason, ss.Sum = h.halt.Reason+" → waits", h.halt.Reason
 			a.held = append(a.held, h)
@@ -91,7 +91,12 @@ func (a *admission) admits(v *Visit) bool {
 
 // fresh tells whether the service was looked at lately, and since the last visit of it
 // ended.
-func (s *State) fresh(ss *ServiceState) bool { return ss.Fresh && s.At-ss.LookedAt <= freshFor }
+func (s *State) fresh(ss *ServiceState) bool {
+	if planted == "stale look reused" && ss.LookedAt > 0 {
+		return true
+	}
+	return ss.Fresh && s.At-ss.LookedAt <= freshFor
+}
 
 // holds tells whether a service, as it was looked at, keeps v waiting, and why.
 func (s *State) holds(ss *ServiceState, v *Visit, flying []string) (held, bool) {
@@ -115,7 +120,7 @@ func (s *State) holds(ss *ServiceState, v *Visit, flying []string) (held, bool) 
 func (s *State) fallen(ss *ServiceState) *Instance {
 	for i := range ss.Instances {
 		is := &ss.Instances[i]
-		if !is.Up && slices.ContainsFunc(s.Visits, func(v Visit) bool {
+		if planted != "fallen ignored" && !is.Up && slices.ContainsFunc(s.Visits, func(v Visit) bool {
 			return v.Host == is.Host && v.Result == ResultDone && slices.Contains(v.Disturbs, ss.Service)
 		}) {
 			return is
@@ -157,7 +162,7 @@ func (a *admission) hold() {
 func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
-		if !slices.Contains(v.Services, ss.Service) || !ss.isDown(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
+		if !slices.Contains(v.Services, ss.Service) || !ss.isSick(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
 			continue
 		}
 		switch may, fresh := a.mayMend(v); {
@@ -197,13 +202,18 @@ func (s *State) waiting(v *Visit) bool {
 		!slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Active() && w.Host == v.Host && w.ID != v.ID })
 }
 
+// isLast tells whether v is the only one that has not begun.
+func (s *State) isLast(v *Visit) bool {
+	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.ID != v.ID && w.Phase == PhasePending })
+}
+
 // firstOnHost tells whether v is the next one of its host.
 func (s *State) firstOnHost(v *Visit) bool {
 	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Host == v.Host && w.ID < v.ID && w.Phase != PhaseEnded })
 }
 
-func (ss *ServiceState) isDown(host string) bool {
-	return slices.ContainsFunc(ss.Instances, func(is Instance) bool { return is.Host == host && !is.Up })
+func (ss *ServiceState) isSick(host string) bool {
+	return NewBudget(ss.Service, ss.Strategy, ss.Instances, nil).Mends(host)
 }
 
 func (a *admission) look(ss *ServiceState) {

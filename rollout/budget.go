@@ -35,6 +35,7 @@ type Budget struct {
 	InFlight []string `json:"inFlight,omitempty"` // hosts that a visit has in hand
 	down     []string
 	idle     []string
+	sick     []string // of down: known to be so by their own unit or health check
 }
 
 // NewBudget counts. inFlight are the hosts on which a visit of the service is
@@ -47,11 +48,17 @@ func NewBudget(service string, s desired.Strategy, instances []Instance, inFligh
 			counted--
 			continue
 		}
+		if planted == "budget ignores unreachable" && i.Unreachable {
+			continue
+		}
 		if !i.Up && !slices.Contains(inFlight, i.Host) {
 			b.Down = append(b.Down, i.Host+" "+i.Reason)
 			b.down = append(b.down, i.Host)
 			if i.Idle {
 				b.idle = append(b.idle, i.Host)
+			}
+			if i.Idle || !i.Definite {
+				b.sick = append(b.sick, i.Host)
 			}
 		}
 	}
@@ -86,10 +93,11 @@ func (b Budget) Allows(host string) bool {
 	return n <= b.Allowed
 }
 
-// Mends tells whether host is down itself and nothing is in flight: then touching it
-// takes nobody down, however many others are.
+// Mends tells whether host is known to be down itself and nothing is in flight: then
+// touching it takes nobody down, however many others are. A host or a balancer that
+// does not answer says nothing about its instances.
 func (b Budget) Mends(host string) bool {
-	return slices.Contains(b.down, host) && len(b.InFlight) == 0
+	return slices.Contains(b.sick, host) && len(b.InFlight) == 0
 }
 
 // String is the sum, as it is printed wherever a rollout waits:

@@ -109,7 +109,7 @@ func Build(in Input) Plan {
 	p.Services = servicePlans(in)
 	waves := waves(p.Services)
 	for i := range in.Hosts {
-		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves)...)
+		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip)...)
 	}
 	orderVisits(&p, waves)
 	return p
@@ -125,7 +125,7 @@ func refusesPrune(in Input, p *Plan) bool {
 		}
 		managed = managed || h.Observation != nil && len(h.Observation.Manifest.Entries) > 0
 	}
-	if !managed || in.EmptyOK {
+	if !managed || in.EmptyOK || planted == "prunes everything" {
 		return false
 	}
 	p.Warnings = append(p.Warnings, "the revision wants nothing on any host: nothing is pruned (say --prune-all to mean it)")
@@ -274,7 +274,7 @@ func waves(services []ServicePlan) map[string]int {
 
 // visits makes one host's visits: at most one that disturbs nothing, and one that
 // does.
-func visits(h *HostInput, d Difference, waves map[string]int) []Visit {
+func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string) []Visit {
 	if h.Observation == nil || h.Skip != "" {
 		return nil
 	}
@@ -292,9 +292,16 @@ func visits(h *HostInput, d Difference, waves map[string]int) []Visit {
 	loud := Visit{Host: h.Desired.Host.Name}
 	if s := h.Observation.Step; s != nil {
 		loud.Recover, loud.Drained = true, s.Drained
+		if planted == "recovery forgets drains" {
+			loud.Drained = nil
+		}
 		for _, name := range s.Services {
-			// One with problems is not changed, but must be healthy to be undrained.
-			if slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }) {
+			_, skipped := skip[name]
+			switch {
+			case !slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }):
+			case skipped || blocked[name]:
+				loud.Proves = append(loud.Proves, name)
+			default:
 				loud.Services = append(loud.Services, name)
 			}
 		}

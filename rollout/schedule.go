@@ -6,7 +6,7 @@ import (
 
 // schedule begins what may begin now, in the plan's order.
 func (s *State) schedule() []Command {
-	if s.Stopping != "" || s.Halted != nil {
+	if s.Stopping != "" || s.Halted != nil && planted != "halt ignored" {
 		return s.letGo()
 	}
 	a := admission{s: s}
@@ -22,7 +22,7 @@ func (s *State) schedule() []Command {
 		if v.Phase != PhasePending || busy[v.Host] || !s.turn(v) {
 			continue
 		}
-		if w := s.inTrouble(); w != nil && !v.Quiet {
+		if w := s.inTrouble(); w != nil && !v.Quiet && planted != "trouble ignored" {
 			v.Reason = w.Host + " is in trouble → waits"
 			continue
 		}
@@ -109,7 +109,7 @@ func (s *State) inTrouble() *Visit {
 func (s *State) precedes(w, v *Visit) bool {
 	for _, name := range v.Services {
 		ss := s.service(name)
-		if ss == nil {
+		if ss == nil || planted == "after ignored" {
 			continue
 		}
 		for _, a := range ss.After {
@@ -124,7 +124,7 @@ func (s *State) precedes(w, v *Visit) bool {
 // batchOpen tells whether every visit of the service's earlier batches has ended.
 func (s *State) batchOpen(name string, v *Visit) bool {
 	ss := s.service(name)
-	if ss == nil || len(ss.Batches) == 0 {
+	if ss == nil || len(ss.Batches) == 0 || planted == "batches ignored" {
 		return true
 	}
 	start, batch, n := 0, 0, 0
@@ -155,7 +155,7 @@ func (s *State) batchOpen(name string, v *Visit) bool {
 func (s *State) inFlight(name string, but *Visit) []string {
 	var out []string
 	for i := range s.Visits {
-		if v := &s.Visits[i]; v != but && v.Active() && slices.Contains(v.Disturbs, name) {
+		if v := &s.Visits[i]; v != but && planted != "budget ignores what is in flight" && v.Active() && slices.Contains(v.Disturbs, name) {
 			out = append(out, v.Host)
 		}
 	}

@@ -46,10 +46,6 @@ const (
 // crashLoop is how many automatic restarts of a unit end the wait.
 const crashLoop = 2
 
-// startLimitBurst is how often systemd starts a unit within a short time. A count above
-// that is older than the start: systemd itself came first, and kept its count.
-const startLimitBurst = 5
-
 // Judge takes one more sample. fresh are the units that must run with another
 // InvocationID than before.
 func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) bool, minHealthy, at time.Duration) (Soak, Verdict, string) {
@@ -63,8 +59,8 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 		u := x.Units[unit]
 		if first {
 			next.Restarts[unit] = u.Restarts
-			if fresh(unit) && u.Restarts <= startLimitBurst {
-				next.Restarts[unit] = 0 // a start by hand sets systemd's count to 0
+			if fresh(unit) && u.Restarts < crashLoop {
+				next.Restarts[unit] = 0 // a start by hand sets systemd's count to 0; a higher one may be older
 			}
 		}
 		next.Identity[unit] = fmt.Sprintf("%s %d", u.Invocation, u.PID)
@@ -73,13 +69,14 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 		}
 		next.Words[unit] = u.Words
 		switch {
+		case planted == "crash loop accepted":
 		case u.Active == "failed":
 			return next, Broken, fmt.Sprintf("%s failed: %s", unit, u.Words)
 		case u.Restarts-next.Restarts[unit] >= crashLoop:
 			return next, Broken, fmt.Sprintf("%s keeps dying: systemd restarted it %d times (%s)", unit, u.Restarts-next.Restarts[unit], u.Words)
 		case u.Active != "active" && reason == "":
 			reason = fmt.Sprintf("%s is %s (%s)", unit, u.Active, u.Sub)
-		case fresh(unit) && before[unit] != "" && u.Invocation == before[unit] && reason == "":
+		case fresh(unit) && before[unit] != "" && u.Invocation == before[unit] && reason == "" && planted != "old process accepted":
 			reason = unit + " still runs its old process"
 		case s.Good && s.Identity[unit] != next.Identity[unit] && reason == "":
 			reason = unit + " was restarted meanwhile"
@@ -92,6 +89,9 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 		}
 	}
 	if reason != "" {
+		if planted == "soak not begun again" {
+			next.Good, next.Since = s.Good, s.Since
+		}
 		return next, Waiting, reason
 	}
 	next.Good, next.Since = true, at

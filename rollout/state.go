@@ -108,7 +108,7 @@ func (s State) NotDone() []Visit {
 func (s *State) strategy(v *Visit) desired.Strategy {
 	var st desired.Strategy
 	found := false
-	for _, name := range v.Services {
+	for _, name := range v.Concerns() {
 		ss := s.service(name)
 		if ss == nil {
 			continue

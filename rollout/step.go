@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +35,7 @@ func Step(s State, e Event) (State, []Command) {
 			break
 		}
 		v := s.Visits[e.Visit] // a copy: its slices and maps are never written to in place
-		if v.Attempt != e.Attempt || !v.Active() {
+		if v.Attempt != e.Attempt && planted != "late result accepted" || !v.Active() {
 			break // late, or of another life
 		}
 		m := mover{s: &s, v: &v}
@@ -122,7 +121,7 @@ func (m *mover) end(r Result, reason string) {
 	}
 	halt := func(k HaltKind) {
 		if m.s.Halted == nil {
-			m.s.Halted = &Halt{Kind: k, Host: v.Host, Service: first(v.Services), Reason: v.Reason}
+			m.s.Halted = &Halt{Kind: k, Host: v.Host, Service: first(v.Concerns()), Reason: v.Reason}
 		}
 	}
 	switch r {
@@ -148,10 +147,12 @@ func (s *State) serves(ss *ServiceState, v *Visit) {
 	}
 	ss.Instances = slices.Clone(ss.Instances)
 	for i := range ss.Instances {
-		if is := &ss.Instances[i]; is.Host == v.Host {
-			*is = Instance{Host: is.Host, Service: is.Service, Up: true}
-			ss.Fresh = true
+		is := &ss.Instances[i]
+		if is.Host != v.Host || !is.Up && ss.LookedAt > v.ProvenAt {
+			continue // another host; or the look came after the last probe, and says that it fell
 		}
+		*is = Instance{Host: is.Host, Service: is.Service, Up: true}
+		ss.Fresh = true
 	}
 }
 
@@ -165,7 +166,7 @@ func first(xs []string) string {
 // result takes the outcome of the command that is under way.
 func (m *mover) result(e Event) {
 	v := m.v
-	if e.Outcome == Unknown {
+	if e.Outcome == Unknown && planted != "unknown is success" {
 		m.unknown(e)
 		return
 	}
@@ -207,7 +208,7 @@ func (m *mover) result(e Event) {
 		v.Replace = e.Before
 		m.next()
 	case PhaseUnits:
-		if e.Forgot {
+		if e.Forgot && planted != "forgotten drain ignored" {
 			m.drainAgain(e)
 			return
 		}
@@ -242,30 +243,24 @@ func (m *mover) drainAgain(e Event) {
 }
 
 // seen notes which processes run now, so that the restart is of these and no
-// later ones. A process that started after the switch needs none. Of a unit that a
-// former step restarted, and this one need not, stays what ran before that step.
+// later ones. A process that started after the switch needs none.
 func (m *mover) seen(e Event) {
-	v := m.v
-	if e.Before == nil {
-		return
+	if e.Before != nil {
+		m.v.Before = e.Before
 	}
-	before := maps.Clone(e.Before)
-	for unit, id := range v.Before {
-		if v.Recover && !v.acts(unit) {
-			before[unit] = id
-		}
-	}
-	v.Before = before
+}
+
+// place is a phase in the order of a visit, and whether there is anything to do in it.
+type place struct {
+	phase Phase
+	due   bool
 }
 
 // next goes on to the phase that follows, passing over those with nothing to do.
 func (m *mover) next() {
 	v := m.v
 	loud := len(v.Drains) > 0 && len(v.Drained) > 0
-	order := []struct {
-		phase Phase
-		due   bool
-	}{
+	order := []place{
 		{PhasePrecheck, true},
 		{PhaseStage, v.Written},
 		{PhaseRecord, !v.Quiet},
@@ -275,20 +270,16 @@ func (m *mover) next() {
 		{PhaseStop, v.has("stop") && !v.Switched},
 		{PhaseSwitch, v.Written && !v.Switched},
 		{PhaseUnits, v.hasStarts()},
-		{PhaseHealthy, len(v.Watch) > 0},
+		{PhaseHealthy, len(v.Watch) > 0 && planted != "undrained before healthy"},
 		{PhaseRevertSwitch, false},
 		{PhaseRevertUnits, v.Reverting},
-		{PhaseRevertHealthy, v.Reverting && len(v.Watch) > 0},
+		{PhaseRevertHealthy, v.Reverting && len(v.Watch) > 0 && planted != "revert skips health"},
 		{PhaseUndrain, v.LeftDrained()},
 		{PhaseClear, v.Recorded},
 		{PhaseVerify, v.Failing == ""},
 	}
-	at := slices.IndexFunc(order, func(o struct {
-		phase Phase
-		due   bool
-	}) bool {
-		return o.phase == v.Phase
-	})
+	plantOrder(order)
+	at := slices.IndexFunc(order, func(o place) bool { return o.phase == v.Phase })
 	for _, o := range order[at+1:] {
 		if v.Reverting && (o.phase == PhaseVerify) || !o.due {
 			continue
@@ -300,7 +291,7 @@ func (m *mover) next() {
 		m.enter(o.phase)
 		return
 	}
-	if v.Failing != "" {
+	if v.Failing != "" && planted != "revert reports success" {
 		m.end(v.Outcome, v.Failing)
 		return
 	}
@@ -310,7 +301,7 @@ func (m *mover) next() {
 // agedSince tells whether the look that let v begin is too old by now to disturb
 // anything by: what it needed may have taken long to bring.
 func (s *State) agedSince(v *Visit) bool {
-	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
+	return planted != "budget not asked again" && slices.ContainsFunc(v.Disturbs, func(name string) bool {
 		ss := s.service(name)
 		return ss != nil && s.At-ss.LookedAt > freshFor
 	})
@@ -344,7 +335,7 @@ func (m *mover) leave(r Result, reason string) {
 	switch {
 	case v.LeftDrained() && v.Recover && len(v.Watch) > 0:
 		m.enter(PhaseHealthy) // who left the step may have touched what runs
-	case v.LeftDrained():
+	case v.LeftDrained() && planted != "stop leaves drained":
 		m.enter(PhaseUndrain)
 	case v.Recorded:
 		m.enter(PhaseClear)
@@ -412,7 +403,7 @@ func (m *mover) sampled(e Event) {
 	waited := m.s.At - v.Since
 	switch {
 	case verdict == Healthy:
-		v.Reason = ""
+		v.Reason, v.ProvenAt = "", m.s.At
 		m.next()
 	case verdict == Broken:
 		m.unhealthy(reason)
@@ -431,6 +422,9 @@ func (v *Visit) former(x Sample) Sample {
 	units := map[string]UnitSample{}
 	for unit, u := range x.Units {
 		if v.Before[unit] == "" {
+			if u.Active != "inactive" && u.Active != "failed" && u.Active != "" {
+				x.Checks, x.Reason = false, unit+" did not run before, and is "+u.Active
+			}
 			continue
 		}
 		units[unit] = u
@@ -459,7 +453,7 @@ func (m *mover) unhealthy(reason string) {
 		}
 		m.stuck(why)
 	default:
-		v.Failing, v.Outcome, v.Reverting = reason, ResultReverted, true
+		v.Failing, v.Outcome, v.Reverting, v.Before = reason, ResultReverted, true, v.RanBefore()
 		if v.Switched {
 			m.enter(PhaseRevertSwitch)
 			return
@@ -530,7 +524,13 @@ func conflictOr(e Event, r Result) Result {
 
 // unknown takes a lost reply: the command is sent again, for each looks before it
 // acts, until the phase's time is over.
-func (m *mover) unknown(e Event) { m.retry(e, orElse(e.Reason, "no answer")) }
+func (m *mover) unknown(e Event) {
+	if planted == "unknown is failure" { // and the next host's turn
+		m.v.Phase, m.v.Result, m.v.Reason = PhaseEnded, ResultStopped, e.Reason
+		return
+	}
+	m.retry(e, orElse(e.Reason, "no answer"))
+}
 
 // early is how long a step that has disturbed nothing yet may go without an answer.
 const early = 20 * time.Second
@@ -545,6 +545,11 @@ func (m *mover) retry(e Event, reason string) {
 	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
 		if !v.Switched {
 			m.leave(ResultLost, reason)
+			return
+		}
+	case PhaseUnits, PhaseRevertUnits:
+		if e.Outcome == Unknown && len(v.Watch) > 0 { // a start that does not end, or no answer: a look tells
+			m.next()
 			return
 		}
 	case PhaseHealthy:

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ type Visit struct {
 	Recover  bool     `json:"recover"`  // finishes or undoes a step that was left on the host
 	Services []string `json:"services"` // what it brings to the desired state, in order
 	Removed  []string `json:"removed,omitempty"`
+	// Proves are services of the step that was left which are not to be touched now,
+	// suspended or with problems: they must be healthy before they are undrained.
+	Proves []string `json:"proves,omitempty"`
 	// Disturbs are the services that are restarted, stopped or reloaded: each must
 	// stay within its budget. Drains are those of them that leave traffic first.
 	Disturbs []string     `json:"disturbs,omitempty"`
@@ -26,6 +30,8 @@ type Visit struct {
 	Watch []string `json:"watch,omitempty"`
 	// Before is each watched unit's InvocationID as the plan saw it.
 	Before map[string]string `json:"before,omitempty"`
+	// Former is the same before the step that was left, of a visit that recovers it.
+	Former map[string]string `json:"former,omitempty"`
 	// Written tells that files, links or enablement change, too.
 	Written bool `json:"written"`
 
@@ -69,6 +75,8 @@ type Progress struct {
 	Failing string `json:"failing,omitempty"`
 	Outcome Result `json:"outcome,omitempty"` // the result it will have once out
 	Soak    Soak   `json:"soak"`
+	// ProvenAt is when the soak was over.
+	ProvenAt time.Duration `json:"provenAt,omitempty"`
 }
 
 // Phase is a visit's place in the host's step.
@@ -116,6 +124,10 @@ func (v *Visit) Active() bool { return v.Phase != PhasePending && v.Phase != Pha
 // LeftDrained tells whether something that the visit drained was not undrained.
 func (v *Visit) LeftDrained() bool { return v.Draining || len(v.Drained) > 0 }
 
+// Concerns are the services that the visit has in hand: those it changes and those it
+// only proves healthy. The step's record names them all.
+func (v *Visit) Concerns() []string { return slices.Concat(v.Services, v.Proves) }
+
 // take adds the changes of one service to the visit.
 func (v *Visit) take(service string, changes []Change, removed bool) {
 	if removed {
@@ -141,7 +153,7 @@ func (v *Visit) watch(h *HostInput) {
 	v.Before = map[string]string{}
 	for i := range h.Desired.Instances {
 		inst := &h.Desired.Instances[i]
-		if !slices.Contains(v.Services, inst.Service) {
+		if !slices.Contains(v.Concerns(), inst.Service) {
 			continue
 		}
 		acts := v.Recover || slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Service == inst.Service })
@@ -159,21 +171,21 @@ func (v *Visit) watch(h *HostInput) {
 			// What is on disk is what that step brought: it can be taken back.
 			v.From, v.To, v.Switched = step.From, step.To, !v.Written
 		}
-		v.before(step.Before)
-	}
-}
-
-// before takes over what ran before the step that was left restarted it: the way back
-// must replace what that step started. Units that are yet to be restarted stay as seen.
-func (v *Visit) before(ids map[string]string) {
-	for unit := range v.Before {
-		if id, known := ids[unit]; known && !v.acts(unit) {
-			v.Before[unit] = id
+		if current := h.Observation.Manifest.Generation; step.To == current || step.From == current {
+			v.Former = step.Before
 		}
 	}
 }
 
-// acts tells whether the visit starts, restarts, reloads or stops the unit.
-func (v *Visit) acts(unit string) bool {
-	return slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit })
+// RanBefore is each watched unit's InvocationID before anything of this step was done,
+// by this visit or by the one that it recovers: what runs under another one is replaced
+// on the way back. The step's record keeps it.
+func (v *Visit) RanBefore() map[string]string {
+	m := maps.Clone(v.Before)
+	for unit := range m {
+		if id, known := v.Former[unit]; known {
+			m[unit] = id
+		}
+	}
+	return m
 }
