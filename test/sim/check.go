@@ -16,6 +16,9 @@ type books struct {
 	epochs   map[string]uint64 // the highest each host obeyed
 	restarts map[restartKey]int
 	drained  map[*world.Server]world.Actor
+	// strays were drained by a controller that stood still after it had asked whether
+	// the host still obeyed it. A balancer knows no epochs: only a person sees these.
+	strays map[*world.Server]bool
 }
 
 // restartKey is what may be restarted once.
@@ -27,6 +30,7 @@ type restartKey struct {
 
 func (b *books) open() {
 	b.epochs, b.restarts, b.drained = map[string]uint64{}, map[restartKey]int{}, map[*world.Server]world.Actor{}
+	b.strays = map[*world.Server]bool{}
 }
 
 func (s *simulation) controller(a *world.Actor) *controller { return s.controllers[a.Controller-1] }
@@ -90,9 +94,13 @@ func (s *simulation) Draining(sv *world.Server, a *world.Actor) {
 		return
 	}
 	s.stats.Drains++
+	c := s.controller(a)
+	if s.books.strays[sv] = a.Epoch < sv.Host.Epoch && c.stalled; s.books.strays[sv] {
+		return
+	}
 	s.checkDisruption(in, a, "draining")
 	was, again := s.books.drained[sv]
-	if c := s.controller(a); in.up && c.wants(in) && !(again && was.Controller == a.Controller && was.Visit == a.Visit) {
+	if in.up && c.wants(in) && !(again && was.Controller == a.Controller && was.Visit == a.Visit) {
 		s.checkLooked(c, &c.state.Visits[a.Visit], in.service)
 	}
 	if !recordNames(sv.Host.Step, sv) {
@@ -112,10 +120,10 @@ func recordNames(step *hostdriver.StepRecord, sv *world.Server) bool {
 // its host until it is back, so that whoever comes next can undo it.
 func (s *simulation) checkDrainsRecorded(h *world.Host) {
 	for _, in := range s.instances {
-		if in.host != h || in.server == nil || in.server.State != world.ServerDrain || !in.server.By.Ours() {
+		if in.host != h || in.server == nil || in.server.State != world.ServerDrain || !in.server.By.Ours() || s.books.strays[in.server] {
 			continue
 		}
-		if c := s.operator.current; c != nil && !s.wantsNow(in, c.revision) {
+		if !s.wantsNow(in, s.operator.revision) {
 			continue // not a service of this host any more
 		}
 		if !recordNames(h.Step, in.server) {
@@ -143,7 +151,7 @@ func (s *simulation) Undraining(sv *world.Server, a *world.Actor) {
 	case proc == nil && !managed: // as it was before the first revision came
 	case p.at == 0 || !p.good:
 		s.violated("S7", "%s of %s is put back without having been found healthy", sv.Service, sv.Host.Name)
-	case proc == nil || proc.Invocation != p.invocation || in.edited(s, 0) || c.hasProblem(sv.Host.Name, in.service):
+	case proc == nil || proc.Invocation != p.invocation || sv.Host.StartedAs[in.unit.Name].InvocationID != proc.Invocation || in.edited(s, 0) || c.hasProblem(sv.Host.Name, in.service):
 	case s.world.Now()-proc.Started < seconds(in.shape.Strategy.MinHealthyTime):
 		s.violated("S7", "%s of %s is put back %s after its start; minHealthyTime %ds", sv.Service, sv.Host.Name, s.world.Now()-proc.Started, in.shape.Strategy.MinHealthyTime)
 	case in.behind(in.unit) != "":
@@ -194,6 +202,24 @@ func (s *simulation) Op(h *world.Host, a *world.Actor, f hostdriver.Fence, op ho
 	}
 }
 
+// Placing is world.Watcher's: S11, of what a hand wrote between look and switch.
+func (s *simulation) Placing(h *world.Host, a *world.Actor, path string) {
+	f := h.Files[path]
+	if !a.Ours() || a.Back || a.Visit < 0 || f == nil || f.Item == nil {
+		return
+	}
+	seen := s.controller(a).hosts[h.Name].Observation.Paths[path]
+	if f.Item.SHA256 == seen.SHA256 {
+		return
+	}
+	for _, m := range h.Kept {
+		if e, ok := m.Find(hostdriver.KindFile, path); ok && e.SHA256 == f.Item.SHA256 {
+			return // a switch that was cut goes on
+		}
+	}
+	s.violated("S11", "%s on %s was edited since it was looked at, and is overwritten", path, h.Name)
+}
+
 // Acting is world.Watcher's: S1, S5, S10 and S11.
 func (s *simulation) Acting(u *world.Unit, a *world.Actor, act hostdriver.UnitAction) {
 	if !a.Ours() {
@@ -222,7 +248,7 @@ func (s *simulation) Acting(u *world.Unit, a *world.Actor, act hostdriver.UnitAc
 	if act.Verb != hostdriver.VerbReload {
 		in.by = a.Controller
 	}
-	if u.Proc == nil || act.Verb != hostdriver.VerbRestart {
+	if u.Proc == nil || u.Deaf || act.Verb != hostdriver.VerbRestart {
 		return
 	}
 	s.stats.Restarts++

@@ -42,7 +42,7 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 		}
 	}
 	for _, name := range v.Disturbs {
-		if in := s.by[[2]string{v.Host, name}]; !v.Recover && in != nil && in.up { // what is down may be mended first
+		if !v.Recover && !s.mending(v) {
 			s.checkBatch(c, v, name)
 		}
 		s.checkLooked(c, v, name)
@@ -50,8 +50,9 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 }
 
 // tooOld is the age of a look by which nothing may be disturbed any more: what the
-// engine allows, and what a command may take on top.
-const tooOld = 15*time.Second + quickOp + 5*time.Second
+// engine allows, how long it tries again where nobody answers, and what a command may
+// take on top.
+const tooOld = 15*time.Second + 20*time.Second + quickOp + 5*time.Second
 
 // checkLooked is S1's other half: the budget is reckoned by what was seen lately.
 func (s *simulation) checkLooked(c *controller, v *rollout.Visit, service string) {
@@ -78,9 +79,17 @@ func (s *simulation) checkEarlier(c *controller, v, w *rollout.Visit) {
 	if v.Recover || w.Phase == rollout.PhaseEnded {
 		return
 	}
-	if s.after(v, w) && !s.leadsTo(c, v, w, map[int]bool{}) {
+	if s.after(v, w) && !s.mending(v) && !s.leadsTo(c, v, w, map[int]bool{}) {
 		s.violated("order", "%s on %s (%d) begins before %s on %s (%d, %q) has ended", v.Services, v.Host, v.ID, w.Services, w.Host, w.ID, w.Phase)
 	}
+}
+
+// mending tells that something that v disturbs is down: it may go before its turn.
+func (s *simulation) mending(v *rollout.Visit) bool {
+	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
+		in := s.by[[2]string{v.Host, name}]
+		return in != nil && !in.up
+	})
 }
 
 // after tells whether v has a service that comes after one of w's, and which v has not.
@@ -119,8 +128,8 @@ func (s *simulation) leadsTo(c *controller, v, w *rollout.Visit, seen map[int]bo
 func (s *simulation) checkStillWell(c *controller, v, w *rollout.Visit, service string) {
 	in := s.by[[2]string{w.Host, service}]
 	l, ok := c.looks[service][w.Host]
-	if in == nil || !slices.Contains(v.Disturbs, service) || !ok || in.up || in.since > l.at {
-		return
+	if in == nil || !slices.Contains(v.Disturbs, service) || !ok || in.up || in.since > l.at || l.at < c.began+w.Since {
+		return // while its visit lasted, it was down for that
 	}
 	s.violated("S2", "the visit of %s begins while %s on %s, which this rollout has changed, is down", v.Host, service, w.Host)
 }
@@ -171,15 +180,18 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 		s.violated("honesty", "the visit of %s is done, and the host has %s", v.Host, h.Manifest.Revision)
 	}
 	for _, name := range v.Disturbs {
-		if in := s.by[[2]string{v.Host, name}]; in != nil && in.up {
+		if in := s.by[[2]string{v.Host, name}]; in != nil {
 			in.by = 0
+			if !in.up { // it fell after it had been proven
+				in.since = s.world.Now()
+			}
 		}
 	}
 	for _, unit := range v.Watch {
 		u := h.Units[unit]
 		in := s.by[[2]string{v.Host, u.Service}]
-		if c.hasProblem(v.Host, u.Service) {
-			continue // the plan tells why it is not brought to what is desired
+		if c.hasProblem(v.Host, u.Service) || c.suspended(u.Service) || h.StartedAs[unit].InvocationID != u.Invocation() {
+			continue // the plan tells why it is left; or systemd itself started it, and the next plan sees what it has read
 		}
 		if u.Proc == nil || in.edited(s, 0) || h.Epoch != c.epoch || u.Proc.Started > c.began+v.Since {
 			continue
@@ -204,7 +216,7 @@ func (s *simulation) checkEnd(c *controller) {
 		}
 	}
 	for _, in := range s.instances {
-		if in.server == nil || in.server.State != world.ServerDrain || in.server.By.Controller != c.id || !c.wants(in) {
+		if in.server == nil || in.server.State != world.ServerDrain || in.server.By.Controller != c.id || !c.wants(in) || s.books.strays[in.server] {
 			continue
 		}
 		named := slices.ContainsFunc(st.NotDone(), func(v rollout.Visit) bool {
@@ -271,7 +283,7 @@ func (s *simulation) checkReverted(c *controller) {
 		return
 	}
 	for _, in := range s.instances {
-		if c.wants(in) && !in.serving {
+		if c.wants(in) && !in.serving && (in.server == nil || !s.books.strays[in.server]) {
 			s.violated("liveness", "a bad revision was refused, and %s of %s does not serve any more: %s", in.service, in.host.Name, s.operator.last)
 		}
 	}
@@ -294,9 +306,8 @@ func (s *simulation) checkConverged() {
 		return
 	}
 	s.checkNothingLeft("in the end")
-	c := s.operator.current
 	for _, in := range s.instances {
-		if s.wantsNow(in, c.revision) && !in.up {
+		if s.wantsNow(in, s.operator.revision) && !in.up {
 			s.violated("liveness", "in the end %s of %s is not up", in.service, in.host.Name)
 		}
 	}
@@ -305,6 +316,11 @@ func (s *simulation) checkConverged() {
 			s.violated("S11", "what is not ours on %s was touched", h.Name)
 		}
 	}
+}
+
+// allUp tells whether everything wanted is up.
+func (s *simulation) allUp() bool {
+	return !slices.ContainsFunc(s.instances, func(in *instance) bool { return s.wantsNow(in, s.operator.revision) && !in.up })
 }
 
 func (s *simulation) wantsNow(in *instance, revision int) bool {
@@ -344,7 +360,7 @@ func (s *simulation) checkNothingLeft(when string) {
 		}
 	}
 	for _, in := range s.instances {
-		if in.server != nil && in.server.State == world.ServerDrain && in.server.By.Ours() && s.operator.current.wants(in) {
+		if in.server != nil && in.server.State == world.ServerDrain && in.server.By.Ours() && !s.books.strays[in.server] && s.operator.current.wants(in) {
 			s.violated("S3", "%s, %s of %s is still drained by us", when, in.service, in.host.Name)
 		}
 	}

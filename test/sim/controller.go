@@ -21,11 +21,13 @@ type controller struct {
 	dead     bool
 	dropped  bool // what it had sent and had not arrived yet never does
 	asleep   time.Duration
+	stalled  bool // it stood still once
 
 	tasks   []*task
 	input   rollout.Input
 	plan    rollout.Plan
 	epoch   uint64
+	blocked bool           // another controller is at work
 	busy    map[int]string // hosts that could not be taken over, and why
 	hosts   map[string]*handled
 	state   rollout.State
@@ -108,12 +110,20 @@ func (c *controller) whenAwake(f func()) {
 func (c *controller) round() {
 	c.rounds++
 	c.run("look", "", func(t *task) {
-		c.busy = nil
+		c.busy, c.blocked = nil, false
 		c.look(t)
 		if len(c.plan.Visits) == 0 && !c.cut() {
 			return
 		}
+		if planted == "two at once" {
+			c.epoch = c.fence().Epoch
+			return
+		}
 		c.takeOver(t)
+		if c.blocked {
+			c.plan.Visits = nil
+			return
+		}
 		c.look(t)
 		if c.cut() {
 			c.repair(t)
@@ -132,7 +142,9 @@ func (c *controller) cut() bool {
 // takeOver raises the epoch of every host that answers, with an operation that does
 // nothing else, before the look by which everything is decided: from then on whoever
 // was at work there is refused, and what it had in hand is in the hosts' records. A
-// host where that fails, for somebody is still at work, is left alone.
+// host where that is not known is left alone. Where one is refused, another has come
+// first or at the same moment: two must not share out the hosts, for each would have
+// the whole budget, so this one does nothing.
 func (c *controller) takeOver(t *task) {
 	f := c.fence()
 	c.epoch, c.busy = f.Epoch, map[int]string{}
@@ -153,6 +165,7 @@ func (c *controller) takeOver(t *task) {
 		if err != nil {
 			c.busy[hosts[i]] = err.Error()
 		}
+		c.blocked = c.blocked || hostdriver.KindOf(err) == hostdriver.Refused
 	}
 }
 
@@ -284,6 +297,10 @@ func (c *controller) verdict() string {
 	switch {
 	case c.dead:
 		return "killed"
+	case len(c.plan.Visits) == 0 && len(c.busy) > 0:
+		return "somebody is at work on hosts"
+	case len(c.plan.Visits) == 0 && len(c.plan.Unreachable()) > 0:
+		return "hosts do not answer"
 	case !c.plan.Changed() && len(c.plan.Visits) == 0:
 		return verdictNothing
 	case c.state.Halted != nil:
@@ -292,8 +309,7 @@ func (c *controller) verdict() string {
 		return "stopped: " + c.state.Stopping
 	case len(c.plan.Visits) == 0:
 		return "nothing it may do"
-	case len(c.busy) > 0:
-		return "somebody is at work on hosts"
+
 	}
 	return verdictDone
 }

@@ -124,7 +124,7 @@ func (x *effect) observeLight() (hostdriver.Observation, error) {
 func (x *effect) unitTimeout() time.Duration {
 	t := 90 * time.Second
 	for _, s := range x.state.Services {
-		if slices.Contains(x.v.Services, s.Service) {
+		if slices.Contains(x.v.Concerns(), s.Service) {
 			t = max(t, s.Strategy.HealthyDeadline)
 		}
 	}
@@ -137,8 +137,8 @@ func (x *effect) record() hostdriver.StepRecord {
 		over = o.Step.Epoch // the one that this visit recovers from
 	}
 	return hostdriver.StepRecord{
-		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
-		Epoch: x.c.epoch, Holder: x.c.holder, Since: world.Wall(x.c.sim.world.Now()).Truncate(time.Second), Drained: v.Drained, Before: v.Before,
+		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Concerns(), Phase: string(v.Phase), From: v.From, To: v.To,
+		Epoch: x.c.epoch, Holder: x.c.holder, Since: world.Wall(x.c.sim.world.Now()).Truncate(time.Second), Drained: v.Drained, Before: v.RanBefore(),
 	}
 }
 
@@ -249,6 +249,9 @@ func (x *effect) switchTo() error {
 
 func (x *effect) expected() []hostdriver.Expect {
 	var out []hostdriver.Expect
+	if planted == "hand's edit overwritten" {
+		return nil
+	}
 	for _, name := range x.v.Services {
 		inst := x.instance(name)
 		if inst == nil {
@@ -277,6 +280,9 @@ func (x *effect) verify() error {
 	d := rollout.Diff(x.h.Desired, o, rollout.DiffOptions{Salt: salt})
 	for _, c := range d.Changes {
 		if slices.Contains(x.v.Services, c.Service) {
+			if planted == "secret in a reason" {
+				c.Reason += ": " + x.secret(c.Service)
+			}
 			return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "verify", Err: errors.New(c.Subject + " still differs: " + c.Reason)}
 		}
 	}
@@ -291,7 +297,7 @@ func (x *effect) actions(stops bool) []hostdriver.UnitAction {
 			continue
 		}
 		act := hostdriver.UnitAction{Unit: a.Unit, Verb: a.Verb, Generation: x.v.To}
-		if a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload {
+		if (a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload) && planted != "restarts without looking" {
 			act.OnlyIf = x.v.Before[a.Unit]
 		}
 		if inst := x.instance(a.Service); inst != nil {
@@ -340,9 +346,11 @@ func (x *effect) revertUnits() error {
 			}
 			continue
 		}
-		inputs := x.h.started[unit].Inputs
-		if x.h.Observation != nil && x.h.Observation.Started[unit].Inputs != nil {
-			inputs = x.h.Observation.Started[unit].Inputs
+		// What the former generation's process had read is known only if it still ran
+		// when this visit was planned.
+		var inputs map[string]string
+		if was := x.h.Observation.Started[unit]; was.InvocationID == x.v.Before[unit] {
+			inputs = was.Inputs
 		}
 		onlyIf, told := x.v.Replace[unit]
 		if !told {
@@ -370,7 +378,7 @@ func (x *effect) probe() error {
 	}
 	for i := range x.h.Desired.Instances {
 		inst := &x.h.Desired.Instances[i]
-		if !up || !slices.Contains(x.v.Services, inst.Service) {
+		if !up || !slices.Contains(x.v.Concerns(), inst.Service) {
 			continue
 		}
 		if why := x.checks(inst.Service); why != "" {
@@ -419,7 +427,7 @@ func (x *effect) toDrain() ([]hostdriver.DrainRecord, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !drained {
+			if !drained || planted == "hand's drain taken over" {
 				out = append(out, rec)
 			}
 		}
@@ -432,7 +440,7 @@ func sameDrain(a, b hostdriver.DrainRecord) bool {
 }
 
 func (x *effect) drain() error {
-	if err := x.apply(hostdriver.Precheck{}); err != nil { // as for undrain
+	if err := x.fenced(); err != nil {
 		return err
 	}
 	for _, r := range x.v.Drained {
@@ -487,10 +495,27 @@ func (x *effect) stillDrained() (bool, error) {
 	return true, nil
 }
 
+// staleWord is the age at which a host's word that it still obeys us counts no more.
+const staleWord = 2 * time.Second
+
+// fenced asks the host whether it still obeys this controller, right before something
+// is said to a balancer: a balancer knows no epochs, and one that was superseded must
+// neither take out what the other has put back nor put back what the other took out.
+// A word that was long on its way says nothing.
+func (x *effect) fenced() error {
+	if planted == "host's word not asked" {
+		return nil
+	}
+	for {
+		asked := x.c.sim.world.Now()
+		if err := x.apply(hostdriver.Precheck{}); err != nil || x.c.sim.world.Now()-asked < staleWord {
+			return err
+		}
+	}
+}
+
 func (x *effect) undrain() error {
-	// The balancer knows no epochs: a controller that has been superseded on the host
-	// must not undo the drain of the one that came after.
-	if err := x.apply(hostdriver.Precheck{}); err != nil {
+	if err := x.fenced(); err != nil {
 		return err
 	}
 	for _, r := range x.v.Drained {
@@ -523,6 +548,18 @@ func (x *effect) backInRotation() error {
 		}
 	}
 	return nil
+}
+
+// secret is a value that must not be told: what a careless message would name.
+func (x *effect) secret(service string) string {
+	for _, f := range x.instance(service).Files {
+		for _, v := range f.Vars {
+			if v.Secret {
+				return string(v.Value.Bytes())
+			}
+		}
+	}
+	return ""
 }
 
 // isSecret tells whether a text holds a planted secret.

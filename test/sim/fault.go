@@ -32,10 +32,13 @@ const (
 	// of controllers
 	faultKill   = "kill"    // kill -9; Arg 1: what it has just sent never arrives
 	faultKillAt = "kill at" // kill -9 at the Arg-th effect, at Point
-	faultStop   = "ctrl-c"
-	faultPush   = "push"  // a newer revision, while the former one is being rolled
-	faultRival  = "rival" // another apply begins meanwhile
-	faultStall  = "stall" // the controller's process stands still
+	// likewise of others at the Arg-th effect
+	faultLoseAt  = "lost at" // Point: request or reply
+	faultPowerAt = "power cut at"
+	faultStop    = "ctrl-c"
+	faultPush    = "push"  // a newer revision, while the former one is being rolled
+	faultRival   = "rival" // another apply begins meanwhile
+	faultStall   = "stall" // the controller's process stands still
 	// of the network
 	faultLoseRequest = "request lost"
 	faultLoseReply   = "reply lost"
@@ -102,7 +105,7 @@ func (s *simulation) newFaults() *faults {
 	f := &faults{sim: s, used: make([]bool, len(s.sc.Faults)), seen: make([]int, len(s.sc.Faults))}
 	for i := range s.sc.Faults {
 		x := &s.sc.Faults[i]
-		if x.On != "" || x.Kind == faultKillAt {
+		if x.On != "" || x.Kind == faultKillAt || x.Kind == faultLoseAt || x.Kind == faultPowerAt {
 			continue
 		}
 		f.open++
@@ -231,7 +234,7 @@ func (s *simulation) befallController(x Fault) {
 	case x.Kind == faultKill:
 		c.kill(x.Arg == 1)
 	case x.Kind == faultStall:
-		c.asleep = s.world.Now() + milliseconds(x.For)
+		c.asleep, c.stalled = s.world.Now()+milliseconds(x.For), true
 	case x.Kind == faultStop:
 		c.whenAwake(func() { c.step(rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}) })
 	case s.operator.push():

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/evenkeel/evenkeel/test/sim/world"
@@ -208,6 +207,9 @@ func (g *generator) bad(seen bool) *world.Conduct {
 	case 3: // dies early: a crash loop until the start limit
 		return &world.Conduct{Dies: 100 * time.Millisecond, DiesSpread: 500 * time.Millisecond}
 	case 4:
+		if seen { // a slow start that one controller waits for long enough, and another not
+			return &world.Conduct{Ready: 10 * time.Minute}
+		}
 		return &world.Conduct{Ready: time.Duration(5+g.IntN(60)) * time.Second}
 	}
 	return &world.Conduct{Dies: 3 * time.Second, DiesSpread: 4 * time.Second} // again and again
@@ -259,5 +261,5 @@ func (g *generator) fault(kind string) Fault {
 
 // String sums a scenario up in a line.
 func (sc *Scenario) String() string {
-	return fmt.Sprintf("seed %d: %s, %d hosts, %d services, %d revisions, %s faults", sc.Seed, sc.Profile, sc.Hosts, len(sc.Services), len(sc.Revisions), strconv.Itoa(len(sc.Faults)))
+	return fmt.Sprintf("seed %d: %s, %d hosts, %d services, %d revisions, %d faults", sc.Seed, sc.Profile, sc.Hosts, len(sc.Services), len(sc.Revisions), len(sc.Faults))
 }

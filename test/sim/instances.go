@@ -73,7 +73,7 @@ func (s *simulation) live(h *world.Host, inst *desired.Instance) rollout.Instanc
 	}
 	switch drained, _, up := server.Status(); {
 	case drained:
-		is.Up, is.Reason, is.Definite = false, "the balancer has it drained", true
+		is.Up, is.Reason, is.Definite, is.Idle = false, "the balancer has it drained", true, true
 	case !up:
 		is.Up, is.Reason = false, "the balancer does not find it well"
 	}

@@ -31,11 +31,11 @@ func (s *simulation) travel() time.Duration {
 // controller dies before.
 func (s *simulation) send(t *task, k call, reply func(error)) {
 	c := t.c
-	boundary := -1
+	effect := -1
 	if k.changes {
-		boundary = s.stats.Effects
+		effect = s.stats.Effects
 		s.stats.Effects++
-		if s.dieAt(c, boundary, dieBefore) {
+		if s.dieAt(c, effect, dieBefore) {
 			return
 		}
 	}
@@ -47,7 +47,7 @@ func (s *simulation) send(t *task, k call, reply func(error)) {
 			}
 			answered = true
 			c.whenAwake(func() {
-				if s.dieAt(c, boundary, dieAfterReply) {
+				if s.dieAt(c, effect, dieAfterReply) {
 					return
 				}
 				reply(err)
@@ -55,6 +55,12 @@ func (s *simulation) send(t *task, k call, reply func(error)) {
 		})
 	}
 	trouble := s.faults.troubleFor(t, k)
+	switch {
+	case s.faults.at(effect, faultLoseAt, "request"):
+		trouble = loseRequest
+	case s.faults.at(effect, faultLoseAt, "reply"):
+		trouble = loseReply
+	}
 	answer(max(k.limit, time.Millisecond), errLost)
 	if trouble == loseRequest {
 		answer(deadSession, s.silence(k))
@@ -64,20 +70,21 @@ func (s *simulation) send(t *task, k call, reply func(error)) {
 		if c.dead && c.dropped {
 			return
 		}
-		s.arrive(c, k, boundary, trouble, answer)
+		s.arrive(c, k, effect, trouble, answer)
 	})
 }
 
 // arrive is the call at its far end.
-func (s *simulation) arrive(c *controller, k call, boundary int, trouble trouble, answer func(time.Duration, error)) {
+func (s *simulation) arrive(c *controller, k call, effect int, trouble trouble, answer func(time.Duration, error)) {
 	if k.host != nil && !k.host.Answers() {
 		answer(dialTimeout, &hostdriver.Error{Kind: hostdriver.Unreachable, Host: k.host.Name, Op: k.what, Err: errors.New("connection timed out")})
 		return
 	}
 	k.there(func(err error) {
-		if s.dieAt(c, boundary, dieAfterEffect) {
+		if s.dieAt(c, effect, dieAfterEffect) {
 			return
 		}
+		s.powerAt(k, effect)
 		d := s.travel()
 		if trouble == delayReply {
 			d += s.faults.delay
@@ -97,30 +104,4 @@ func (s *simulation) silence(k call) error {
 		return errLost
 	}
 	return &hostdriver.Error{Kind: hostdriver.Unknown, Host: k.host.Name, Op: k.what, Err: errors.New("the connection broke")}
-}
-
-// Where at an effect's boundary a controller dies.
-const (
-	dieBefore      = "before"
-	dieAfterEffect = "after effect"
-	dieAfterReply  = "after reply"
-)
-
-// dieAt kills c where the scenario says so, and tells whether it is dead.
-func (s *simulation) dieAt(c *controller, boundary int, point string) bool {
-	if c.dead {
-		return true
-	}
-	if boundary < 0 {
-		return false
-	}
-	for i := range s.sc.Faults {
-		if f := &s.sc.Faults[i]; f.Kind == faultKillAt && f.Arg == boundary && f.Point == point && !s.faults.used[i] {
-			s.faults.used[i] = true
-			s.count(f.Kind)
-			c.kill(false)
-			return true
-		}
-	}
-	return false
 }

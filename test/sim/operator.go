@@ -19,7 +19,11 @@ type operator struct {
 	same     int // how often the verdict was the same on end
 	waiting  bool
 	busy     int // how often a host was still at work
+	late     int // how often an instance was not up in the end
 }
+
+// maxLate is how often the operator waits in the end for everything to be up.
+const maxLate = 10
 
 // maxBusy is how often the operator waits for hosts that are still at work.
 const maxBusy = 40
@@ -129,8 +133,16 @@ func (o *operator) decide() {
 		o.revision = len(s.sc.Revisions) - 1
 		o.turn(stageMend)
 	case stageMend:
-		if !o.converged() && o.passes < mendPasses {
+		switch {
+		case !quiet:
+			o.wait() // a fault at an effect of this very stage
+			return
+		case !o.converged() && o.passes < mendPasses:
 			o.apply()
+			return
+		case !s.allUp() && o.late < maxLate:
+			o.late++ // the balancer has not noticed yet
+			o.wait()
 			return
 		}
 		s.checkConverged()

@@ -74,6 +74,9 @@ type Content struct {
 	BadIn string         `json:"badIn,omitempty"`
 }
 
+// conduct is how a bad process behaves.
+type conduct = world.Conduct
+
 func hostName(i int) string { return "h" + strconv.Itoa(i+1) }
 
 func revisionID(i int) string { return fmt.Sprintf("r%d", i+1) }

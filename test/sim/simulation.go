@@ -64,11 +64,12 @@ const settled = time.Minute
 
 // Run runs a Scenario to its end or to the first violation. trace may be nil.
 func Run(sc *Scenario, trace io.Writer) (*Violation, Stats) {
-	s := &simulation{sc: sc, trace: trace, by: map[[2]string]*instance{}, edited: map[string]time.Duration{}, ambiguous: map[*world.Server]bool{}, secrets: trace != nil || sc.Seed%64 == 0}
+	s := &simulation{sc: sc, trace: trace, by: map[[2]string]*instance{}, edited: map[string]time.Duration{}, ambiguous: map[*world.Server]bool{}, secrets: trace != nil || planted != "" || sc.Seed%64 == 0}
 	s.stats.Faults = map[string]int{}
 	s.books.open()
 	s.catalog = newCatalog(sc)
 	s.world = world.New(s.catalog.library, s)
+	s.world.Unjournaled = planted == "switch without journal"
 	s.faults = &faults{sim: s}
 	s.operator = &operator{sim: s}
 	s.build()
@@ -263,7 +264,7 @@ func (s *simulation) mend() {
 		s.Touched(h)
 	}
 	for _, in := range s.instances {
-		if in.server != nil && in.server.By != nil && !in.server.By.Ours() {
+		if in.server != nil && in.server.By != nil && (!in.server.By.Ours() || s.books.strays[in.server]) {
 			in.server.Release()
 		}
 	}

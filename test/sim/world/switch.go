@@ -149,6 +149,9 @@ func (o *operation) place(op hostdriver.Switch, target hostdriver.Manifest, plac
 	h := o.host
 	if m := h.Switch; m.Kind != "" && i >= min(m.After, len(places)) {
 		h.Switch = Mishap{}
+		if h.world.Unjournaled {
+			h.Switching = nil
+		}
 		if m.Kind == "power" {
 			h.CutPower()
 			return
@@ -168,6 +171,7 @@ func (o *operation) place(op hostdriver.Switch, target hostdriver.Manifest, plac
 		return
 	}
 	p := places[i]
+	h.world.Watch.Placing(h, o.actor, p.path)
 	if p.file != nil {
 		p.file.Changed = h.now()
 	}

@@ -14,6 +14,8 @@ type World struct {
 	Library  *Library
 	// Watch is told what really happened; it is never nil after New.
 	Watch Watcher
+	// Unjournaled lets a switch that is cut leave no journal: a bug to be planted.
+	Unjournaled bool
 
 	byName map[string]*Host
 }
@@ -37,6 +39,8 @@ type Watcher interface {
 	Touched(h *Host)
 	// Op: the host begins to do op, past its lock and its epoch.
 	Op(h *Host, a *Actor, f hostdriver.Fence, op hostdriver.Op)
+	// Placing: a switch is about to put something else at a path, or to remove it.
+	Placing(h *Host, a *Actor, path string)
 	// Acting: a unit is about to be started, stopped, restarted or reloaded for a.
 	Acting(u *Unit, a *Actor, action hostdriver.UnitAction)
 	// Started: a new process of u runs; a is who wanted that.
