@@ -1,0 +1,43 @@
+package controller
+
+import (
+	"errors"
+	"time"
+)
+
+// Verb is what an operator asks of the controller.
+type Verb string
+
+// The verbs.
+const (
+	VerbReconcile Verb = "reconcile" // fetch and look now
+	VerbPause     Verb = "pause"     // the rollout: finish the host in hand, begin no other
+	VerbResume    Verb = "resume"
+	VerbPromote   Verb = "promote" // the canaries are accepted
+	VerbAbort     Verb = "abort"   // end the rollout; it is not tried again until git moves or somebody retries
+	VerbUndo      Verb = "undo"    // back to the generation before, host by host
+	VerbRetry     Verb = "retry"   // forget that the revision was reverted or aborted
+	VerbSuspend   Verb = "suspend" // a host or service is not touched
+	VerbUnsuspend Verb = "unsuspend"
+	VerbDrain     Verb = "drain" // a host out of traffic
+	VerbUndrain   Verb = "undrain"
+	VerbAccept    Verb = "accept" // a revision that does not descend from the last one
+)
+
+// Action is an operator's word. Each is recorded, with who and why.
+type Action struct {
+	Verb     Verb      `json:"verb"`
+	Host     string    `json:"host,omitempty"`
+	Service  string    `json:"service,omitempty"`
+	Revision string    `json:"revision,omitempty"` // of accept
+	Reason   string    `json:"reason,omitempty"`
+	Until    time.Time `json:"until"` // of suspend and drain; zero: until taken back
+	By       string    `json:"by"`    // set by the API from the token, never by the request
+}
+
+// ErrNothingToDo answers an Action that has no object: no rollout is under way, no
+// canary waits. ErrUnknownObject one whose host or service the fleet does not have.
+var (
+	ErrNothingToDo   = errors.New("nothing to do")
+	ErrUnknownObject = errors.New("no such host or service")
+)
