@@ -20,15 +20,16 @@ type State = rollout.State
 // that follow. It must return soon and must not keep or change the slices.
 type Reporter func(State, rollout.Event, []rollout.Command)
 
-// Apply carries a View's Plan out and returns the last State. When stop is closed,
-// the hosts in hand are finished or undrained and no other is begun; when ctx ends,
-// everything ends at once, and the State tells what was left.
+// Apply carries a View's Plan out and returns the last State. control takes an
+// operator's words: events whose kind is FromOperator, any others are dropped; it may
+// be nil, and may be closed. When ctx ends, everything ends at once, and the State tells
+// what was left.
 //
 // An error means that the rollout could not go on (a State that cannot be saved);
 // what went wrong on hosts is in the State.
-func (f *Fleet) Apply(ctx context.Context, stop <-chan struct{}, v *View, report Reporter) (State, error) {
+func (f *Fleet) Apply(ctx context.Context, control <-chan rollout.Event, v *View, report Reporter) (State, error) {
 	st := rollout.New(time.Now().UTC().Format("20060102T150405Z"), v.Plan)
-	return f.run(ctx, stop, v, st, report)
+	return f.run(ctx, control, v, st, report)
 }
 
 // Repair finishes what a crash cut in the middle of a switch: such hosts go back
@@ -65,7 +66,7 @@ func (f *Fleet) fence(v *View) hostdriver.Fence {
 }
 
 // run steps the engine until it is done.
-func (f *Fleet) run(ctx context.Context, stop <-chan struct{}, v *View, st State, report Reporter) (State, error) {
+func (f *Fleet) run(ctx context.Context, control <-chan rollout.Event, v *View, st State, report Reporter) (State, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	fx := newEffects(f, v)
 	var work errgroup.Group
@@ -103,12 +104,28 @@ func (f *Fleet) run(ctx context.Context, stop <-chan struct{}, v *View, st State
 				return nil
 			})
 		}
-		select {
-		case next = <-events:
-		case <-stop:
-			stop, next = nil, rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}
-		case <-ctx.Done():
+		if next, control = await(ctx, events, control); next.Kind == "" {
 			return st, errors.Join(errors.New("stopped at once"), context.Cause(ctx))
+		}
+	}
+}
+
+// await is the next event, of an effect or an operator, and control as it is to be
+// listened to from now on. The event is empty once ctx has ended.
+func await(ctx context.Context, events, control <-chan rollout.Event) (rollout.Event, <-chan rollout.Event) {
+	for {
+		select {
+		case e := <-events:
+			return e, control
+		case e, open := <-control:
+			switch {
+			case !open:
+				control = nil
+			case e.Kind.FromOperator():
+				return e, control
+			}
+		case <-ctx.Done():
+			return rollout.Event{}, control
 		}
 	}
 }

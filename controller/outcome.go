@@ -202,7 +202,7 @@ func (o *Outcome) worst(e Ended) Result {
 		return Halted
 	case has(Unreachable), halt != nil && halt.Kind == rollout.HaltLost:
 		return Unreachable
-	case e.Stopped && len(o.NotDone) > 0:
+	case (e.Stopped || e.State.Aborted) && len(o.NotDone) > 0:
 		return Stopped
 	case len(o.NotDone) > 0:
 		return Errored

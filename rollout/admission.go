@@ -35,7 +35,7 @@ type held struct {
 // resume lets the visits go on that wait in hand.
 func (a *admission) resume() {
 	for i := range a.s.Visits {
-		if v := &a.s.Visits[i]; v.Phase == PhaseBudget && a.s.inTrouble() == nil && a.admits(v) {
+		if v := &a.s.Visits[i]; v.Phase == PhaseBudget && a.s.mayBegin(v) && a.s.inTrouble() == nil && a.admits(v) {
 			a.goOn(v)
 		}
 	}
@@ -198,7 +198,7 @@ func (a *admission) mayMend(v *Visit) (may, fresh bool) {
 // waiting tells whether v waits to begin or to go on, and nothing else is under way on
 // its host.
 func (s *State) waiting(v *Visit) bool {
-	return (v.Phase == PhasePending || v.Phase == PhaseBudget) &&
+	return (v.Phase == PhasePending || v.Phase == PhaseBudget) && s.mayBegin(v) &&
 		!slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Active() && w.Host == v.Host && w.ID != v.ID })
 }
 

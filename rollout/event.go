@@ -34,7 +34,10 @@ type Event struct {
 	Forgot   bool                     `json:"forgot,omitempty"`   // the balancer no longer has it drained
 	Sample   *Sample                  `json:"sample,omitempty"`   // of probe
 
-	// Of observed.
+	// By is, of an operator's word, whose it is.
+	By string `json:"by,omitempty"`
+
+	// Of observed; of promote: the only service meant, "" for all.
 	Service   string     `json:"service,omitempty"`
 	Instances []Instance `json:"instances,omitempty"`
 }
@@ -47,9 +50,22 @@ const (
 	EventBegin    EventKind = "begin"
 	EventResult   EventKind = "result"
 	EventObserved EventKind = "observed"
-	EventStop     EventKind = "stop"   // finish or undrain the hosts in hand, begin no other
-	EventReplan   EventKind = "replan" // likewise, because a newer revision is there
+	EventStop     EventKind = "stop"    // finish or undrain the hosts in hand, begin no other
+	EventReplan   EventKind = "replan"  // likewise, because a newer revision is there
+	EventAbort    EventKind = "abort"   // likewise, for good: State.Aborted says so
+	EventPause    EventKind = "pause"   // begin nothing new; the hosts in hand are finished
+	EventResume   EventKind = "resume"  // go on
+	EventPromote  EventKind = "promote" // the canaries are accepted
 )
+
+// FromOperator tells whether events of this kind are for others than the loop to send.
+func (k EventKind) FromOperator() bool {
+	switch k {
+	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote:
+		return true
+	}
+	return false
+}
 
 // Outcome is what is known of a command's effect.
 type Outcome string

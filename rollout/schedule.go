@@ -19,7 +19,7 @@ func (s *State) schedule() []Command {
 	}
 	for i := range s.Visits {
 		v := &s.Visits[i]
-		if v.Phase != PhasePending || busy[v.Host] || !s.turn(v) {
+		if v.Phase != PhasePending || busy[v.Host] || !s.mayBegin(v) || !s.turn(v) {
 			continue
 		}
 		if w := s.inTrouble(); w != nil && !v.Quiet && planted != "trouble ignored" {

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -80,7 +81,7 @@ type scripted struct {
 //
 //	service NAME hosts=h1,h2 [after=a] [max=1|25%] [batches=1,25%] [soak=2s] [deadline=30s] [progress=60s] [drain=10s] [norevert]
 //	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale]
-//	begin | stop | replan
+//	begin | stop | replan | pause [WHY…] | resume | abort [WHY…]
 //	look SERVICE [down=h2:reason,…] [definite] [idle]
 //	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
 //	fail HOST REASON… | conflict HOST REASON… | unknown HOST
@@ -104,6 +105,8 @@ func (s *scripted) do(w []string) {
 		s.step(Event{Kind: EventStop, Reason: "stopped by the operator"})
 	case "replan":
 		s.step(Event{Kind: EventReplan})
+	case "pause", "resume", "abort":
+		s.step(Event{Kind: EventKind(w[0]), By: "alice", Reason: strings.Join(w[1:], " ")})
 	case "wait":
 		d, err := time.ParseDuration(w[1])
 		if err != nil {
@@ -255,12 +258,24 @@ func (s *scripted) result(w []string, opt map[string]string) {
 	s.step(e)
 }
 
-// step runs the engine and notes what it answered.
+// stored is a state as it comes back from a store.
+func stored(t *testing.T, s State) (back State) {
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = json.Unmarshal(data, &back)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return back
+}
+
+// step runs the engine, by way of a store, and notes what it answered.
 func (s *scripted) step(e Event) {
 	e.At = s.at
 	before := s.state
-	var cmds []Command
-	s.state, cmds = Step(s.state, e)
+	state, cmds := Step(stored(s.t, s.state), e)
+	s.state = state
 	for i, v := range s.state.Visits {
 		if i < len(before.Visits) && v.Phase == PhaseEnded && before.Visits[i].Phase != PhaseEnded {
 			fmt.Fprintf(&s.log, "%s %s: %s", v.Host, strings.Join(v.Services, "+"), v.Result)
@@ -289,6 +304,11 @@ func (s *scripted) step(e Event) {
 	}
 	if s.state.Halted != nil && before.Halted == nil {
 		fmt.Fprintf(&s.log, "HALTED (%s): %s\n", s.state.Halted.Kind, s.state.Halted.Reason)
+	}
+	if p := s.state.Paused; p != nil && before.Paused == nil {
+		fmt.Fprintf(&s.log, "%s\n", p)
+	} else if p == nil && before.Paused != nil {
+		s.log.WriteString("resumed\n")
 	}
 	if s.state.Done && !before.Done {
 		fmt.Fprintf(&s.log, "DONE, %d of %d visits not done\n", len(s.state.NotDone()), len(s.state.Visits))

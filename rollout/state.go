@@ -21,7 +21,12 @@ type State struct {
 	Services []ServiceState `json:"services"` // by name
 	// Stopping, where set, is why no further visit begins.
 	Stopping string `json:"stopping,omitempty"`
-	Halted   *Halt  `json:"halted,omitempty"`
+	// Aborted tells that it stops because an operator gave it up: what is left is not
+	// to be planned again for this revision without a person's word.
+	Aborted bool `json:"aborted,omitempty"`
+	// Paused, where set, is that nothing new begins until an operator resumes it.
+	Paused *Pause `json:"paused,omitempty"`
+	Halted *Halt  `json:"halted,omitempty"`
 	// Replan tells that what is left must be planned again from a new look.
 	Replan bool `json:"replan,omitempty"`
 	Done   bool `json:"done"`

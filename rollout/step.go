@@ -19,10 +19,8 @@ func Step(s State, e Event) (State, []Command) {
 		for i := range s.Services {
 			s.Services[i].ProgressAt = s.At
 		}
-	case EventStop:
-		s.Stopping = orElse(e.Reason, "stopped")
-	case EventReplan:
-		s.Stopping, s.Replan = orElse(e.Reason, "a newer revision is there"), true
+	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote:
+		s.obey(e)
 	case EventObserved:
 		if ss := s.service(e.Service); ss != nil {
 			ss.Looking = false
@@ -132,7 +130,7 @@ func (m *mover) end(r Result, reason string) {
 	case ResultLost:
 		halt(HaltLost)
 	case ResultConflict:
-		m.s.Replan, m.s.Stopping = true, orElse(m.s.Stopping, v.Host+" changed meanwhile: "+v.Reason)
+		m.s.Replan, m.s.Stopping = !m.s.Aborted, orElse(m.s.Stopping, v.Host+" changed meanwhile: "+v.Reason)
 	}
 }
 
@@ -350,6 +348,10 @@ const askAgain = 2 * time.Second
 // gated waits before a closed gate, until progressDeadline.
 func (m *mover) gated(reason string) {
 	v, st := m.v, m.s.strategy(m.v)
+	if !m.s.mayBegin(v) {
+		m.putBack(reason + " → waits")
+		return
+	}
 	if waited := m.s.At - v.Since; st.ProgressDeadline > 0 && waited >= st.ProgressDeadline {
 		m.leave(ResultFailed, fmt.Sprintf("%s; waited %s", reason, waited.Round(time.Second)))
 		return

@@ -202,9 +202,9 @@ func (r *applying) repair() error {
 func (r *applying) pass() error {
 	shown := r.watch()
 	defer shown.end()
-	stop := r.stop.arm(shown.say)
+	words := r.stop.arm(shown.say)
 	defer r.stop.disarm()
-	st, err := r.fleet.Apply(r.stop.ctx, stop, r.view, func(st controller.State, _ rollout.Event, _ []rollout.Command) {
+	st, err := r.fleet.Apply(r.stop.ctx, words, r.view, func(st controller.State, _ rollout.Event, _ []rollout.Command) {
 		r.stop.saw(st)
 		shown.report(st)
 	})

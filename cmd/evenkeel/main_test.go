@@ -97,13 +97,16 @@ func TestStopperInAPass(t *testing.T) {
 	s := newStopper(context.Background())
 	defer s.close()
 	said := make(chan string, 4)
-	soft := s.arm(func(line string) { said <- line })
+	words := s.arm(func(line string) { said <- line })
 	st := rollout.State{Visits: []rollout.Visit{{Host: "web-1"}, {Host: "web-2"}}}
 	st.Visits[1].Phase = rollout.PhaseWait
 	s.saw(st)
 	kill(t)
 	select {
-	case <-soft:
+	case e := <-words:
+		if e.Kind != rollout.EventStop {
+			t.Errorf("the first signal says %q", e.Kind)
+		}
 	case <-time.After(5 * time.Second):
 		t.Fatal("the first signal does not stop softly")
 	}

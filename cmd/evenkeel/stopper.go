@@ -29,8 +29,8 @@ type stopper struct {
 	ended   chan struct{}
 
 	mu    sync.Mutex
-	soft  chan struct{} // of the pass that runs; nil: none does
-	asked bool          // the first signal of a pass came
+	words chan rollout.Event // to the pass that runs; nil: none does
+	asked bool               // the first signal of a pass came
 	say   func(string)
 	last  rollout.State
 }
@@ -64,11 +64,11 @@ func (s *stopper) signal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.soft == nil:
+	case s.words == nil:
 		s.cancel(context.Canceled)
 	case !s.asked:
 		s.asked = true
-		close(s.soft)
+		s.words <- rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}
 		s.say(show.Yellow(finishing(s.last)))
 	default:
 		s.cancel(errStoppedAtOnce)
@@ -91,19 +91,19 @@ func finishing(st rollout.State) string {
 	return "finishing " + show.Names(hosts) + ", then stopping (Ctrl-C again stops at once)"
 }
 
-// arm begins a pass: say is where words go meanwhile. The channel is closed by the
-// first signal.
-func (s *stopper) arm(say func(string)) <-chan struct{} {
+// arm begins a pass: say is where lines go meanwhile. The channel brings the pass the
+// operator's words.
+func (s *stopper) arm(say func(string)) <-chan rollout.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.soft, s.say = make(chan struct{}), say
-	return s.soft
+	s.words, s.say = make(chan rollout.Event, 1), say // there is one word at most: the first signal's
+	return s.words
 }
 
 func (s *stopper) disarm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.soft = nil
+	s.words = nil
 }
 
 // saw takes the rollout's newest state.

@@ -21,6 +21,7 @@ const (
 type Lines struct {
 	visits  map[int]lastLine
 	waiting map[string]string // by service: the budget's arithmetic last told
+	paused  bool
 	stopped string
 	halted  string
 }
@@ -49,6 +50,14 @@ func (l *Lines) Of(st rollout.State) []string {
 			l.waiting[s.Service] = s.Sum
 			out = append(out, show.Clean(s.Sum)+" → waits")
 		}
+	}
+	if paused := st.Paused != nil; paused != l.paused {
+		l.paused = paused
+		text := "resumed"
+		if paused {
+			text = show.Clean(st.Paused.String())
+		}
+		out = append(out, text)
 	}
 	if st.Stopping != l.stopped {
 		l.stopped = st.Stopping

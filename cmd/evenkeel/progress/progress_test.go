@@ -58,6 +58,23 @@ func TestLinesOfARollout(t *testing.T) {
 	}
 }
 
+func TestLinesTellOperatorsWords(t *testing.T) {
+	var lines Lines
+	st := twoHosts()
+	var text strings.Builder
+	tell := func(e rollout.Event) {
+		st, _ = rollout.Step(st, e)
+		for _, l := range lines.Of(st) {
+			fmt.Fprintln(&text, l)
+		}
+	}
+	tell(rollout.Event{Kind: rollout.EventPause, By: "alice", Reason: "error rate"})
+	fmt.Fprintln(&text, show.Plain(View(st, time.Minute, Size{72, 24})))
+	tell(rollout.Event{Kind: rollout.EventResume, By: "bob"})
+	tell(rollout.Event{Kind: rollout.EventAbort, By: "bob", Reason: "wrong version"})
+	transcript(t, "words", text.String())
+}
+
 func TestViewAtSomeMoments(t *testing.T) {
 	var text strings.Builder
 	n := 0

@@ -23,6 +23,9 @@ func View(st rollout.State, now time.Duration, size Size) string {
 	} else if st.Stopping != "" {
 		tail = append(tail, show.Yellow("no further host is begun: "+show.Clean(st.Stopping)))
 	} else {
+		if st.Paused != nil {
+			tail = append(tail, show.Yellow(show.Clean(st.Paused.String())))
+		}
 		for _, s := range st.Services {
 			if s.Sum != "" {
 				tail = append(tail, show.Yellow(show.Clean(s.Sum)+" → waits"))
