@@ -120,6 +120,7 @@ func (f *Fake) reach(ctx context.Context, name string) (*FakeHost, error) {
 		return h, ctx.Err()
 	}
 	h.advance(f.now())
+	h.signal()
 	return h, h.down
 }
 
@@ -159,6 +160,7 @@ func (f *Fake) Apply(ctx context.Context, host inventory.Host, fence hostdriver.
 	h.interrupted = cut == CutDuring
 	res, err := h.apply(fence, op)
 	h.interrupted = false
+	h.signal()
 	if cut != "" {
 		return hostdriver.Result{}, lost(host.Name, name)
 	}

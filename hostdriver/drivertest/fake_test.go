@@ -14,7 +14,7 @@ func newFakeHarness(*testing.T) Harness {
 	f := New(nil)
 	h := f.Host("h1")
 	h.Listen("tcp", "127.0.0.1:7", "", func(c net.Conn) { fmt.Fprintln(c, "hello") })
-	return Harness{Driver: f, Stale: f, Host: f.Inventory("h1")[0], Machine: h, Listening: "127.0.0.1:7"}
+	return Harness{Driver: f, Watcher: f, Stale: f, Host: f.Inventory("h1")[0], Machine: h, Listening: "127.0.0.1:7"}
 }
 
 func TestFakeKeepsTheContract(t *testing.T) { Contract(t, newFakeHarness) }

@@ -51,6 +51,10 @@ type FakeHost struct {
 	listeners   map[string]listener
 	commands    func(hostdriver.Run) ([]byte, int)
 	mutations   []string
+
+	watches     []*fakeWatch
+	reloads     int  // daemon-reloads, and changes of enablement
+	unwatchable bool // lacks what a watch needs
 }
 
 var _ Machine = (*FakeHost)(nil)
@@ -98,6 +102,7 @@ func (h *FakeHost) do(fn func()) {
 	defer h.fleet.mu.Unlock()
 	h.advance(h.fleet.now())
 	fn()
+	h.signal()
 }
 
 func (h *FakeHost) mkdir(dir string) {

@@ -133,6 +133,7 @@ func (h *FakeHost) fileState(name string) string {
 
 // daemonReload loads all units anew. What runs goes on as it is.
 func (h *FakeHost) daemonReload() {
+	h.reloads++
 	for _, u := range h.units {
 		h.load(u)
 	}
@@ -341,6 +342,9 @@ func (h *FakeHost) Systemctl(words ...string) {
 }
 
 func (h *FakeHost) byHand(verb string, u *unit, now time.Time) {
+	if verb == "mask" || verb == "unmask" || verb == "enable" || verb == "disable" {
+		h.reloads++
+	}
 	switch verb {
 	case "start":
 		if !h.state(u.name).Running() {

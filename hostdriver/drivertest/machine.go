@@ -34,6 +34,9 @@ type Machine interface {
 	// FillDisk leaves no room on the filesystem of /var/lib and /etc; FreeDisk undoes it.
 	FillDisk()
 	FreeDisk()
+	// HideBus takes away what a watch needs that is yet to begin; ShowBus brings it back.
+	HideBus()
+	ShowBus()
 	// CutNext cuts the next op off, see Moment.
 	CutNext(m Moment)
 }
@@ -55,6 +58,7 @@ const (
 // Harness is one fresh host and a driver that reaches it.
 type Harness struct {
 	Driver  hostdriver.Driver
+	Watcher hostdriver.Watcher
 	Host    inventory.Host
 	Machine Machine
 	// Listening is an address on which something answers on the host's loopback with

@@ -106,6 +106,7 @@ for d in /var/lib/evenkeel /etc/contract; do while umount "$d" 2>/dev/null; do :
 rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/contract /etc/systemd/system/contract* /run/systemd/system/contract* \
 	/lib/systemd/system/contract* /etc/systemd/system/*.wants/contract*
 userdel contract 2>/dev/null
+[ ! -e /usr/bin/systemd-stdio-bridge.hidden ] || mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge
 systemctl unmask contract-m.service 2>/dev/null
 systemctl daemon-reload
 systemctl reset-failed
@@ -158,6 +159,15 @@ func (m *labMachine) link(change func(context.Context) error) {
 	if err := change(context.Background()); err != nil {
 		m.t.Fatal(err)
 	}
+}
+
+// HideBus leaves the bridges that run.
+func (m *labMachine) HideBus() {
+	m.do("mv /usr/bin/systemd-stdio-bridge /usr/bin/systemd-stdio-bridge.hidden")
+}
+
+func (m *labMachine) ShowBus() {
+	m.do("mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge")
 }
 
 // FillDisk puts small filesystems in the place of those two folders, and fills them.
