@@ -43,10 +43,10 @@ func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
 			continue
 		}
 		found = true
-		host, sw := h.Desired.Host, *h.Observation.Switching
+		host, sw, op := h.Desired.Host, *h.Observation.Switching, h.Mend()
 		fence := f.fence(v)
 		g.Go(func() error {
-			_, err := f.Driver.Apply(ctx, host, fence, hostdriver.Switch{To: sw.From})
+			_, err := f.Driver.Apply(ctx, host, fence, op)
 			f.Log.Info().Str("host", host.Name).Uint64("from", sw.From).Uint64("to", sw.To).Err(err).Msg("switch that was cut is taken back")
 			return err
 		})

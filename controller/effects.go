@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -54,13 +53,13 @@ func (h *handled) note(o hostdriver.Observation) {
 	h.manifest, h.kept, h.started = o.Manifest, o.Kept, o.Started
 }
 
-func (h *handled) instance(service string) *desired.Instance {
-	for i := range h.Desired.Instances {
-		if h.Desired.Instances[i].Service == service {
-			return &h.Desired.Instances[i]
-		}
-	}
-	return nil
+func (h *handled) instance(service string) *desired.Instance { return h.Instance(service) }
+
+// current is what the host was last seen to have.
+func (h *handled) current() (hostdriver.Manifest, []uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.manifest, h.kept
 }
 
 // carryOut does one command and says what came of it.
@@ -128,7 +127,7 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 	case rollout.CmdSwitch:
 		limit = switchOp
 	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
-		limit = unitTimeout(st, v) + quickOp
+		limit = st.UnitTimeout(&v) + quickOp
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -138,13 +137,13 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 	case rollout.CmdStage:
 		return fx.stage(ctx, e, v, h)
 	case rollout.CmdRecord:
-		return fx.apply(ctx, h, hostdriver.PutStep{Record: fx.record(st, v)})
+		return fx.apply(ctx, h, hostdriver.PutStep{Record: fx.record(st, v, h)})
 	case rollout.CmdDrain:
 		return fx.drain(ctx, e, v, h)
 	case rollout.CmdWait:
 		return fx.wait(ctx, e, v, h)
 	case rollout.CmdStop:
-		return fx.apply(ctx, h, hostdriver.UnitOps{Actions: actions(v, h, true), Timeout: unitTimeout(st, v)})
+		return fx.apply(ctx, h, hostdriver.UnitOps{Actions: h.UnitActions(&v, true), Timeout: st.UnitTimeout(&v)})
 	case rollout.CmdSwitch:
 		return fx.switchTo(ctx, e, st, v, h)
 	case rollout.CmdUnits:
@@ -174,25 +173,9 @@ func (fx *effects) apply(ctx context.Context, h *handled, op hostdriver.Op) erro
 	return err
 }
 
-// unitTimeout bounds one job: nothing is to be learned after the healthy deadline.
-func unitTimeout(st State, v rollout.Visit) time.Duration {
-	t := 90 * time.Second
-	for _, s := range st.Services {
-		if slices.Contains(v.Services, s.Service) {
-			t = max(t, s.Strategy.HealthyDeadline)
-		}
-	}
-	return t
-}
-
 // record is what the host keeps of the step in hand.
-func (fx *effects) record(st State, v rollout.Visit) hostdriver.StepRecord {
-	over := uint64(0)
-	if h := fx.hosts[v.Host]; h.Observation != nil && h.Observation.Step != nil {
-		over = h.Observation.Step.Epoch // the one that this visit recovers from
-	}
-	return hostdriver.StepRecord{Over: over, Rollout: st.ID, Revision: st.Revision, Services: v.Services, Phase: string(v.Phase), From: v.From, To: v.To,
-		Epoch: fx.fence.Epoch, Holder: fx.fence.Holder, Since: time.Now().UTC().Truncate(time.Second), Drained: v.Drained, Before: v.Before}
+func (fx *effects) record(st State, v rollout.Visit, h *handled) hostdriver.StepRecord {
+	return st.StepRecord(&v, &h.HostInput, fx.fence, time.Now())
 }
 
 // precheck looks at the host once more, asks the balancers, and lets the host say
@@ -203,93 +186,44 @@ func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Vis
 		return err
 	}
 	h.note(o)
-	if seen := h.Observation.Step; o.Step != nil && o.Step.Epoch != fx.fence.Epoch && (seen == nil || seen.Epoch != o.Step.Epoch) {
-		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", o.Step.Holder)}
+	if who := h.Begun(o, fx.fence); who != "" {
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", who)}
 	}
 	if e.Closed = fx.closed(ctx, v, h); e.Closed != "" {
 		return nil
 	}
-	e.Before = invocations(o, v.Watch)
+	e.Before = v.Invocations(o.Units)
 	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil {
 		return err
 	}
-	return fx.apply(ctx, h, fx.needs(v, h))
-}
-
-func invocations(o hostdriver.Observation, units []string) map[string]string {
-	m := map[string]string{}
-	for _, u := range units {
-		m[u] = o.Units[u].InvocationID
-	}
-	return m
-}
-
-// needs is the room and the units that the step depends on.
-func (fx *effects) needs(v rollout.Visit, h *handled) hostdriver.Precheck {
-	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
-	for _, name := range v.Services {
-		inst := h.instance(name)
-		if inst == nil {
-			continue
-		}
-		for _, x := range inst.Files {
-			dir := dirOf(x.Path)
-			p.NeedBytes[dir] += int64(x.Content.Len())
-			p.NeedInodes[dir]++
-		}
-		for _, a := range inst.Artifacts {
-			if h.Observation.Paths[a.Release].Type == hostdriver.PathAbsent {
-				p.NeedBytes[dirOf(a.Release)] += a.Size
-				p.NeedInodes[dirOf(a.Release)]++
-			}
-		}
-	}
-	for _, a := range v.Actions {
-		if !slices.Contains(p.Units, a.Unit) {
-			p.Units = append(p.Units, a.Unit)
-		}
-	}
-	return p
+	return fx.apply(ctx, h, h.Needs(&v))
 }
 
 // stage brings the new generation, as it will be, to the host.
 func (fx *effects) stage(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
-	h.mu.Lock()
-	o := hostdriver.Observation{Manifest: h.manifest, Kept: h.kept}
-	h.mu.Unlock()
-	op := hostdriver.Stage{Manifest: rollout.Target(o.Manifest, h.Desired, v.Services, v.Removed, rollout.NextGeneration(o)), Blobs: map[string]hostdriver.Content{}}
-	for _, name := range v.Services {
-		inst := h.instance(name)
-		if inst == nil {
-			continue
-		}
-		for _, x := range inst.Files {
-			op.Blobs[x.SHA256] = x.Content
-		}
-		for _, a := range inst.Artifacts {
-			rel := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Open: a.Open}
-			if a.Form == hostdriver.FormTar {
-				rel.SHA256, rel.Size = a.StreamSHA256, a.StreamSize
-			}
-			op.Releases = append(op.Releases, rel)
-		}
-	}
-	e.From, e.To = o.Manifest.Generation, op.Manifest.Generation
+	current, kept := h.current()
+	op := h.Stage(&v, current, kept)
+	e.From, e.To = current.Generation, op.Manifest.Generation
 	return fx.apply(ctx, h, op)
 }
 
 // switchTo makes the staged generation (or, on the way back, the former one) the
 // one on disk.
 func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled) error {
-	rec := fx.record(st, v)
-	op := hostdriver.Switch{To: v.To, Record: &rec}
-	if v.Reverting {
-		op.To = v.From
-	} else {
-		op.Expect = fx.expected(v, h)
-		if fx.mayCutOff(v, h) {
-			op.DeadMan = unitTimeout(st, v) + deadManGrace
-			h.arm(true)
+	current, _ := h.current()
+	op := h.Switch(&v, current, fx.record(st, v, h))
+	if !v.Reverting && fx.mayCutOff(v, h) {
+		op.DeadMan = st.UnitTimeout(&v) + deadManGrace
+		h.arm(true)
+	}
+	if v.Tries > 0 { // the reply was lost: what it expected is not there any more where it was done
+		o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+		if err != nil {
+			return err
+		}
+		if o.Manifest.Generation == op.To && o.Switching == nil {
+			e.Before = v.Invocations(o.Units)
+			return nil
 		}
 	}
 	res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
@@ -304,32 +238,12 @@ func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v r
 			if err != nil {
 				return err // sent again, the switch finds itself done
 			}
-			e.Before = invocations(o, v.Watch)
+			e.Before = v.Invocations(o.Units)
 			break
 		}
 		e.Before[unit] = u.InvocationID
 	}
 	return nil
-}
-
-// expected is what the plan saw at the paths that the switch writes.
-func (fx *effects) expected(v rollout.Visit, h *handled) []hostdriver.Expect {
-	var out []hostdriver.Expect
-	for _, name := range v.Services {
-		inst := h.instance(name)
-		if inst == nil {
-			continue
-		}
-		for _, x := range inst.Files {
-			switch got := h.Observation.Paths[x.Path]; got.Type {
-			case hostdriver.PathFile:
-				out = append(out, hostdriver.Expect{Path: x.Path, SHA256: got.SHA256})
-			case hostdriver.PathAbsent:
-				out = append(out, hostdriver.Expect{Path: x.Path})
-			}
-		}
-	}
-	return out
 }
 
 // verify looks at the whole host again: nothing may differ any more, and what was
@@ -341,21 +255,8 @@ func (fx *effects) verify(ctx context.Context, v rollout.Visit, h *handled) erro
 		return err
 	}
 	h.note(o)
-	d := rollout.Diff(h.Desired, o, rollout.DiffOptions{Salt: salt})
-	for _, c := range d.Changes {
-		if slices.Contains(v.Services, c.Service) {
-			return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "verify",
-				Err: errors.New(c.Subject + " still differs: " + c.Reason)}
-		}
+	if c := h.Remaining(&v, o, salt); c != nil {
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "verify", Err: errors.New(c.Subject + " still differs: " + c.Reason)}
 	}
 	return fx.backInRotation(ctx, v, h)
-}
-
-func dirOf(path string) string {
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] == '/' {
-			return path[:i]
-		}
-	}
-	return "/"
 }

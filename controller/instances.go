@@ -172,29 +172,6 @@ func (f *Fleet) healthDeps(inst *desired.Instance, host inventory.Host, fence ho
 	}
 }
 
-// actions are the visit's unit actions for the driver: the stops, or all others.
-func actions(v rollout.Visit, h *handled, stops bool) []hostdriver.UnitAction {
-	var out []hostdriver.UnitAction
-	for _, a := range v.Actions {
-		if (a.Verb == hostdriver.VerbStop) != stops {
-			continue
-		}
-		x := hostdriver.UnitAction{Unit: a.Unit, Verb: a.Verb, Generation: v.To}
-		if a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload {
-			x.OnlyIf = v.Before[a.Unit]
-		}
-		if inst := h.instance(a.Service); inst != nil {
-			for i := range inst.Units {
-				if inst.Units[i].Name == a.Unit {
-					x.Inputs = rollout.StartInputs(inst, &inst.Units[i])
-				}
-			}
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
 // units starts, restarts and reloads, unless a balancer sends traffic again.
 func (fx *effects) units(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled) error {
 	drained, err := fx.stillDrained(ctx, v, h)
@@ -205,8 +182,8 @@ func (fx *effects) units(ctx context.Context, e *rollout.Event, st State, v roll
 		e.Forgot = true
 		return nil
 	}
-	rec := fx.record(st, v)
-	op := hostdriver.UnitOps{Actions: actions(v, h, false), Timeout: unitTimeout(st, v)}
+	rec := fx.record(st, v, h)
+	op := hostdriver.UnitOps{Actions: h.UnitActions(&v, false), Timeout: st.UnitTimeout(&v)}
 	if v.Recorded {
 		op.Record = &rec
 	}
@@ -220,20 +197,7 @@ func (fx *effects) revertUnits(ctx context.Context, st State, v rollout.Visit, h
 	if err != nil {
 		return err
 	}
-	op := hostdriver.UnitOps{Timeout: unitTimeout(st, v)}
-	for _, unit := range v.Watch {
-		u := o.Units[unit]
-		if u.Active == "active" && u.InvocationID == v.Before[unit] {
-			continue
-		}
-		h.mu.Lock()
-		inputs := h.started[unit].Inputs
-		h.mu.Unlock()
-		if h.Observation != nil && h.Observation.Started[unit].Inputs != nil {
-			inputs = h.Observation.Started[unit].Inputs // as before this rollout
-		}
-		op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbRestart, OnlyIf: u.InvocationID, Generation: v.From, Inputs: inputs})
-	}
+	op := hostdriver.UnitOps{Actions: h.RevertActions(&v, o.Units), Timeout: st.UnitTimeout(&v)}
 	if len(op.Actions) == 0 {
 		return nil
 	}
@@ -246,16 +210,10 @@ func (fx *effects) probe(ctx context.Context, e *rollout.Event, v rollout.Visit,
 	if err != nil {
 		return err
 	}
-	s := rollout.Sample{Units: map[string]rollout.UnitSample{}, Checks: true}
-	up := true
-	for _, unit := range v.Watch {
-		u := o.Units[unit]
-		up = up && u.Active == "active"
-		s.Units[unit] = rollout.UnitSample{Active: u.Active, Sub: u.Sub, Invocation: u.InvocationID, PID: u.MainPID, Restarts: u.Restarts, Words: rollout.ResultWords(u)}
-	}
+	s, up := v.SampleUnits(o.Units)
 	for i := range h.Desired.Instances {
 		inst := &h.Desired.Instances[i]
-		if !up || !slices.Contains(v.Services, inst.Service) {
+		if !up || !slices.Contains(v.Concerns(), inst.Service) {
 			continue
 		}
 		if why := fx.f.checks(ctx, inst, h.Desired.Host, fx.fence, o.Units); why != "" {

@@ -71,6 +71,9 @@ type Expect struct {
 type Switch struct {
 	To     uint64
 	Expect []Expect
+	// Leave names paths and units of the generation that stay as they are on the host:
+	// what a hand has changed there of services that are not to be touched now.
+	Leave []string
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -78,6 +78,34 @@ var switchCases = []contractCase{
 			{Path: "/etc/contract/f", SHA256: digest("1")}, {Path: "/etc/contract/none"}}})
 		equal(k, "the file", k.content("/etc/contract/g"), "2")
 	}},
+	{"what is to be left stays as a hand has made it, and the rest is switched", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "1").file("/etc/contract/g", "1").file("/etc/contract/h", "1").
+			add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: "/etc/contract/l", Target: "f"}).
+			add(hostdriver.Entry{Kind: hostdriver.KindDirectory, Name: "/etc/contract/d", Mode: 0o700}).
+			unit(unitName, runs, "yes").deploy()
+		k.Machine.WriteFile("/etc/contract/g", "by hand", 0o600)
+		k.Machine.Remove("/etc/contract/l")
+		k.Machine.Remove("/etc/contract/d")
+		k.Machine.Systemctl("disable", unitName)
+		k.draft(2).file("/etc/contract/f", "2").file("/etc/contract/g", "1").file("/etc/contract/h", "1").
+			add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: "/etc/contract/l", Target: "f"}).
+			add(hostdriver.Entry{Kind: hostdriver.KindDirectory, Name: "/etc/contract/d", Mode: 0o700}).
+			unit(unitName, runs, "yes").stage()
+		k.apply(hostdriver.Switch{To: 2, Leave: []string{"/etc/contract/g", "/etc/contract/l", "/etc/contract/d", unitName}})
+		equal(k, "what changes", k.content("/etc/contract/f"), "2")
+		equal(k, "what is left", k.content("/etc/contract/g"), "by hand")
+		equal(k, "what is as it was", k.content("/etc/contract/h"), "1")
+		k.gone("/etc/contract/l")
+		k.gone("/etc/contract/d")
+		equal(k, "the unit", k.unit(unitName).File, "disabled")
+		o := k.records()
+		equal(k, "generation", o.Manifest.Generation, 2)
+		_, managed := o.Manifest.Find(hostdriver.KindFile, "/etc/contract/g")
+		equal(k, "still managed", managed, true)
+		k.apply(hostdriver.Switch{To: 2})
+		equal(k, "what is no longer left", k.content("/etc/contract/g"), "1")
+		equal(k, "the unit then", k.unit(unitName).File, "enabled")
+	}},
 	{"the record is saved as the step in hand", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "x").stage()
 		rec := hostdriver.StepRecord{Rollout: "r1", Revision: "deadbeef", Services: []string{"contract"}, Phase: "switch", To: 1, Epoch: 1, Holder: "h",

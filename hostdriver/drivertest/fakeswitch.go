@@ -214,7 +214,7 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 	}
 	units := h.unitsOf(from, op.To)
 	h.switching = &hostdriver.Switching{From: from, To: op.To}
-	if err := h.carryOut(op.To, from); err != nil {
+	if err := h.carryOut(op.To, from, op.Leave); err != nil {
 		if h.interrupted {
 			return hostdriver.Result{}, err
 		}
@@ -222,7 +222,7 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		if from == op.To {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; files may be mixed", err)
 		}
-		if again := h.carryOut(from, op.To); again != nil {
+		if again := h.carryOut(from, op.To, op.Leave); again != nil {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; generation %d could not be put back: %w", err, from, again)
 		}
 		h.switching = nil
@@ -320,10 +320,13 @@ func (h *FakeHost) saveFound(from, to uint64) {
 
 // carryOut makes generation to the one on disk. It stops half way where the op is to be
 // interrupted.
-func (h *FakeHost) carryOut(to, other uint64) error {
+func (h *FakeHost) carryOut(to, other uint64, leave []string) error {
 	target, left := h.generations[to], h.generations[other]
 	var steps []func() error
 	for _, e := range entriesOf(target) {
+		if e.Kind != hostdriver.KindUser && slices.Contains(leave, e.Name) {
+			continue
+		}
 		if do := h.entryStep(e); do != nil {
 			steps = append(steps, do)
 		}
@@ -348,7 +351,7 @@ func (h *FakeHost) carryOut(to, other uint64) error {
 	}
 	h.current = to
 	h.daemonReload()
-	return h.setUnits(target)
+	return h.setUnits(target, leave)
 }
 
 // foundFor is what to put back for a thing that generation to does not have.
@@ -417,9 +420,9 @@ func (h *FakeHost) withdraw(e hostdriver.Entry, f found, ok bool) {
 	}
 }
 
-func (h *FakeHost) setUnits(g *generation) error {
+func (h *FakeHost) setUnits(g *generation, leave []string) error {
 	for _, e := range entriesOf(g) {
-		if e.Kind != hostdriver.KindUnit {
+		if e.Kind != hostdriver.KindUnit || slices.Contains(leave, e.Name) {
 			continue
 		}
 		state := h.fileState(e.Name)
@@ -482,7 +485,7 @@ func (h *FakeHost) fireDeadman() {
 		return
 	}
 	h.switching = nil
-	if h.carryOut(d.from, d.to) != nil {
+	if h.carryOut(d.from, d.to, nil) != nil {
 		h.switching = &hostdriver.Switching{From: d.from, To: d.to}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.started)) {

@@ -25,12 +25,18 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 		}
 		expect = append(expect, firstOf(e.SHA256, "-")+"\t"+e.Path)
 	}
+	for _, name := range op.Leave {
+		if strings.ContainsAny(name, "\t\n") {
+			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
+		}
+	}
 	keep := op.Keep
 	if keep <= 0 {
 		keep = defaultKeep
 	}
 	s.setInt("TO", int64(op.To))
 	s.set("EXPECT", strings.Join(expect, "\n"))
+	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setInt("KEEP", int64(keep))
 	if err := s.setRecord(op.Record); err != nil {
 		return nil, err

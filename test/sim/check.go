@@ -208,16 +208,38 @@ func (s *simulation) Placing(h *world.Host, a *world.Actor, path string) {
 	if !a.Ours() || a.Back || a.Visit < 0 || f == nil || f.Item == nil {
 		return
 	}
-	seen := s.controller(a).hosts[h.Name].Observation.Paths[path]
-	if f.Item.SHA256 == seen.SHA256 {
-		return
+	in := s.ofPath(h, path)
+	if in == nil || in.edited(s, h.Compared) {
+		return // written between the comparison and this very moment
 	}
 	for _, m := range h.Kept {
 		if e, ok := m.Find(hostdriver.KindFile, path); ok && e.SHA256 == f.Item.SHA256 {
-			return // a switch that was cut goes on
+			return // nothing of a hand's; or a switch that was cut goes on
 		}
 	}
+	c := s.controller(a)
+	if v := &c.state.Visits[a.Visit]; !slices.Contains(v.Services, in.service) && !slices.Contains(v.Removed, in.service) {
+		s.violated("S11", "%s on %s was edited, and is overwritten by a visit of %v", path, h.Name, v.Services)
+	}
+	if seen := c.hosts[h.Name].Observation.Paths[path]; f.Item.SHA256 == seen.SHA256 {
+		return
+	}
 	s.violated("S11", "%s on %s was edited since it was looked at, and is overwritten", path, h.Name)
+}
+
+// ofPath is the instance that a path belongs to, or nil.
+func (s *simulation) ofPath(h *world.Host, path string) *instance {
+	for _, in := range s.instances {
+		if in.host != h {
+			continue
+		}
+		for _, u := range in.units {
+			if path == u.File || path == u.Link || slices.Contains(u.EnvFiles, path) || slices.Contains(u.Configs, path) {
+				return in
+			}
+		}
+	}
+	return nil
 }
 
 // Acting is world.Watcher's: S1, S5, S10 and S11.

@@ -211,10 +211,10 @@ func (c *controller) repair(t *task) {
 		if o == nil || o.Switching == nil || c.input.Hosts[i].Skip != "" {
 			continue
 		}
-		h, sw := c.sim.world.Hosts[i], *o.Switching
+		h, sw := c.sim.world.Hosts[i], c.input.Hosts[i].Mend()
 		a := &world.Actor{Controller: c.id, Visit: -1, Back: true, Epoch: f.Epoch}
 		calls = append(calls, call{what: "repair", host: h, changes: true, limit: switchOp, there: func(answer func(error)) {
-			h.Do(a, f, hostdriver.Switch{To: sw.From}, func(_ hostdriver.Result, err error) { answer(err) })
+			h.Do(a, f, sw, func(_ hostdriver.Result, err error) { answer(err) })
 		}})
 	}
 	t.all(calls)

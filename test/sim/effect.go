@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/rollout"
 	"github.com/evenkeel/evenkeel/rollout/drain"
@@ -85,7 +84,7 @@ func (x *effect) do() error {
 	case rollout.CmdWait:
 		return x.wait(x.e)
 	case rollout.CmdStop:
-		return x.apply(hostdriver.UnitOps{Actions: x.actions(true), Timeout: x.unitTimeout()})
+		return x.apply(hostdriver.UnitOps{Actions: x.h.UnitActions(&x.v, true), Timeout: x.unitTimeout()})
 	case rollout.CmdSwitch:
 		return x.switchTo()
 	case rollout.CmdUnits:
@@ -112,8 +111,7 @@ func (x *effect) actor() *world.Actor {
 }
 
 func (x *effect) apply(op hostdriver.Op) error {
-	f := hostdriver.Fence{Epoch: x.c.epoch, Holder: x.c.holder}
-	_, err := x.task.apply(x.h.host, x.actor(), f, op, x.rest())
+	_, err := x.task.apply(x.h.host, x.actor(), x.fence(), op, x.rest())
 	return err
 }
 
@@ -121,34 +119,14 @@ func (x *effect) observeLight() (hostdriver.Observation, error) {
 	return x.observe(x.h.host, hostdriver.Query{Light: true, Units: x.v.Watch}, x.rest())
 }
 
-func (x *effect) unitTimeout() time.Duration {
-	t := 90 * time.Second
-	for _, s := range x.state.Services {
-		if slices.Contains(x.v.Concerns(), s.Service) {
-			t = max(t, s.Strategy.HealthyDeadline)
-		}
-	}
-	return t
-}
+func (x *effect) unitTimeout() time.Duration { return x.state.UnitTimeout(&x.v) }
 
 func (x *effect) record() hostdriver.StepRecord {
-	v, over := x.v, uint64(0)
-	if o := x.h.Observation; o != nil && o.Step != nil {
-		over = o.Step.Epoch // the one that this visit recovers from
-	}
-	return hostdriver.StepRecord{
-		Over: over, Rollout: x.state.ID, Revision: x.state.Revision, Services: v.Concerns(), Phase: string(v.Phase), From: v.From, To: v.To,
-		Epoch: x.c.epoch, Holder: x.c.holder, Since: world.Wall(x.c.sim.world.Now()).Truncate(time.Second), Drained: v.Drained, Before: v.RanBefore(),
-	}
+	return x.state.StepRecord(&x.v, &x.h.HostInput, x.fence(), world.Wall(x.c.sim.world.Now()))
 }
 
-func (x *effect) instance(service string) *desired.Instance {
-	for i := range x.h.Desired.Instances {
-		if x.h.Desired.Instances[i].Service == service {
-			return &x.h.Desired.Instances[i]
-		}
-	}
-	return nil
+func (x *effect) fence() hostdriver.Fence {
+	return hostdriver.Fence{Epoch: x.c.epoch, Holder: x.c.holder}
 }
 
 func (x *effect) precheck() error {
@@ -157,117 +135,40 @@ func (x *effect) precheck() error {
 		return err
 	}
 	x.h.note(o)
-	if seen := x.h.Observation.Step; o.Step != nil && o.Step.Epoch != x.c.epoch && (seen == nil || seen.Epoch != o.Step.Epoch) {
-		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "precheck", Err: errors.New(o.Step.Holder + " has begun a step there meanwhile")}
+	if who := x.h.Begun(o, x.fence()); who != "" {
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "precheck", Err: errors.New(who + " has begun a step there meanwhile")}
 	}
-	x.e.Before = invocations(o, x.v.Watch)
+	x.e.Before = x.v.Invocations(o.Units)
 	if x.e.Drains, err = x.toDrain(); err != nil {
 		return err
 	}
-	return x.apply(x.needs())
-}
-
-func invocations(o hostdriver.Observation, units []string) map[string]string {
-	m := make(map[string]string, len(units))
-	for _, u := range units {
-		m[u] = o.Units[u].InvocationID
-	}
-	return m
-}
-
-func (x *effect) needs() hostdriver.Precheck {
-	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
-	for _, name := range x.v.Services {
-		inst := x.instance(name)
-		if inst == nil {
-			continue
-		}
-		for i := range inst.Files {
-			p.NeedBytes["/etc"] += int64(inst.Files[i].Content.Len())
-			p.NeedInodes["/etc"]++
-		}
-	}
-	for _, a := range x.v.Actions {
-		if !slices.Contains(p.Units, a.Unit) {
-			p.Units = append(p.Units, a.Unit)
-		}
-	}
-	return p
+	return x.apply(x.h.Needs(&x.v))
 }
 
 func (x *effect) stage() error {
-	o := hostdriver.Observation{Manifest: x.h.manifest, Kept: x.h.kept}
-	op := hostdriver.Stage{
-		Manifest: rollout.Target(o.Manifest, x.h.Desired, x.v.Services, x.v.Removed, rollout.NextGeneration(o)),
-		Blobs:    map[string]hostdriver.Content{},
-	}
-	for _, name := range x.v.Services {
-		inst := x.instance(name)
-		if inst == nil {
-			continue
-		}
-		for i := range inst.Files {
-			op.Blobs[inst.Files[i].SHA256] = inst.Files[i].Content
-		}
-		for _, a := range inst.Artifacts {
-			op.Releases = append(op.Releases, hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group})
-		}
-	}
-	x.e.From, x.e.To = o.Manifest.Generation, op.Manifest.Generation
+	op := x.h.Stage(&x.v, x.h.manifest, x.h.kept)
+	x.e.From, x.e.To = x.h.manifest.Generation, op.Manifest.Generation
 	return x.apply(op)
 }
 
 func (x *effect) switchTo() error {
-	rec := x.record()
-	op := hostdriver.Switch{To: x.v.To, Record: &rec}
-	if x.v.Reverting {
-		op.To = x.v.From
-	} else {
-		op.Expect = x.expected()
-	}
+	op := x.h.Switch(&x.v, x.h.manifest, x.record())
 	if x.v.Tries > 0 { // the reply was lost: look, rather than do it again
 		o, err := x.observeLight()
 		if err != nil {
 			return err
 		}
 		if o.Manifest.Generation == op.To && o.Switching == nil {
-			x.e.Before = invocations(o, x.v.Watch)
+			x.e.Before = x.v.Invocations(o.Units)
 			return nil
 		}
 	}
-	f := hostdriver.Fence{Epoch: x.c.epoch, Holder: x.c.holder}
-	res, err := x.task.apply(x.h.host, x.actor(), f, op, x.rest())
+	res, err := x.task.apply(x.h.host, x.actor(), x.fence(), op, x.rest())
 	if err != nil {
 		return err
 	}
-	x.e.Before = map[string]string{}
-	for _, unit := range x.v.Watch {
-		x.e.Before[unit] = res.Units[unit].InvocationID
-	}
+	x.e.Before = x.v.Invocations(res.Units)
 	return nil
-}
-
-func (x *effect) expected() []hostdriver.Expect {
-	var out []hostdriver.Expect
-	if planted == "hand's edit overwritten" {
-		return nil
-	}
-	for _, name := range x.v.Services {
-		inst := x.instance(name)
-		if inst == nil {
-			continue
-		}
-		for i := range inst.Files {
-			path := inst.Files[i].Path
-			switch got := x.h.Observation.Paths[path]; got.Type {
-			case hostdriver.PathFile:
-				out = append(out, hostdriver.Expect{Path: path, SHA256: got.SHA256})
-			case hostdriver.PathAbsent:
-				out = append(out, hostdriver.Expect{Path: path})
-			}
-		}
-	}
-	return out
 }
 
 func (x *effect) verify() error {
@@ -277,39 +178,13 @@ func (x *effect) verify() error {
 		return err
 	}
 	x.h.note(o)
-	d := rollout.Diff(x.h.Desired, o, rollout.DiffOptions{Salt: salt})
-	for _, c := range d.Changes {
-		if slices.Contains(x.v.Services, c.Service) {
-			if planted == "secret in a reason" {
-				c.Reason += ": " + x.secret(c.Service)
-			}
-			return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "verify", Err: errors.New(c.Subject + " still differs: " + c.Reason)}
+	if c := x.h.Remaining(&x.v, o, salt); c != nil {
+		if planted == "secret in a reason" {
+			c.Reason += ": " + x.secret(c.Service)
 		}
+		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "verify", Err: errors.New(c.Subject + " still differs: " + c.Reason)}
 	}
 	return x.backInRotation()
-}
-
-// unitActions are the visit's unit actions for the driver: the stops, or all others.
-func (x *effect) actions(stops bool) []hostdriver.UnitAction {
-	var out []hostdriver.UnitAction
-	for _, a := range x.v.Actions {
-		if (a.Verb == hostdriver.VerbStop) != stops {
-			continue
-		}
-		act := hostdriver.UnitAction{Unit: a.Unit, Verb: a.Verb, Generation: x.v.To}
-		if (a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload) && planted != "restarts without looking" {
-			act.OnlyIf = x.v.Before[a.Unit]
-		}
-		if inst := x.instance(a.Service); inst != nil {
-			for i := range inst.Units {
-				if inst.Units[i].Name == a.Unit {
-					act.Inputs = rollout.StartInputs(inst, &inst.Units[i])
-				}
-			}
-		}
-		out = append(out, act)
-	}
-	return out
 }
 
 func (x *effect) units() error {
@@ -322,7 +197,7 @@ func (x *effect) units() error {
 		return nil
 	}
 	rec := x.record()
-	op := hostdriver.UnitOps{Actions: x.actions(false), Timeout: x.unitTimeout()}
+	op := hostdriver.UnitOps{Actions: x.h.UnitActions(&x.v, false), Timeout: x.unitTimeout()}
 	if x.v.Recorded {
 		op.Record = &rec
 	}
@@ -334,30 +209,7 @@ func (x *effect) revertUnits() error {
 	if err != nil {
 		return err
 	}
-	op := hostdriver.UnitOps{Timeout: x.unitTimeout()}
-	for _, unit := range x.v.Watch {
-		u := o.Units[unit]
-		if u.Active == "active" && u.InvocationID == x.v.Before[unit] {
-			continue
-		}
-		if u.Load == "not-found" { // the former generation does not have it
-			if u.Running() {
-				op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbStop})
-			}
-			continue
-		}
-		// What the former generation's process had read is known only if it still ran
-		// when this visit was planned.
-		var inputs map[string]string
-		if was := x.h.Observation.Started[unit]; was.InvocationID == x.v.Before[unit] {
-			inputs = was.Inputs
-		}
-		onlyIf, told := x.v.Replace[unit]
-		if !told {
-			onlyIf = u.InvocationID
-		}
-		op.Actions = append(op.Actions, hostdriver.UnitAction{Unit: unit, Verb: hostdriver.VerbRestart, OnlyIf: onlyIf, Generation: x.v.From, Inputs: inputs})
-	}
+	op := hostdriver.UnitOps{Actions: x.h.RevertActions(&x.v, o.Units), Timeout: x.unitTimeout()}
 	if len(op.Actions) == 0 {
 		return nil
 	}
@@ -369,13 +221,7 @@ func (x *effect) probe() error {
 	if err != nil {
 		return err
 	}
-	s := rollout.Sample{Units: map[string]rollout.UnitSample{}, Checks: true}
-	up := true
-	for _, unit := range x.v.Watch {
-		u := o.Units[unit]
-		up = up && u.Active == "active"
-		s.Units[unit] = rollout.UnitSample{Active: u.Active, Sub: u.Sub, Invocation: u.InvocationID, PID: u.MainPID, Restarts: u.Restarts, Words: rollout.ResultWords(u)}
-	}
+	s, up := x.v.SampleUnits(o.Units)
 	for i := range x.h.Desired.Instances {
 		inst := &x.h.Desired.Instances[i]
 		if !up || !slices.Contains(x.v.Concerns(), inst.Service) {
@@ -413,7 +259,7 @@ func (x *effect) checks(service string) string {
 func (x *effect) toDrain() ([]hostdriver.DrainRecord, error) {
 	out := slices.Clone(x.v.Drained)
 	for _, name := range x.v.Drains {
-		inst := x.instance(name)
+		inst := x.h.Instance(name)
 		if inst == nil {
 			continue
 		}
@@ -478,7 +324,7 @@ func (x *effect) wait(e *rollout.Event) error {
 func (x *effect) stillDrained() (bool, error) {
 	x.c.asked[x.v.Host] = x.c.sim.world.Now()
 	for _, name := range x.v.Drains {
-		inst := x.instance(name)
+		inst := x.h.Instance(name)
 		if inst == nil || len(inst.Drain) == 0 {
 			continue
 		}
@@ -519,7 +365,7 @@ func (x *effect) undrain() error {
 		return err
 	}
 	for _, r := range x.v.Drained {
-		if inst := x.instance(r.Service); inst == nil || len(inst.Drain) == 0 {
+		if inst := x.h.Instance(r.Service); inst == nil || len(inst.Drain) == 0 {
 			if x.c.sim.sc.Revisions[x.c.revision].Empty {
 				return &hostdriver.Error{Kind: hostdriver.Failed, Host: x.v.Host, Op: "undrain", Err: errors.New("the repo does not know this drain")}
 			}
@@ -534,7 +380,7 @@ func (x *effect) undrain() error {
 
 func (x *effect) backInRotation() error {
 	for _, name := range x.v.Drains {
-		inst := x.instance(name)
+		inst := x.h.Instance(name)
 		if inst == nil || len(inst.Drain) == 0 {
 			continue
 		}
@@ -552,7 +398,7 @@ func (x *effect) backInRotation() error {
 
 // secret is a value that must not be told: what a careless message would name.
 func (x *effect) secret(service string) string {
-	for _, f := range x.instance(service).Files {
+	for _, f := range x.h.Instance(service).Files {
 		for _, v := range f.Vars {
 			if v.Secret {
 				return string(v.Value.Bytes())

@@ -82,7 +82,11 @@ load_generation() {
 	return 0
 }
 
+# add_entry: what is to be left as it is stands in keys, and is otherwise passed over.
 add_entry() {
+	case $NL${LEAVE-}$NL in
+	*"$NL$name$NL"*) [ "$kind" = user ] || return 0 ;;
+	esac
 	count=$((count + 1))
 	case $kind in
 	file | link | directory) P=$name names="$names$NL$name" ;;

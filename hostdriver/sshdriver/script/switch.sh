@@ -1,6 +1,7 @@
 # switch.sh: the controller's switch, with its compare-and-swap, journal and undoing.
 #
-# Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), KEEP, RECORD,
+# Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
+# and units of the generation that stay as they are), KEEP, RECORD,
 # DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {

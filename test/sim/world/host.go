@@ -21,6 +21,9 @@ type Host struct {
 	Units map[string]*Unit
 	// Switch is what happens to the next switch; see Mishap.
 	Switch Mishap
+	// Compared is when the last switch looked whether what it writes is as expected.
+	// What is written after that, in the middle of the switch, no host can see.
+	Compared time.Duration
 
 	world *World
 	boot  int

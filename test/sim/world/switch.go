@@ -68,7 +68,8 @@ func (o *operation) switchTo(op hostdriver.Switch) {
 		o.end(hostdriver.Result{}, h.failed("switch", "generation %d is not kept there", op.To))
 		return
 	}
-	places := h.placements(target)
+	h.Compared = h.now()
+	places := h.placements(target, op.Leave)
 	if h.Full && len(places) > 0 {
 		o.end(hostdriver.Result{}, h.failed("switch", "no space left on device; nothing was touched"))
 		return
@@ -103,9 +104,12 @@ func has(m hostdriver.Manifest, path, sum string) bool {
 
 // placements is what differs from the target on disk, in its order, then what only
 // other generations had.
-func (h *Host) placements(target hostdriver.Manifest) []placement {
+func (h *Host) placements(target hostdriver.Manifest, leave []string) []placement {
 	var out []placement
 	for _, e := range target.Entries {
+		if e.Kind != hostdriver.KindUser && slices.Contains(leave, e.Name) {
+			continue
+		}
 		var f File
 		switch e.Kind {
 		case hostdriver.KindDirectory:
@@ -162,7 +166,7 @@ func (o *operation) place(op hostdriver.Switch, target hostdriver.Manifest, plac
 	if i == len(places) {
 		from := h.Manifest.Generation
 		h.Manifest = target
-		h.enable(target)
+		h.enable(target, op.Leave)
 		h.DaemonReload()
 		h.Switching = nil
 		h.keep(op.Keep, from)
@@ -192,9 +196,9 @@ func (h *Host) states(m hostdriver.Manifest) map[string]hostdriver.UnitState {
 
 // enable enables and disables units as the manifest says, and disables those of other
 // generations that it has not.
-func (h *Host) enable(target hostdriver.Manifest) {
+func (h *Host) enable(target hostdriver.Manifest, leave []string) {
 	for _, u := range h.order {
-		if u.Foreign {
+		if u.Foreign || slices.Contains(leave, u.Name) {
 			continue
 		}
 		e, ok := target.Find(hostdriver.KindUnit, u.Name)
