@@ -80,6 +80,8 @@ func TestImportsPointDown(t *testing.T) {
 				t.Errorf("%s imports %s: imports point down only", p.ImportPath, i)
 			case i == module+"hostdriver/sshdriver" && from != "cmd" && from != "hostdriver":
 				t.Errorf("%s imports %s: only cmd chooses the driver", p.ImportPath, i)
+			case i == module+"controller/store/boltstore" && from != "cmd":
+				t.Errorf("%s imports %s: only cmd chooses the store", p.ImportPath, i)
 			case from == "rollout" && strings.HasPrefix(i, module+"rollout/") && p.ImportPath == module+"rollout":
 				t.Errorf("%s imports the adapter %s", p.ImportPath, i)
 			}
