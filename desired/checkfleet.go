@@ -40,7 +40,7 @@ func (l *loader) checkService(svc *Service, rev *Revision) {
 	}
 	hosts := len(rev.Inventory.Select(svc.Spec.Selector))
 	merged := svc.Spec.Rollout.over(l.fleet.Spec.Rollout)
-	for _, p := range append(checkRollout(merged), checkBudget(merged, hosts)...) {
+	for _, p := range slices.Concat(checkRollout(merged), checkBudget(merged, hosts), checkCanary(svc.Spec.Rollout, merged, hosts)) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
 	warn := func(at, rule, message, mend string) {

@@ -145,6 +145,8 @@ type Strategy struct {
 	MaxUnavailable   IntOrPercent
 	MinHealthy       IntOrPercent
 	Batches          []IntOrPercent
+	Canary           IntOrPercent // 0: none
+	Promote          Promote
 	MinHealthyTime   time.Duration
 	HealthyDeadline  time.Duration
 	ProgressDeadline time.Duration

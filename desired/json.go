@@ -44,11 +44,26 @@ func (p *IntOrPercent) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// MarshalText writes manual, or a duration as Go does.
+func (p Promote) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (p *Promote) UnmarshalText(b []byte) error {
+	*p = Promote{Set: true}
+	if string(b) == "manual" {
+		return nil
+	}
+	p.Auto = true
+	return (*Duration)(&p.After).UnmarshalText(b)
+}
+
 // strategyJSON is a Strategy with its durations as in the fleet repo.
 type strategyJSON struct {
 	MaxUnavailable   IntOrPercent   `json:"maxUnavailable"`
 	MinHealthy       IntOrPercent   `json:"minHealthy,omitzero"`
 	Batches          []IntOrPercent `json:"batches,omitempty"`
+	Canary           IntOrPercent   `json:"canary,omitzero"`
+	Promote          Promote        `json:"promote,omitzero"`
 	MinHealthyTime   Duration       `json:"minHealthyTime"`
 	HealthyDeadline  Duration       `json:"healthyDeadline"`
 	ProgressDeadline Duration       `json:"progressDeadline"`
@@ -62,8 +77,15 @@ type strategyJSON struct {
 
 // MarshalJSON writes the strategy in the words of the fleet repo.
 func (s Strategy) MarshalJSON() ([]byte, error) {
-	return json.Marshal(strategyJSON{s.MaxUnavailable, s.MinHealthy, s.Batches, Duration(s.MinHealthyTime), Duration(s.HealthyDeadline),
-		Duration(s.ProgressDeadline), Duration(s.DrainTimeout), s.AutoRevert, s.Order, s.OnUnreachable, s.OnDrainTimeout, s.Gates})
+	return json.Marshal(strategyJSON{
+		MaxUnavailable: s.MaxUnavailable, MinHealthy: s.MinHealthy, Batches: s.Batches,
+		Canary: s.Canary, Promote: s.Promote,
+		MinHealthyTime: Duration(s.MinHealthyTime), HealthyDeadline: Duration(s.HealthyDeadline),
+		ProgressDeadline: Duration(s.ProgressDeadline), DrainTimeout: Duration(s.DrainTimeout),
+		AutoRevert: s.AutoRevert, Order: s.Order,
+		OnUnreachable: s.OnUnreachable, OnDrainTimeout: s.OnDrainTimeout,
+		Gates: s.Gates,
+	})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -72,7 +94,14 @@ func (s *Strategy) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*s = Strategy{j.MaxUnavailable, j.MinHealthy, j.Batches, j.MinHealthyTime.D(), j.HealthyDeadline.D(), j.ProgressDeadline.D(), j.DrainTimeout.D(),
-		j.AutoRevert, j.Order, j.OnUnreachable, j.OnDrainTimeout, j.Gates}
+	*s = Strategy{
+		MaxUnavailable: j.MaxUnavailable, MinHealthy: j.MinHealthy, Batches: j.Batches,
+		Canary: j.Canary, Promote: j.Promote,
+		MinHealthyTime: j.MinHealthyTime.D(), HealthyDeadline: j.HealthyDeadline.D(),
+		ProgressDeadline: j.ProgressDeadline.D(), DrainTimeout: j.DrainTimeout.D(),
+		AutoRevert: j.AutoRevert, Order: j.Order,
+		OnUnreachable: j.OnUnreachable, OnDrainTimeout: j.OnDrainTimeout,
+		Gates: j.Gates,
+	}
 	return nil
 }

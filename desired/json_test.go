@@ -20,6 +20,19 @@ func TestStrategyAsJSON(t *testing.T) {
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}
+	for _, promote := range []Promote{{Set: true}, {Set: true, Auto: true, After: 90 * time.Second}, {Set: true, Auto: true}} {
+		s.Canary, s.Promote = Percent(10), promote
+		roundTrip(t, s)
+	}
+	roundTrip(t, s)
+}
+
+func roundTrip(t *testing.T, s Strategy) {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var back Strategy
 	if err := json.Unmarshal(b, &back); err != nil {
 		t.Fatal(err)

@@ -99,6 +99,41 @@ func (p *IntOrPercent) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// Promote is when canaries are accepted: by a person's word, or After they have been
+// healthy for so long. Set tells whether it was given at all.
+type Promote struct {
+	Set   bool
+	Auto  bool // false: manual
+	After time.Duration
+}
+
+func (p Promote) String() string {
+	if p.Auto {
+		return p.After.String()
+	}
+	return "manual"
+}
+
+// UnmarshalYAML reads manual or a duration.
+func (p *Promote) UnmarshalYAML(n *yaml.Node) error {
+	const mend = "write manual, or how long the canaries must be healthy before they are accepted by themselves, such as 10m"
+	if n.Kind == yaml.ScalarNode && n.Value == "manual" {
+		*p = Promote{Set: true}
+		return nil
+	}
+	var d Duration
+	switch err := d.UnmarshalYAML(n); {
+	case n.Kind != yaml.ScalarNode:
+		return &strictyaml.Invalid{Message: "must be manual or a duration", Mend: mend}
+	case err != nil && n.ShortTag() != "!!int":
+		return &strictyaml.Invalid{Message: "cannot be " + fault.Quote(n.Value), Mend: mend}
+	case err != nil:
+		return err
+	}
+	*p = Promote{Set: true, Auto: true, After: d.D()}
+	return nil
+}
+
 // Number is any number but NaN and the infinities.
 type Number float64
 

@@ -54,10 +54,12 @@ func scalarSchema(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: pattern, Description: description, Examples: examples}
 	}
 	zero := &jsonschema.Schema{Type: "integer", Const: 0}
+	duration := text(`^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, "a duration", "10s", "5m", "1h30m")
 	switch t {
 	case reflect.TypeOf(Duration(0)):
-		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
-			text(`^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`, "a duration", "10s", "5m", "1h30m"), zero}}
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{duration, zero}}
+	case reflect.TypeOf(Promote{}):
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Const: "manual"}, duration, zero}}
 	case reflect.TypeOf(IntOrPercent{}):
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: json.Number("0"), Maximum: json.Number("1000000")},

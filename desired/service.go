@@ -122,6 +122,8 @@ type RolloutSpec struct {
 	MaxUnavailable   IntOrPercent   `yaml:"maxUnavailable"`                                            // instances that may be down at once, for any reason; default 1; percentages round down, at least 1
 	MinHealthy       IntOrPercent   `yaml:"minHealthy"`                                                // instances that must stay healthy; percentages round up
 	Batches          []IntOrPercent `yaml:"batches"`                                                   // hosts a step; the last repeats
+	Canary           IntOrPercent   `yaml:"canary"`                                                    // hosts that prove a new revision before any other is touched; percentages round down, at least 1; 0 or left out: none
+	Promote          Promote        `yaml:"promote"`                                                   // when the canaries are accepted: manual (default), or by themselves once they were healthy for so long
 	MinHealthyTime   *Duration      `yaml:"minHealthyTime"`                                            // how long health must hold; default 10s
 	HealthyDeadline  *Duration      `yaml:"healthyDeadline"`                                           // for one instance to turn healthy; default 5m
 	ProgressDeadline *Duration      `yaml:"progressDeadline"`                                          // between two instances turning healthy; default 10m; 0: the first unhealthy one fails the rollout

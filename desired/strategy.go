@@ -36,6 +36,12 @@ func (r RolloutSpec) over(defaults RolloutSpec) RolloutSpec {
 	if r.Batches == nil {
 		r.Batches = defaults.Batches
 	}
+	if !r.Canary.Set {
+		r.Canary = defaults.Canary
+	}
+	if !r.Promote.Set {
+		r.Promote = defaults.Promote
+	}
 	r.MinHealthyTime = firstSet(r.MinHealthyTime, defaults.MinHealthyTime)
 	r.HealthyDeadline = firstSet(r.HealthyDeadline, defaults.HealthyDeadline)
 	r.ProgressDeadline = firstSet(r.ProgressDeadline, defaults.ProgressDeadline)
@@ -66,7 +72,7 @@ func firstSet[T any](a, b *T) *T {
 // Strategy is the spec with every default in place.
 func (r RolloutSpec) Strategy() Strategy {
 	s := Strategy{
-		MaxUnavailable: r.MaxUnavailable, MinHealthy: r.MinHealthy, Batches: r.Batches,
+		MaxUnavailable: r.MaxUnavailable, MinHealthy: r.MinHealthy, Batches: r.Batches, Canary: r.Canary, Promote: r.Promote,
 		MinHealthyTime:   orDefault(r.MinHealthyTime, DefaultMinHealthyTime),
 		HealthyDeadline:  orDefault(r.HealthyDeadline, DefaultHealthyDeadline),
 		ProgressDeadline: orDefault(r.ProgressDeadline, DefaultProgressDeadline),
@@ -136,6 +142,29 @@ func checkRollout(r RolloutSpec) []fault.Problem {
 			s.MinHealthyTime, s.HealthyDeadline), "raise healthyDeadline above it")
 	}
 	return append(ps, checkGates("rollout.gates", r.Gates)...)
+}
+
+// checkCanary finds what a service's own canary and promote cannot mean; merged has
+// the fleet's defaults in.
+func checkCanary(r, merged RolloutSpec, hosts int) []fault.Problem {
+	var ps []fault.Problem
+	impossible := func(key, message, mend string) {
+		ps = append(ps, fault.Problem{Path: "rollout." + key, Rule: "impossible-rollout", Message: message, Mend: mend})
+	}
+	if hosts > 0 && !r.Canary.Percent && r.Canary.Value > hosts {
+		impossible("canary", fmt.Sprintf("canary %s is more than the service's %d host%s", r.Canary, hosts, plural(hosts)), "write less, or add hosts")
+	}
+	if r.Promote.Set && merged.Canary.Value == 0 {
+		impossible("promote", "promote without canary: there is nothing to promote", "write canary: 1, or drop promote")
+	}
+	return ps
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
 }
 
 // checkBudget finds a minHealthy that a service's own number of hosts cannot keep.
