@@ -217,16 +217,20 @@ func (ss *ServiceState) isSick(host string) bool {
 }
 
 func (a *admission) look(ss *ServiceState) {
+	after := time.Duration(0)
+	if ss.Blocked || ss.Missed {
+		after = lookAgain
+	}
+	a.lookIn(ss, after)
+}
+
+// lookIn asks for a look some time from now, where none is under way.
+func (a *admission) lookIn(ss *ServiceState, after time.Duration) {
 	if ss.Looking {
 		return
 	}
-	ss.Looking = true
-	c := Command{Kind: CmdObserve, Visit: -1, Service: ss.Service}
-	if ss.Blocked || ss.Missed {
-		c.After = lookAgain
-	}
-	ss.AskedAt = a.s.At + c.After
-	a.out = append(a.out, c)
+	ss.Looking, ss.AskedAt = true, a.s.At+after
+	a.out = append(a.out, Command{Kind: CmdObserve, Visit: -1, Service: ss.Service, After: after})
 }
 
 // waitsInVain notes that nothing may begin, and tells once waiting has no sense.

@@ -55,13 +55,14 @@ const (
 	EventAbort    EventKind = "abort"   // likewise, for good: State.Aborted says so
 	EventPause    EventKind = "pause"   // begin nothing new; the hosts in hand are finished
 	EventResume   EventKind = "resume"  // go on
-	EventPromote  EventKind = "promote" // the canaries are accepted
+	EventPromote  EventKind = "promote" // the canaries that wait for it are accepted
+	EventBlock    EventKind = "block"   // nobody is there to wait for: halt where everything waits for a word or a window
 )
 
 // FromOperator tells whether events of this kind are for others than the loop to send.
 func (k EventKind) FromOperator() bool {
 	switch k {
-	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote:
+	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote, EventBlock:
 		return true
 	}
 	return false

@@ -40,6 +40,10 @@ func (s *State) obey(e Event) {
 		}
 	case EventResume:
 		s.resume()
+	case EventPromote:
+		s.promote(e)
+	case EventBlock:
+		s.block()
 	}
 }
 
@@ -54,13 +58,14 @@ func (s *State) resume() {
 		ss := &s.Services[i]
 		ss.BlockedAt += stood
 		ss.ProgressAt += stood
+		ss.Canary.stood(stood)
 	}
 }
 
-// mayBegin tells whether nothing that an operator said keeps v from beginning, or from
+// mayBegin tells whether no operator's word, or the lack of one, keeps v from beginning, or from
 // going on before it has disturbed anything. A step that was left on a host is in hand
 // already.
-func (s *State) mayBegin(v *Visit) bool { return s.Paused == nil || v.Recover }
+func (s *State) mayBegin(v *Visit) bool { return v.Recover || s.Paused == nil && s.promoted(v) }
 
 // putBack takes a visit that has touched nothing yet out of hand, to begin anew later.
 func (m *mover) putBack(reason string) {

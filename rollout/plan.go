@@ -22,6 +22,8 @@ type Input struct {
 	// Skip are services (by name) that are not to be touched: suspended, or not
 	// among those asked for. They still count in the budget.
 	Skip map[string]string // name to reason
+	// Promoted are services (by name) whose canaries were accepted for this revision.
+	Promoted map[string]bool
 }
 
 // HostInput is one host's two sides. Observation is nil where the host did not
@@ -64,7 +66,8 @@ type ServicePlan struct {
 	Strategy  desired.Strategy `json:"strategy"`
 	Instances []Instance       `json:"instances"`
 	Budget    Budget           `json:"budget"`
-	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed
+	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed and are no canaries
+	Canary    *CanaryPlan      `json:"canary,omitempty"`  // where a new revision goes by way of canaries
 }
 
 // Changed tells whether anything at all differs.
@@ -108,10 +111,13 @@ func Build(in Input) Plan {
 	}
 	p.Services = servicePlans(in)
 	waves := waves(p.Services)
+	canaries := stage(in, diffs)
 	for i := range in.Hosts {
-		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip)...)
+		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip, canaries)...)
 	}
 	orderVisits(&p, waves)
+	canaries.share(&p)
+	sizeBatches(&p)
 	return p
 }
 
@@ -274,7 +280,7 @@ func waves(services []ServicePlan) map[string]int {
 
 // visits makes one host's visits: at most one that disturbs nothing, and one that
 // does.
-func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string) []Visit {
+func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string, canaries staging) []Visit {
 	if h.Observation == nil || h.Skip != "" {
 		return nil
 	}
@@ -307,9 +313,12 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 		}
 	}
 	for _, name := range sortedKeys(by) {
-		v := &quiet
-		if worst(by[name]) > None || slices.Contains(loud.Services, name) {
+		v, held := &quiet, canaries.holds(name) && h.brings(name)
+		if worst(by[name]) > None || slices.Contains(loud.Services, name) || held {
 			v = &loud
+		}
+		if held {
+			v.Brings = append(v.Brings, name)
 		}
 		if !slices.Contains(v.Services, name) {
 			v.Services = append(v.Services, name)
@@ -383,11 +392,15 @@ func orderVisits(p *Plan, waves map[string]int) {
 	for i := range p.Visits {
 		p.Visits[i].ID = i
 	}
+}
+
+// sizeBatches shares the visits that disturb a service, and are no canaries of it, out.
+func sizeBatches(p *Plan) {
 	for i := range p.Services {
 		s := &p.Services[i]
 		n := 0
-		for _, v := range p.Visits {
-			if !v.Quiet && slices.Contains(v.Disturbs, s.Service) {
+		for j := range p.Visits {
+			if p.Visits[j].inBatches(s.Service) {
 				n++
 			}
 		}

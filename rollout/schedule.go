@@ -10,6 +10,10 @@ func (s *State) schedule() []Command {
 		return s.letGo()
 	}
 	a := admission{s: s}
+	a.canaries()
+	if s.Halted != nil {
+		return append(a.out, s.letGo()...)
+	}
 	a.resume()
 	busy := map[string]bool{}
 	for i := range s.Visits {
@@ -124,20 +128,20 @@ func (s *State) precedes(w, v *Visit) bool {
 // batchOpen tells whether every visit of the service's earlier batches has ended.
 func (s *State) batchOpen(name string, v *Visit) bool {
 	ss := s.service(name)
-	if ss == nil || len(ss.Batches) == 0 || planted == "batches ignored" {
+	if ss == nil || len(ss.Batches) == 0 || !v.inBatches(name) || planted == "batches ignored" {
 		return true
 	}
 	start, batch, n := 0, 0, 0
 	for i := range s.Visits {
 		w := &s.Visits[i]
-		if w.Quiet || !slices.Contains(w.Disturbs, name) {
+		if !w.inBatches(name) {
 			continue
 		}
 		if batch < len(ss.Batches)-1 && n-start >= ss.Batches[batch] {
 			start, batch = n, batch+1
 			for j := range s.Visits[:i] {
 				u := &s.Visits[j]
-				if !u.Quiet && slices.Contains(u.Disturbs, name) && u.Phase != PhaseEnded {
+				if u.inBatches(name) && u.Phase != PhaseEnded {
 					return false
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,8 +81,9 @@ type scripted struct {
 // do obeys one line:
 //
 //	service NAME hosts=h1,h2 [after=a] [max=1|25%] [batches=1,25%] [soak=2s] [deadline=30s] [progress=60s] [drain=10s] [norevert]
-//	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale]
-//	begin | stop | replan | pause [WHY…] | resume | abort [WHY…]
+//	        [promote=30s] [current=h3]
+//	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [follows]
+//	begin | stop | replan | pause [WHY…] | resume | abort [WHY…] | promote [SERVICE] | block
 //	look SERVICE [down=h2:reason,…] [definite] [idle]
 //	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
 //	fail HOST REASON… | conflict HOST REASON… | unknown HOST
@@ -105,7 +107,13 @@ func (s *scripted) do(w []string) {
 		s.step(Event{Kind: EventStop, Reason: "stopped by the operator"})
 	case "replan":
 		s.step(Event{Kind: EventReplan})
-	case "pause", "resume", "abort":
+	case "promote":
+		e := Event{Kind: EventPromote, By: "alice"}
+		if len(w) > 1 {
+			e.Service = w[1]
+		}
+		s.step(e)
+	case "pause", "resume", "abort", "block":
 		s.step(Event{Kind: EventKind(w[0]), By: "alice", Reason: strings.Join(w[1:], " ")})
 	case "wait":
 		d, err := time.ParseDuration(w[1])
@@ -142,7 +150,16 @@ func (s *scripted) service(name string, opt map[string]string) {
 			st.Batches = append(st.Batches, s.count(b))
 		}
 	}
-	sp := ServicePlan{Service: name, Strategy: st}
+	if d, ok := opt["promote"]; ok {
+		st.Promote = desired.Promote{Set: true, Auto: true, After: dur("promote", 0)}
+		if d == "0" {
+			st.Promote.After = 0
+		}
+	}
+	sp := ServicePlan{Service: name, Strategy: st, Canary: &CanaryPlan{}}
+	if c := opt["current"]; c != "" {
+		sp.Canary.Current = strings.Split(c, ",")
+	}
 	if a := opt["after"]; a != "" {
 		sp.After = strings.Split(a, ",")
 	}
@@ -177,24 +194,23 @@ func (s *scripted) visit(host string, services []string, has func(string) bool) 
 		v.Recover, v.Recorded = true, true
 		v.Drained = []hostdriver.DrainRecord{{Service: services[0], Adapter: "haproxy"}}
 	}
-	s.plan.Visits = append(s.plan.Visits, v)
 	for i := range s.plan.Services {
-		sp, n := &s.plan.Services[i], 0
-		for _, v := range s.plan.Visits {
-			for _, d := range v.Disturbs {
-				if d == sp.Service {
-					n++
-				}
-			}
+		sp := &s.plan.Services[i]
+		switch of := slices.Contains(services, sp.Service); {
+		case of && has("canary"):
+			v.Canary, sp.Canary.Hosts = append(v.Canary, sp.Service), append(sp.Canary.Hosts, host)
+		case of && has("follows"):
+			v.Follows, sp.Canary.Following = append(v.Follows, sp.Service), append(sp.Canary.Following, host)
 		}
-		sp.Batches = batchSizes(sp.Strategy.Batches, n)
 	}
+	s.plan.Visits = append(s.plan.Visits, v)
+	sizeBatches(&s.plan)
 }
 
 func (s *scripted) look(service string, opt map[string]string) {
 	c, ok := s.uncommanded["look "+service]
 	if !ok {
-		s.t.Fatalf("script: nobody asked for a look at %s", service)
+		s.t.Fatalf("script: nobody asked for a look at %s, after\n%s", service, s.log.String())
 	}
 	delete(s.uncommanded, "look "+service)
 	s.at += c.After
@@ -216,7 +232,7 @@ func (s *scripted) look(service string, opt map[string]string) {
 func (s *scripted) result(w []string, opt map[string]string) {
 	c, ok := s.uncommanded[w[1]]
 	if !ok {
-		s.t.Fatalf("script: no command is under way on %s", w[1])
+		s.t.Fatalf("script: no command is under way on %s, after\n%s", w[1], s.log.String())
 	}
 	delete(s.uncommanded, w[1])
 	s.at += c.After
@@ -304,6 +320,20 @@ func (s *scripted) step(e Event) {
 	}
 	if s.state.Halted != nil && before.Halted == nil {
 		fmt.Fprintf(&s.log, "HALTED (%s): %s\n", s.state.Halted.Kind, s.state.Halted.Reason)
+	}
+	for i, ss := range s.state.Services {
+		if i >= len(before.Services) {
+			continue
+		}
+		text, was := ss.Canary.Words(ss.Service, s.at), before.Services[i].Canary.Words(ss.Service, s.at)
+		if c := before.Services[i].Canary; text != was && (ss.Canary.Phase != c.Phase || ss.Canary.Said != c.Said || ss.Canary.Down != c.Down) {
+			s.log.WriteString(text + "\n")
+		}
+	}
+	for _, w := range s.state.Waits() {
+		if !slices.Contains(before.Waits(), w) {
+			fmt.Fprintf(&s.log, "WAITS for %s: %s\n", w.Kind, w.Reason)
+		}
 	}
 	if p := s.state.Paused; p != nil && before.Paused == nil {
 		fmt.Fprintf(&s.log, "%s\n", p)

@@ -52,6 +52,7 @@ type ServiceState struct {
 	BlockedAt  time.Duration `json:"blockedAt,omitempty"`
 	Sum        string        `json:"sum,omitempty"`
 	ProgressAt time.Duration `json:"progressAt,omitempty"` // when a host last turned healthy
+	Canary     CanaryState   `json:"canary,omitzero"`
 }
 
 // Halt is why a rollout stopped before its end.
@@ -71,13 +72,15 @@ const (
 	HaltReverted HaltKind = "reverted"
 	HaltBudget   HaltKind = "budget"
 	HaltLost     HaltKind = "unreachable"
+	HaltBlocked  HaltKind = "blocked" // a promotion or a window is waited for, and nobody will
 )
 
 // New is the State from which a Plan is carried out.
 func New(id string, p Plan) State {
 	s := State{ID: id, Revision: p.Revision, Visits: slices.Clone(p.Visits)}
 	for _, sp := range p.Services {
-		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches})
+		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches,
+			Canary: canaryOf(sp)})
 	}
 	return s
 }

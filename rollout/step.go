@@ -19,7 +19,7 @@ func Step(s State, e Event) (State, []Command) {
 		for i := range s.Services {
 			s.Services[i].ProgressAt = s.At
 		}
-	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote:
+	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote, EventBlock:
 		s.obey(e)
 	case EventObserved:
 		if ss := s.service(e.Service); ss != nil {

@@ -32,6 +32,12 @@ type Visit struct {
 	Before map[string]string `json:"before,omitempty"`
 	// Former is the same before the step that was left, of a visit that recovers it.
 	Former map[string]string `json:"former,omitempty"`
+	// Brings are the services, of those that go by way of canaries, that get new content
+	// here. Of those in Canary the visit is a canary; the canaries of those in Follows
+	// must be promoted before it begins.
+	Brings  []string `json:"brings,omitempty"`
+	Canary  []string `json:"canary,omitempty"`
+	Follows []string `json:"follows,omitempty"`
 	// Written tells that files, links or enablement change, too.
 	Written bool `json:"written"`
 
@@ -123,6 +129,11 @@ func (v *Visit) Active() bool { return v.Phase != PhasePending && v.Phase != Pha
 
 // LeftDrained tells whether something that the visit drained was not undrained.
 func (v *Visit) LeftDrained() bool { return v.Draining || len(v.Drained) > 0 }
+
+// inBatches tells whether the visit is counted in the batches of a service.
+func (v *Visit) inBatches(service string) bool {
+	return !v.Quiet && slices.Contains(v.Disturbs, service) && !slices.Contains(v.Canary, service)
+}
 
 // Concerns are the services that the visit has in hand: those it changes and those it
 // only proves healthy. The step's record names them all.
