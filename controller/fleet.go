@@ -32,6 +32,9 @@ type Fleet struct {
 	// HostsOnly leaves out hosts that would be looked at for the budgets' sake only:
 	// for what changes nothing.
 	HostsOnly bool
+	// Promoted are services whose canaries were accepted for this revision, by name; see
+	// State.Promoted.
+	Promoted map[string]bool
 	// PruneAll lets a revision that wants nothing anywhere take everything away.
 	PruneAll bool
 	// Save makes a State durable before its commands run. nil: the hosts' own

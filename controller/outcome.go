@@ -125,6 +125,8 @@ func (o *Outcome) visits(e Ended) {
 			n.Result = Failed
 		case v.Active():
 			n.Result, n.Reason = Errored, "left in the middle of "+string(v.Phase)
+		case e.State.Halted != nil && e.State.Halted.Kind == rollout.HaltBlocked:
+			n.Result, n.Reason, n.Mend = blocked(&e.State, &v)
 		case e.State.Halted != nil:
 			n.Result, n.Reason = Halted, haltWords(*e.State.Halted)
 		default:
@@ -133,6 +135,17 @@ func (o *Outcome) visits(e Ended) {
 		o.NotDone = append(o.NotDone, n)
 	}
 }
+
+// blocked says for what outside word a visit was not begun, and how it is given.
+func blocked(st *rollout.State, v *rollout.Visit) (r Result, reason, mend string) {
+	w := st.WaitsFor(v)
+	if w == nil {
+		return Blocked, "comes after what is blocked: " + st.Halted.Reason, ""
+	}
+	return Blocked, w.Reason, waitMends[w.Kind]
+}
+
+var waitMends = map[rollout.WaitKind]string{rollout.WaitPromotion: "evenkeel apply --promote accepts the canary, and goes on"}
 
 // leftDrained names the balancers that still hold an instance back.
 func (o *Outcome) leftDrained(v rollout.Visit) {

@@ -212,7 +212,7 @@ func (c *CanaryState) stood(d time.Duration) {
 // Words says where canaries stand, at a moment of the rollout's clock; "" where there is
 // nothing to say.
 func (c CanaryState) Words(service string, now time.Duration) string {
-	what := fmt.Sprintf("%s: canar%s %s", service, map[bool]string{true: "y", false: "ies"}[len(c.Hosts) == 1], someHosts(c.Hosts))
+	what := service + ": " + c.who()
 	switch {
 	case c.Phase == CanaryPromoted:
 		return word(what+" promoted", c.By, "")
@@ -226,6 +226,14 @@ func (c CanaryState) Words(service string, now time.Duration) string {
 		return fmt.Sprintf("%s healthy → waits for promotion, by itself in %s", what, max(0, c.Until-now).Round(time.Second))
 	}
 	return what + " healthy → waits for promotion"
+}
+
+// who names the canaries.
+func (c CanaryState) who() string {
+	if len(c.Hosts) == 1 {
+		return "canary " + c.Hosts[0]
+	}
+	return "canaries " + someHosts(c.Hosts)
 }
 
 // someHosts names a few hosts.

@@ -1,5 +1,7 @@
 package rollout
 
+import "fmt"
+
 // Wait is a word from outside without which a rollout does not go on.
 type Wait struct {
 	Kind    WaitKind `json:"kind"`
@@ -58,7 +60,7 @@ func (s *State) WaitsFor(v *Visit) *Wait {
 	}
 	for _, name := range v.Follows {
 		if ss := s.service(name); ss != nil && ss.awaitsWord() {
-			return &Wait{Kind: WaitPromotion, Service: name, Reason: ss.Canary.Words(name, s.At)}
+			return &Wait{Kind: WaitPromotion, Service: name, Reason: fmt.Sprintf("%s waits for promotion: %s healthy", name, ss.Canary.who())}
 		}
 	}
 	return nil

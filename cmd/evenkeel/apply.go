@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,9 +26,12 @@ touched. What an earlier apply left unfinished is finished or undone first.
 Ctrl-C once finishes the hosts in hand and begins no other; twice stops at once and
 says what is left. Running apply again goes on, or brings back what was left.
 
+Where a service has canaries, they are visited first. On a terminal you are then asked
+whether they are promoted; elsewhere apply ends there, and apply --promote goes on.
+
 Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
-unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked by another
-controller. The last line says what was not done.`
+unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked: by another
+controller, or for want of a promotion. The last line says what was not done.`
 
 func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
@@ -41,6 +45,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	filterFlags(cmd)
 	size := diffFlag(cmd, show.DiffShort)
+	cmd.Flags().BoolVar(&o.promote, "promote", false, "accept canaries once they are healthy, and go on with the other hosts")
 	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "also change hosts that belong to a controller")
 	cmd.Flags().BoolVar(&o.pruneAll, "prune-all", false, "mean it when the fleet repo wants nothing anywhere: take everything away")
 	hostFlags(cmd)
@@ -55,8 +60,8 @@ func (a *app) applyCommand() *cobra.Command {
 }
 
 type applyOptions struct {
-	yes, takeOver, pruneAll bool
-	size                    show.DiffSize
+	yes, promote, takeOver, pruneAll bool
+	size                             show.DiffSize
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
@@ -121,17 +126,74 @@ func (r *applying) run() error {
 		if err := r.pass(); err != nil {
 			return err
 		}
-		if !r.state.Replan || r.state.Halted != nil || r.stop.stopping() || pass == maxPasses {
-			return nil
+		again, err := r.again(pass)
+		if err != nil || !again {
+			return err
 		}
-		r.say(show.Yellow("! " + show.Clean(r.state.Stopping) + ": looking again"))
-		r.earlier = append(r.earlier, r.state.Visits...)
-		r.state = rollout.State{}
+		r.keep()
 		if err := r.look(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// again tells whether another pass is to follow: hosts changed under the last one, or
+// its canaries are now promoted.
+func (r *applying) again(pass int) (bool, error) {
+	switch {
+	case r.stop.stopping():
+		return false, nil
+	case r.state.Replan && r.state.Halted == nil && pass < maxPasses:
+		r.say(show.Yellow("! " + show.Clean(r.state.Stopping) + ": looking again"))
+		return true, nil
+	case r.unpromoted() && r.asks && !r.options.yes:
+		r.say(show.Clean(r.state.Halted.Reason))
+		ok, err := r.confirm(r.stop.ctx, "Promote? [y/N] ")
+		if err != nil {
+			return false, errDeclined
+		}
+		r.options.promote = ok
+		return ok, nil
+	}
+	return false, nil
+}
+
+// keep puts what the last pass did aside, before the next one.
+func (r *applying) keep() {
+	for _, v := range r.state.Visits {
+		if v.Phase != rollout.PhasePending {
+			r.earlier = append(r.earlier, v)
+		}
+	}
+	for name := range r.state.Promoted() {
+		if r.fleet.Promoted == nil {
+			r.fleet.Promoted = map[string]bool{}
+		}
+		r.fleet.Promoted[name] = true
+	}
+	r.state = rollout.State{}
+}
+
+// unpromoted tells whether the last pass ended because nobody had accepted its canaries.
+func (r *applying) unpromoted() bool {
+	h := r.state.Halted
+	return h != nil && h.Kind == rollout.HaltBlocked && slices.ContainsFunc(r.state.Visits, func(v rollout.Visit) bool {
+		w := r.state.WaitsFor(&v)
+		return w != nil && w.Kind == rollout.WaitPromotion
+	})
+}
+
+// answer gives the rollout the word that it waits for, or tells it that nobody will.
+func (r *applying) answer(st rollout.State) {
+	waits := st.Waits()
+	switch {
+	case len(waits) == 0:
+	case r.options.promote && slices.ContainsFunc(waits, func(w rollout.Wait) bool { return w.Kind == rollout.WaitPromotion }):
+		r.stop.tell(rollout.Event{Kind: rollout.EventPromote})
+	default:
+		r.stop.tell(rollout.Event{Kind: rollout.EventBlock})
+	}
 }
 
 func (r *applying) look() error {
@@ -207,6 +269,7 @@ func (r *applying) pass() error {
 	st, err := r.fleet.Apply(r.stop.ctx, words, r.view, func(st controller.State, _ rollout.Event, _ []rollout.Command) {
 		r.stop.saw(st)
 		shown.report(st)
+		r.answer(st)
 	})
 	r.state = st
 	if errors.Is(err, errStoppedAtOnce) || err != nil && r.stop.ctx.Err() != nil {

@@ -68,7 +68,7 @@ func (s *stopper) signal() {
 		s.cancel(context.Canceled)
 	case !s.asked:
 		s.asked = true
-		s.words <- rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}
+		s.send(rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"})
 		s.say(show.Yellow(finishing(s.last)))
 	default:
 		s.cancel(errStoppedAtOnce)
@@ -96,8 +96,22 @@ func finishing(st rollout.State) string {
 func (s *stopper) arm(say func(string)) <-chan rollout.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.words, s.say = make(chan rollout.Event, 1), say // there is one word at most: the first signal's
+	s.words, s.say = make(chan rollout.Event, 4), say
 	return s.words
+}
+
+// tell brings the pass a word of the operator's, unless others wait to be heard.
+func (s *stopper) tell(e rollout.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send(e)
+}
+
+func (s *stopper) send(e rollout.Event) {
+	select {
+	case s.words <- e:
+	default:
+	}
 }
 
 func (s *stopper) disarm() {

@@ -19,11 +19,12 @@ const (
 // Lines turns the successive states of one rollout into lines. Its zero value is
 // ready; it is not safe for concurrent use.
 type Lines struct {
-	visits  map[int]lastLine
-	waiting map[string]string // by service: the budget's arithmetic last told
-	paused  bool
-	stopped string
-	halted  string
+	visits   map[int]lastLine
+	waiting  map[string]string              // by service: the budget's arithmetic last told
+	canaries map[string]rollout.CanaryState // by service, as last told
+	paused   bool
+	stopped  string
+	halted   string
 }
 
 // lastLine is what was last told of a visit.
@@ -37,7 +38,7 @@ type lastLine struct {
 // Of are the lines that st has to tell beyond the states before it.
 func (l *Lines) Of(st rollout.State) []string {
 	if l.visits == nil {
-		l.visits, l.waiting = map[int]lastLine{}, map[string]string{}
+		l.visits, l.waiting, l.canaries = map[int]lastLine{}, map[string]string{}, map[string]rollout.CanaryState{}
 	}
 	var out []string
 	for _, v := range st.Visits {
@@ -46,6 +47,9 @@ func (l *Lines) Of(st rollout.State) []string {
 		}
 	}
 	for _, s := range st.Services {
+		if text := l.canary(s, st.At); text != "" {
+			out = append(out, show.Clean(text))
+		}
 		if s.Sum != "" && s.Sum != l.waiting[s.Service] {
 			l.waiting[s.Service] = s.Sum
 			out = append(out, show.Clean(s.Sum)+" → waits")
@@ -68,6 +72,16 @@ func (l *Lines) Of(st rollout.State) []string {
 		out = append(out, show.Clean(strings.TrimPrefix("halted: "+orNothing(h.Host, ": ")+h.Reason, " ")))
 	}
 	return out
+}
+
+// canary tells where a service's canaries stand, where that is another place than before.
+func (l *Lines) canary(s rollout.ServiceState, at time.Duration) string {
+	last, now := l.canaries[s.Service], s.Canary
+	if last.Phase == now.Phase && last.Down == now.Down && last.Said == now.Said {
+		return ""
+	}
+	l.canaries[s.Service] = now
+	return now.Words(s.Service, at)
 }
 
 func orNothing(s, sep string) string {

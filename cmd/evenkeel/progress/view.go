@@ -27,6 +27,9 @@ func View(st rollout.State, now time.Duration, size Size) string {
 			tail = append(tail, show.Yellow(show.Clean(st.Paused.String())))
 		}
 		for _, s := range st.Services {
+			if text := s.Canary.Words(s.Service, now); text != "" && s.Canary.Phase == rollout.CanaryWaiting {
+				tail = append(tail, show.Yellow(show.Clean(text)))
+			}
 			if s.Sum != "" {
 				tail = append(tail, show.Yellow(show.Clean(s.Sum)+" → waits"))
 			}

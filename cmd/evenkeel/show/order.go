@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -89,13 +90,43 @@ func (v *planView) serviceOrder(name string, add func(title, text string)) {
 	if sp.Budget.Allowed > 1 {
 		sep = ", "
 	}
-	add(Clean(name), nameList(hosts, sep, 8)+faint.of("  "+how))
+	title := Clean(name)
+	if c := sp.Canary; c != nil && !c.Promoted && len(c.Following) > 0 {
+		add(title, canaries(*c, sep)+faint.of("  canary; the others "+promotion(sp.Strategy.Promote)))
+		title, hosts = "", without(hosts, c.Hosts)
+	}
+	add(title, nameList(hosts, sep, 8)+faint.of("  "+how))
 	sum := Clean(sp.Budget.String())
 	if mayBegin {
 		add("", faint.of(sum))
 	} else {
 		add("", yellow.of(sum+" → waits until fewer are down"))
 	}
+}
+
+// canaries names the hosts that prove a new revision: those to be visited, then those
+// that are on it already.
+func canaries(c rollout.CanaryPlan, sep string) string {
+	var parts []string
+	if len(c.Hosts) > 0 {
+		parts = append(parts, nameList(c.Hosts, sep, 8))
+	}
+	if len(c.Current) > 0 {
+		parts = append(parts, nameList(c.Current, ", ", 8)+" (on it already)")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// promotion is when the others follow.
+func promotion(p desired.Promote) string {
+	if p.Auto {
+		return "follow once it was healthy for " + Duration(p.After)
+	}
+	return "wait for its promotion"
+}
+
+func without(names, some []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(some, n) })
 }
 
 // batches writes sizes, with repeats counted: 1, 3 × 4.

@@ -72,6 +72,29 @@ func TestPlanOfTwentyEqualHostsReadsLikeOne(t *testing.T) {
 	golden(t, "plan_twenty", Plan(p, PlanOptions{}))
 }
 
+func TestPlanWithCanaries(t *testing.T) {
+	var text strings.Builder
+	for _, c := range []struct {
+		canary  rollout.CanaryPlan
+		promote desired.Promote
+	}{
+		{rollout.CanaryPlan{Size: 1, Hosts: webs(1, 1), Following: webs(2, 5)}, desired.Promote{}},
+		{rollout.CanaryPlan{Size: 3, Current: webs(6, 7), Hosts: webs(1, 1), Following: webs(2, 5)}, desired.Promote{Auto: true, After: 10 * time.Minute}},
+		{rollout.CanaryPlan{Size: 2, Current: webs(6, 7), Following: webs(1, 5)}, desired.Promote{}},
+		{rollout.CanaryPlan{Size: 1, Current: webs(6, 7), Promoted: true}, desired.Promote{}},
+	} {
+		p := rollout.Plan{Revision: "4f1c2d9"}
+		for i, h := range webs(1, 5) {
+			p.Hosts = append(p.Hosts, rollout.HostPlan{Host: h, Reachable: true, Changes: changedHost(h).Changes[1:]})
+			p.Visits = append(p.Visits, restartOf(i, h, "gateway"))
+		}
+		p.Services = []rollout.ServicePlan{serviceOf("gateway", webs(1, 7), nil)}
+		p.Services[0].Canary, p.Services[0].Strategy.Promote = &c.canary, c.promote
+		text.WriteString(Plan(p, PlanOptions{}) + "\n")
+	}
+	golden(t, "plan_canary", text.String())
+}
+
 func TestPlanOfAMixedFleet(t *testing.T) {
 	hosts := webs(1, 5)
 	p := rollout.Plan{Revision: "4f1c2d9", Warnings: []string{"service ledger is suspended"}}
