@@ -36,8 +36,12 @@ type Action struct {
 }
 
 // ErrNothingToDo answers an Action that has no object: no rollout is under way, no
-// canary waits. ErrUnknownObject one whose host or service the fleet does not have.
+// canary waits. ErrUnknownObject one whose host or service the fleet does not have;
+// ErrUnknownRollout answers who asks for a rollout that is not in the history, and
+// ErrNotLooked who asks before the fleet was looked at.
 var (
-	ErrNothingToDo   = errors.New("nothing to do")
-	ErrUnknownObject = errors.New("no such host or service")
+	ErrNothingToDo    = errors.New("nothing to do")
+	ErrUnknownObject  = errors.New("no such host or service")
+	ErrUnknownRollout = errors.New("no such rollout")
+	ErrNotLooked      = errors.New("the fleet was not looked at yet")
 )
