@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type fixture struct {
 	t             *testing.T
 	fake          *apitest.Fake
 	dir           string
+	skew          atomic.Int64
 	reads, writes string // tokens
 }
 

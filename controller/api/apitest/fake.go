@@ -28,8 +28,7 @@ type Fake struct {
 }
 
 type follower struct {
-	out  chan controller.Event
-	slow bool
+	out chan controller.Event
 }
 
 // Revision is the revision that the fake has in force.
