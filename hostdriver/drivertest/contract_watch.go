@@ -51,6 +51,7 @@ var watchCases = []contractCase{
 		w.await(hostdriver.Changed, func(s hostdriver.Signal) bool { return s.Files })
 	}},
 	{"a path that is not watched is not signalled", func(k *kit) {
+		k.Machine.WriteFile("/etc/contract/f", "x", 0o644)
 		w := k.watching(hostdriver.WatchQuery{Paths: []string{"/etc/contract/f"}, Units: []string{unitName}})
 		k.Machine.WriteFile("/etc/contract.other/f", "x", 0o644)
 		w.quiet()
@@ -61,6 +62,8 @@ var watchCases = []contractCase{
 		w := k.watching(hostdriver.WatchQuery{})
 		k.Machine.Systemctl("daemon-reload")
 		w.await(hostdriver.Changed, func(s hostdriver.Signal) bool { return s.Reloaded })
+		w.settle()
+		w.quiet()
 	}},
 	{"a look that begins after the last signal sees the change, and answers it", func(k *kit) {
 		const name = "/etc/contract/f"

@@ -28,6 +28,9 @@ type Conn struct {
 	since   time.Time
 	slots   chan struct{} // one for each command at once
 	done    chan struct{} // closed when the connection has ended
+	// retiring ends when the connection gets no new users. Who uses it for good moves on.
+	retiring context.Context
+	moveOn   context.CancelFunc
 
 	mu        sync.Mutex
 	cause     error // why it ended
@@ -45,6 +48,7 @@ var (
 func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request, o Options) *Conn {
 	c := &Conn{login: l, via: via, ssh: conn, raw: raw, options: o, since: time.Now(),
 		slots: make(chan struct{}, o.MaxSessions), done: make(chan struct{})}
+	c.retiring, c.moveOn = context.WithCancel(context.Background())
 	go ssh.DiscardRequests(reqs)
 	go func() {
 		for ch := range chans {
@@ -211,6 +215,7 @@ func (c *Conn) retire() {
 	c.retired = true
 	unused := c.users == 0
 	c.mu.Unlock()
+	c.moveOn()
 	if unused {
 		go c.end(errRetired) // the caller may hold the pool's lock
 	}

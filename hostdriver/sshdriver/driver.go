@@ -21,6 +21,8 @@ type Driver struct {
 	places   places
 	lockWait time.Duration
 
+	watchTimes watchTimes
+
 	mu    sync.Mutex
 	known map[string]ownManifest // by host name
 }
@@ -39,7 +41,7 @@ func New(o Options) (*Driver, error) {
 }
 
 func newDriver(l line, p places) *Driver {
-	return &Driver{line: l, places: p, lockWait: lockWait, known: map[string]ownManifest{}}
+	return &Driver{line: l, places: p, lockWait: lockWait, watchTimes: hostWatchTimes, known: map[string]ownManifest{}}
 }
 
 // Pool is the connections, for who needs a host in another way than the ports.
