@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
 )
 
 // definiteWait is how long a budget that waiting will not mend is waited for.
@@ -19,23 +21,26 @@ const freshFor = 15 * time.Second
 // answers come from the same looks, so that a visit that is held does not hide another
 // that may go on.
 type admission struct {
-	s    *State
-	out  []Command
-	held []held
+	s *State
+	*standing
+	out      []Command
+	held     []held
+	heldBack []bool // by service: a visit that has not begun is among held
+	why      string // the reason that was given last
+	waits    string // that, as visits show it
 }
 
 // held is a visit that one of its services keeps waiting.
 type held struct {
 	v       *Visit
-	service *ServiceState
-	budget  Budget
+	service int
 	halt    Halt // if waiting has no sense
 }
 
 // resume lets the visits go on that wait in hand.
 func (a *admission) resume() {
 	for i := range a.s.Visits {
-		if v := &a.s.Visits[i]; v.Phase == PhaseBudget && a.s.mayBegin(v) && a.s.inTrouble() == nil && a.admits(v) {
+		if v := &a.s.Visits[i]; v.Phase == PhaseBudget && a.s.mayBegin(v) && a.trouble == nil && a.admits(v) {
 			a.goOn(v)
 		}
 	}
@@ -44,7 +49,7 @@ func (a *admission) resume() {
 // goOn lets an admitted visit begin, or go on where it waited.
 func (a *admission) goOn(v *Visit) {
 	if v.Phase == PhasePending {
-		a.out = append(a.out, a.s.begin(v))
+		a.begin(v)
 		return
 	}
 	m := mover{s: a.s, v: v}
@@ -52,20 +57,30 @@ func (a *admission) goOn(v *Visit) {
 	a.out = append(a.out, m.out...)
 }
 
+// begin starts a visit with its precheck.
+func (a *admission) begin(v *Visit) {
+	for _, at := range a.r.disturbs[v.ID] {
+		ss := &a.s.Services[at]
+		ss.Blocked, ss.Sum = false, ""
+	}
+	v.Began, v.Reason = a.s.At, ""
+	m := mover{s: a.s, v: v}
+	m.enter(PhasePrecheck)
+	a.fly(v.ID)
+	a.out = append(a.out, m.out...)
+}
+
 // admits tells whether the budgets of all services that v disturbs allow it by a
 // fresh look, and asks for one where there is none.
 func (a *admission) admits(v *Visit) bool {
 	s, ready := a.s, true
-	for _, name := range v.Disturbs {
-		ss := s.service(name)
-		if ss == nil {
-			continue
-		}
+	for _, at := range a.r.disturbs[v.ID] {
+		ss := &s.Services[at]
 		if v.Recover && len(v.Drained) > 0 && len(v.Actions) == 0 && !v.Written {
 			continue // all that is left is to bring it back
 		}
-		flying := s.inFlight(name, v)
-		if len(flying) > 0 && len(flying) >= NewBudget(name, ss.Strategy, ss.Instances, nil).Allowed {
+		flying := a.inFlight(at, v)
+		if flying > 0 && flying >= a.tally(at).allowed {
 			return false // those in hand use the budget up: no look needed
 		}
 		if !s.fresh(ss) {
@@ -73,20 +88,35 @@ func (a *admission) admits(v *Visit) bool {
 			a.look(ss)
 			continue
 		}
-		if h, waits := s.holds(ss, v, flying); waits && !(planted == "last host excused" && s.isLast(v)) {
+		if h, waits := a.holds(at, v); waits && !(planted == "last host excused" && s.isLast(v)) {
 			ready = false
-			v.Reason, ss.Sum = h.halt.Reason+" → waits", h.halt.Reason
-			a.held = append(a.held, h)
+			a.keep(v, at, h)
 		}
 	}
 	if ready {
-		for _, name := range v.Disturbs {
-			if ss := s.service(name); ss != nil && len(s.inFlight(name, v))+1 >= NewBudget(name, ss.Strategy, ss.Instances, nil).Allowed {
-				ss.Fresh = false
+		for _, at := range a.r.disturbs[v.ID] {
+			if a.inFlight(at, v)+1 >= a.tally(at).allowed {
+				s.Services[at].Fresh = false
 			}
 		}
 	}
 	return ready
+}
+
+// keep notes that a service keeps v waiting. Of those that have not begun one speaks for
+// all: what keeps one keeps the others, too.
+func (a *admission) keep(v *Visit, service int, h Halt) {
+	if a.why != h.Reason {
+		a.why, a.waits = h.Reason, h.Reason+" → waits"
+	}
+	v.Reason, a.s.Services[service].Sum = a.waits, a.why
+	if v.Phase == PhasePending {
+		if a.heldBack[service] {
+			return
+		}
+		a.heldBack[service] = true
+	}
+	a.held = append(a.held, held{v: v, service: service, halt: h})
 }
 
 // fresh tells whether the service was looked at lately, and since the last visit of it
@@ -99,34 +129,26 @@ func (s *State) fresh(ss *ServiceState) bool {
 }
 
 // holds tells whether a service, as it was looked at, keeps v waiting, and why.
-func (s *State) holds(ss *ServiceState, v *Visit, flying []string) (held, bool) {
-	b := NewBudget(ss.Service, ss.Strategy, ss.Instances, flying)
-	h := held{v: v, service: ss, budget: b, halt: Halt{Kind: HaltBudget, Service: ss.Service, Reason: b.String()}}
-	if is := s.fallen(ss); is != nil {
-		h.halt.Kind, h.halt.Host = HaltFailed, is.Host
-		h.halt.Reason = fmt.Sprintf("%s of %s, which this rollout has changed, is down again: %s", ss.Service, is.Host, is.Reason)
-		return h, true
+func (a *admission) holds(service int, v *Visit) (Halt, bool) {
+	ss, y := &a.s.Services[service], a.tally(service)
+	if v.Active() {
+		y.land(v.Host)
+		defer y.fly(v.Host)
 	}
-	if i := slices.IndexFunc(ss.Instances, func(is Instance) bool { return is.Unreachable }); i >= 0 && ss.Strategy.OnUnreachable == "halt" {
-		h.halt.Kind, h.halt.Host = HaltLost, ss.Instances[i].Host
-		h.halt.Reason = fmt.Sprintf("%s of %s is unreachable, and onUnreachable is halt", ss.Service, ss.Instances[i].Host)
-		return h, true
+	h := Halt{Kind: HaltBudget, Service: ss.Service}
+	switch {
+	case y.fallen != nil:
+		h.Kind, h.Host = HaltFailed, y.fallen.Host
+		h.Reason = fmt.Sprintf("%s of %s, which this rollout has changed, is down again: %s", ss.Service, h.Host, y.fallen.Reason)
+	case y.lost != nil && ss.Strategy.OnUnreachable == desired.UnreachableHalt:
+		h.Kind, h.Host = HaltLost, y.lost.Host
+		h.Reason = fmt.Sprintf("%s of %s is unreachable, and onUnreachable is halt", ss.Service, h.Host)
+	case y.allows(v.Host):
+		return h, false
+	default:
+		h.Reason = y.words(ss.Service)
 	}
-	return h, !b.Allows(v.Host)
-}
-
-// fallen is an instance of the service that is down although this rollout has brought
-// its host to the new revision: what was brought may be to blame.
-func (s *State) fallen(ss *ServiceState) *Instance {
-	for i := range ss.Instances {
-		is := &ss.Instances[i]
-		if planted != "fallen ignored" && !is.Up && slices.ContainsFunc(s.Visits, func(v Visit) bool {
-			return v.Host == is.Host && v.Result == ResultDone && slices.Contains(v.Disturbs, ss.Service)
-		}) {
-			return is
-		}
-	}
-	return nil
+	return h, true
 }
 
 // hold sees to the services that keep visits waiting while none of theirs is in hand:
@@ -134,24 +156,25 @@ func (s *State) fallen(ss *ServiceState) *Instance {
 // itself may be mended, which takes nobody down; else the rollout halts.
 func (a *admission) hold() {
 	for _, h := range a.held {
-		if len(a.s.inFlight(h.service.Service, h.v)) > 0 || h.service.Looking {
+		ss := &a.s.Services[h.service]
+		if a.inFlight(h.service, h.v) > 0 || ss.Looking {
 			continue
 		}
-		if a.s.waitsInVain(h.service) {
+		if a.s.waitsInVain(ss) {
 			v, soon := a.mends(h.service)
 			switch {
 			case v != nil:
 				a.goOn(v)
 				return
 			case soon:
-				a.look(h.service)
+				a.look(ss)
 				continue
 			}
-			h.halt.Reason += fmt.Sprintf("; waited %s", (a.s.At - h.service.BlockedAt).Round(time.Second))
+			h.halt.Reason += fmt.Sprintf("; waited %s", (a.s.At - ss.BlockedAt).Round(time.Second))
 			a.s.Halted = &h.halt
 			return
 		}
-		a.look(h.service)
+		a.look(ss)
 	}
 }
 
@@ -159,10 +182,11 @@ func (a *admission) hold() {
 // or that would start what is down. It may come out of its turn: as long as what keeps
 // the others waiting is down, there is no turn. soon tells that there may be one, once
 // another service has been looked at.
-func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
+func (a *admission) mends(service int) (v *Visit, soon bool) {
+	y, number := a.tally(service), a.r.names[a.s.Services[service].Service]
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
-		if !slices.Contains(v.Services, ss.Service) || !ss.isSick(v.Host) || !a.s.waiting(v) || !a.s.firstOnHost(v) {
+		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.s.waiting(v) || !a.alone(v) || !a.firstOnHost(v) {
 			continue
 		}
 		switch may, fresh := a.mayMend(v); {
@@ -179,41 +203,27 @@ func (a *admission) mends(ss *ServiceState) (v *Visit, soon bool) {
 // them were looked at lately.
 func (a *admission) mayMend(v *Visit) (may, fresh bool) {
 	may, fresh = true, true
-	for _, name := range v.Disturbs {
-		ss := a.s.service(name)
-		if ss == nil {
-			continue
-		}
+	for _, at := range a.r.disturbs[v.ID] {
+		ss := &a.s.Services[at]
 		if !a.s.fresh(ss) {
 			a.look(ss)
 			fresh = false
 			continue
 		}
-		x, waits := a.s.holds(ss, v, a.s.inFlight(name, v))
-		may = may && (!waits || x.halt.Kind == HaltBudget && x.budget.Mends(v.Host))
+		h, waits := a.holds(at, v)
+		may = may && (!waits || h.Kind == HaltBudget && a.inFlight(at, v) == 0 && a.tally(at).sick(v.Host))
 	}
 	return may, fresh
 }
 
-// waiting tells whether v waits to begin or to go on, and nothing else is under way on
-// its host.
+// waiting tells whether v waits to begin or to go on, and nobody but the budget keeps it.
 func (s *State) waiting(v *Visit) bool {
-	return (v.Phase == PhasePending || v.Phase == PhaseBudget) && s.mayBegin(v) &&
-		!slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Active() && w.Host == v.Host && w.ID != v.ID })
+	return (v.Phase == PhasePending || v.Phase == PhaseBudget) && s.mayBegin(v)
 }
 
 // isLast tells whether v is the only one that has not begun.
 func (s *State) isLast(v *Visit) bool {
 	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.ID != v.ID && w.Phase == PhasePending })
-}
-
-// firstOnHost tells whether v is the next one of its host.
-func (s *State) firstOnHost(v *Visit) bool {
-	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.Host == v.Host && w.ID < v.ID && w.Phase != PhaseEnded })
-}
-
-func (ss *ServiceState) isSick(host string) bool {
-	return NewBudget(ss.Service, ss.Strategy, ss.Instances, nil).Mends(host)
 }
 
 func (a *admission) look(ss *ServiceState) {

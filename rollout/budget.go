@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,36 +34,121 @@ type Budget struct {
 	Allowed  int      `json:"maxUnavailable"`
 	Down     []string `json:"down,omitempty"`     // hosts, with reasons, that are down without our doing
 	InFlight []string `json:"inFlight,omitempty"` // hosts that a visit has in hand
-	down     []string
-	idle     []string
-	sick     []string // of down: known to be so by their own unit or health check
+	tally    *tally
 }
 
 // NewBudget counts. inFlight are the hosts on which a visit of the service is
 // under way.
 func NewBudget(service string, s desired.Strategy, instances []Instance, inFlight []string) Budget {
-	b := Budget{Service: service, Total: len(instances), InFlight: inFlight}
-	counted := b.Total
-	for _, i := range instances {
-		if i.Unreachable && s.OnUnreachable == "skip" {
+	t := newTally(s, instances)
+	for _, h := range inFlight {
+		t.fly(h)
+	}
+	return t.budget(service, inFlight)
+}
+
+// tally is the count of a service's instances, by which any number of hosts can be
+// judged.
+type tally struct {
+	instances []Instance
+	total     int
+	allowed   int
+	down      []int          // places of those that are down
+	place     map[string]int // of those, by host
+	inFlight  map[string]bool
+	covered   int    // of down: in flight, so that they count there
+	sum       string // in words, once asked for
+}
+
+func newTally(s desired.Strategy, instances []Instance) *tally {
+	t := &tally{instances: instances, total: len(instances), place: map[string]int{}, inFlight: map[string]bool{}}
+	counted := t.total
+	for i := range instances {
+		is := &instances[i]
+		if is.Unreachable && s.OnUnreachable == desired.UnreachableSkip {
 			counted--
 			continue
 		}
-		if planted == "budget ignores unreachable" && i.Unreachable {
+		if planted == "budget ignores unreachable" && is.Unreachable {
 			continue
 		}
-		if !i.Up && !slices.Contains(inFlight, i.Host) {
-			b.Down = append(b.Down, i.Host+" "+i.Reason)
-			b.down = append(b.down, i.Host)
-			if i.Idle {
-				b.idle = append(b.idle, i.Host)
-			}
-			if i.Idle || !i.Definite {
-				b.sick = append(b.sick, i.Host)
-			}
+		if !is.Up {
+			t.down = append(t.down, i)
+			t.place[is.Host] = i
 		}
 	}
-	b.Allowed = allowed(s, counted)
+	t.allowed = allowed(s, counted)
+	return t
+}
+
+// fly notes that a visit has host in hand.
+func (t *tally) fly(host string) {
+	if planted == "budget ignores what is in flight" {
+		return
+	}
+	if _, down := t.place[host]; down && !t.inFlight[host] {
+		t.covered++
+	}
+	t.inFlight[host], t.sum = true, ""
+}
+
+// land takes it back.
+func (t *tally) land(host string) {
+	if _, down := t.place[host]; down && t.inFlight[host] {
+		t.covered--
+	}
+	delete(t.inFlight, host)
+	t.sum = ""
+}
+
+// downThere is the instance on host, where it is down without our doing.
+func (t *tally) downThere(host string) *Instance {
+	i, down := t.place[host]
+	if !down || t.inFlight[host] {
+		return nil
+	}
+	return &t.instances[i]
+}
+
+// allows tells whether taking host down keeps the service within its budget. A
+// host that is down already costs nothing more, and one that surely has no
+// traffic may always be mended; neither excuses another.
+func (t *tally) allows(host string) bool {
+	is := t.downThere(host)
+	if is != nil && is.Idle {
+		return true
+	}
+	n := len(t.down) - t.covered + len(t.inFlight)
+	if is == nil && !t.inFlight[host] {
+		n++
+	}
+	return n <= t.allowed
+}
+
+// sick tells whether host is known to be down by its own unit or health check. As long
+// as nothing is in flight, touching it takes nobody down, however many others are. A
+// host or a balancer that does not answer says nothing about its instances.
+func (t *tally) sick(host string) bool {
+	i, down := t.place[host]
+	return down && (t.instances[i].Idle || !t.instances[i].Definite)
+}
+
+// words are the sum, see Budget.String.
+func (t *tally) words(service string) string {
+	if t.sum == "" {
+		t.sum = t.budget(service, slices.Sorted(maps.Keys(t.inFlight))).String()
+	}
+	return t.sum
+}
+
+// budget is the tally for a person to read.
+func (t *tally) budget(service string, inFlight []string) Budget {
+	b := Budget{Service: service, Total: t.total, Allowed: t.allowed, InFlight: inFlight, tally: t}
+	for _, i := range t.down {
+		if is := &t.instances[i]; !t.inFlight[is.Host] {
+			b.Down = append(b.Down, is.Host+" "+is.Reason)
+		}
+	}
 	return b
 }
 
@@ -79,26 +165,9 @@ func allowed(s desired.Strategy, total int) int {
 	return n
 }
 
-// Allows tells whether taking host down keeps the service within its budget. A
-// host that is down already costs nothing more, and one that surely has no
-// traffic may always be mended; neither excuses another.
-func (b Budget) Allows(host string) bool {
-	if slices.Contains(b.idle, host) {
-		return true
-	}
-	n := len(b.down) + len(b.InFlight)
-	if !slices.Contains(b.down, host) && !slices.Contains(b.InFlight, host) {
-		n++
-	}
-	return n <= b.Allowed
-}
-
-// Mends tells whether host is known to be down itself and nothing is in flight: then
-// touching it takes nobody down, however many others are. A host or a balancer that
-// does not answer says nothing about its instances.
-func (b Budget) Mends(host string) bool {
-	return slices.Contains(b.sick, host) && len(b.InFlight) == 0
-}
+// Allows tells whether taking host down keeps the service within its budget, of a
+// Budget that was counted here and not read from elsewhere.
+func (b Budget) Allows(host string) bool { return b.tally != nil && b.tally.allows(host) }
 
 // String is the sum, as it is printed wherever a rollout waits:
 //

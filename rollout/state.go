@@ -30,6 +30,8 @@ type State struct {
 	// Replan tells that what is left must be planned again from a new look.
 	Replan bool `json:"replan,omitempty"`
 	Done   bool `json:"done"`
+
+	relations *relations // made of Visits and Services when first needed; never stored
 }
 
 // ServiceState is one service's strategy and live instances.
@@ -82,6 +84,7 @@ func New(id string, p Plan) State {
 		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches,
 			Canary: canaryOf(sp)})
 	}
+	s.related()
 	return s
 }
 
@@ -93,10 +96,8 @@ func (s State) clone() State {
 }
 
 func (s *State) service(name string) *ServiceState {
-	for i := range s.Services {
-		if s.Services[i].Service == name {
-			return &s.Services[i]
-		}
+	if i, ok := s.related().service[name]; ok {
+		return &s.Services[i]
 	}
 	return nil
 }

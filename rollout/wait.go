@@ -29,13 +29,14 @@ func (s State) Waits() []Wait {
 			return nil
 		}
 	}
+	t := s.standing()
 	for i := range s.Visits {
 		v := &s.Visits[i]
 		if v.Phase != PhasePending {
 			continue
 		}
 		switch w := s.WaitsFor(v); {
-		case w == nil && s.turn(v):
+		case w == nil && t.turn(v):
 			return nil
 		case w != nil:
 			out = addWait(out, *w)
