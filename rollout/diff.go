@@ -22,12 +22,17 @@ type Difference struct {
 type DiffOptions struct {
 	Salt  string // of the Query that the Observation answers
 	Prune bool   // take away services the revision no longer has on the host
+
+	texts *diffTexts // those of other hosts of the same Plan
 }
 
 // Diff compares what is desired on a host with what it said. The Observation must
 // answer Query(hs, opt.Salt). It decides nothing about order or budget.
 func Diff(hs desired.HostState, o hostdriver.Observation, opt DiffOptions) Difference {
-	d := differ{host: hs.Host.Name, o: o, salt: opt.Salt, made: makes(hs)}
+	if opt.texts == nil {
+		opt.texts = newDiffTexts()
+	}
+	d := differ{host: hs.Host.Name, o: o, salt: opt.Salt, texts: opt.texts, desired: hs}
 	for i := range hs.Instances {
 		d.instance(&hs.Instances[i])
 	}
@@ -40,7 +45,10 @@ type differ struct {
 	host string
 	o    hostdriver.Observation
 	salt string
-	made []hostdriver.Entry // what the host state makes
+	// made is what the host state makes, once somebody asks.
+	made    []hostdriver.Entry
+	desired desired.HostState
+	texts   *diffTexts
 	// of the instance in hand
 	service string
 	from    int // index of its first change
@@ -160,7 +168,7 @@ func (d *differ) files(inst *desired.Instance) {
 		switch {
 		case got.Type == hostdriver.PathAbsent:
 			c.Action, c.Reason = ActionCreate, "file does not exist"
-			c.Diff, c.Keys = fileDiff(f, nil)
+			c.Diff, c.Keys = d.texts.diff(f, nil)
 		case got.Type == hostdriver.PathSymlink && f.Kind == desired.FileUnit && got.Target == "/dev/null":
 			continue // masked: said of the unit
 		case got.Type != hostdriver.PathFile:
@@ -168,7 +176,7 @@ func (d *differ) files(inst *desired.Instance) {
 			continue
 		case got.SHA256 != f.SHA256:
 			c.From, c.Reason = short(got.SHA256), d.whyDiffers(f, got)
-			c.Diff, c.Keys = fileDiff(f, got.Content)
+			c.Diff, c.Keys = d.texts.diff(f, got.Content)
 		case access(got.Owner, got.Group, got.Mode) != want:
 			c.From, c.To, c.Reason = access(got.Owner, got.Group, got.Mode), want, "owner or mode differs"
 		default:
@@ -211,13 +219,17 @@ func fileKind(k desired.FileKind) Kind {
 
 // leftovers are what the manifest has of this service and the revision no longer wants.
 func (d *differ) leftovers(inst *desired.Instance) {
-	wanted := map[string]bool{}
-	for _, e := range Entries(inst) {
-		wanted[string(e.Kind)+" "+e.Name] = true
-	}
-	for _, e := range d.o.Manifest.Of(inst.Service) {
-		if !wanted[string(e.Kind)+" "+e.Name] {
-			d.remove(e, "no longer in the revision")
+	var wanted map[entryName]bool
+	for i := range d.o.Manifest.Entries {
+		e := &d.o.Manifest.Entries[i]
+		if e.Service != inst.Service {
+			continue
+		}
+		if wanted == nil {
+			wanted = entryNames(inst)
+		}
+		if !wanted[entryName{e.Kind, e.Name}] {
+			d.remove(*e, "no longer in the revision")
 		}
 	}
 }
@@ -249,14 +261,12 @@ func (d *differ) removed(hs desired.HostState, prune bool) {
 	for _, i := range hs.Instances {
 		wanted[i.Service] = true
 	}
-	for _, e := range d.o.Manifest.Entries {
-		if wanted[e.Service] || slices.Contains(d.Removed, e.Service) {
+	for i := range d.o.Manifest.Entries {
+		e := &d.o.Manifest.Entries[i]
+		if !prune || wanted[e.Service] || slices.Contains(d.Removed, e.Service) {
 			continue
 		}
 		d.service = e.Service
-		if !prune {
-			continue
-		}
 		d.Removed = append(d.Removed, e.Service)
 		for _, e := range d.o.Manifest.Of(d.service) {
 			d.remove(e, "service "+d.service+" is no longer wanted on this host")

@@ -16,7 +16,7 @@ var kindOrder = map[hostdriver.EntryKind]int{
 
 // Entries is what an instance wants as entries of a host's manifest.
 func Entries(inst *desired.Instance) []hostdriver.Entry {
-	var es []hostdriver.Entry
+	es := make([]hostdriver.Entry, 0, len(inst.Users)+len(inst.Directories)+len(inst.Files)+2*len(inst.Artifacts)+len(inst.Units))
 	add := func(e hostdriver.Entry) {
 		e.Service = inst.Service
 		es = append(es, e)
@@ -42,6 +42,34 @@ func Entries(inst *desired.Instance) []hostdriver.Entry {
 		add(e)
 	}
 	return es
+}
+
+// entryName is what no two entries of a manifest have in common.
+type entryName struct {
+	kind hostdriver.EntryKind
+	name string
+}
+
+// entryNames names what Entries would give.
+func entryNames(inst *desired.Instance) map[entryName]bool {
+	names := map[entryName]bool{}
+	for _, u := range inst.Users {
+		names[entryName{hostdriver.KindUser, u.Name}] = true
+	}
+	for i := range inst.Directories {
+		names[entryName{hostdriver.KindDirectory, inst.Directories[i].Path}] = true
+	}
+	for i := range inst.Files {
+		names[entryName{hostdriver.KindFile, inst.Files[i].Path}] = true
+	}
+	for i := range inst.Artifacts {
+		names[entryName{hostdriver.KindRelease, inst.Artifacts[i].Release}] = true
+		names[entryName{hostdriver.KindLink, inst.Artifacts[i].Link}] = true
+	}
+	for i := range inst.Units {
+		names[entryName{hostdriver.KindUnit, inst.Units[i].Name}] = true
+	}
+	return names
 }
 
 // Target is the manifest a host has once the services of hs named in switched are

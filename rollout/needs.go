@@ -48,7 +48,7 @@ func (d *differ) found(inst *desired.Instance, n desired.Need) bool {
 	}
 	// What the generation makes: the thing itself, something in it, or the release
 	// that it is in.
-	for _, e := range d.made {
+	for _, e := range d.makes() {
 		inside := strings.HasPrefix(e.Name, n.Name+"/") && n.Kind == desired.NeedDirectory
 		ofBundle := e.Kind == hostdriver.KindLink && strings.HasPrefix(n.Name, e.Name+"/")
 		if e.Name == n.Name || inside || ofBundle {
@@ -67,17 +67,19 @@ func declares(inst *desired.Instance, user string) bool {
 	return false
 }
 
-// makes lists the paths that a host state makes, as entries.
-func makes(hs desired.HostState) []hostdriver.Entry {
-	var out []hostdriver.Entry
-	for i := range hs.Instances {
-		for _, e := range Entries(&hs.Instances[i]) {
+// makes lists the paths that the host state makes, as entries.
+func (d *differ) makes() []hostdriver.Entry {
+	for i := range d.desired.Instances {
+		if d.made != nil {
+			break
+		}
+		for _, e := range Entries(&d.desired.Instances[i]) {
 			if e.Kind != hostdriver.KindUser && e.Kind != hostdriver.KindUnit {
-				out = append(out, e)
+				d.made = append(d.made, e)
 			}
 		}
 	}
-	return out
+	return d.made
 }
 
 func mendNeed(inst *desired.Instance, n desired.Need) string {

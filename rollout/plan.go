@@ -104,9 +104,10 @@ func (p Plan) Problems() []Problem {
 func Build(in Input) Plan {
 	p := Plan{Revision: in.Revision}
 	diffs := make([]Difference, len(in.Hosts))
-	prune := in.Prune && !refusesPrune(in, &p)
+	p.Hosts = make([]HostPlan, 0, len(in.Hosts))
+	opt := DiffOptions{Salt: in.Salt, Prune: in.Prune && !refusesPrune(in, &p), texts: newDiffTexts()}
 	for i := range in.Hosts {
-		diffs[i] = planHost(&in.Hosts[i], in, prune)
+		diffs[i] = planHost(&in.Hosts[i], in, opt)
 		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))
 	}
 	p.Services = servicePlans(in)
@@ -139,11 +140,11 @@ func refusesPrune(in Input, p *Plan) bool {
 }
 
 // planHost is the difference of one host without what must not be touched.
-func planHost(h *HostInput, in Input, prune bool) Difference {
+func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 	if h.Observation == nil {
 		return Difference{Problems: h.Failed}
 	}
-	d := Diff(h.Desired, *h.Observation, DiffOptions{Salt: in.Salt, Prune: prune})
+	d := Diff(h.Desired, *h.Observation, opt)
 	d.Problems = append(slices.Clone(h.Failed), d.Problems...)
 	failed := map[string]bool{}
 	for _, p := range h.Failed {
@@ -350,45 +351,21 @@ func inOrder(actions []UnitAction, order []string) []UnitAction {
 // then quiet ones, then by wave, unhealthy hosts first where the service says so,
 // then as the inventory has the hosts.
 func orderVisits(p *Plan, waves map[string]int) {
-	place := map[string]int{}
-	for i, h := range p.Hosts {
-		place[h.Host] = i
+	ranks := rankVisits(p, waves)
+	order := make([]int, len(p.Visits))
+	for i := range order {
+		order[i] = i
 	}
-	down := map[string]bool{}
-	first := map[string]bool{}
-	for _, s := range p.Services {
-		first[s.Service] = s.Strategy.Order != "inventory"
-		for _, i := range s.Instances {
-			if !i.Up {
-				down[i.Service+"/"+i.Host] = true
-			}
-		}
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(ranks[a][:], ranks[b][:]) })
+	sorted := make([]Visit, len(order))
+	for i, from := range order {
+		sorted[i] = p.Visits[from]
 	}
-	rank := func(v *Visit) (r [4]int) {
-		r[0], r[1], r[2], r[3] = 2, 1<<30, 1, place[v.Host]
-		if v.Quiet {
-			r[0] = 1
-		}
-		if v.Recover {
-			r[0] = 0
-		}
-		for _, s := range v.Services {
-			r[1] = min(r[1], waves[s])
-			if first[s] && down[s+"/"+v.Host] {
-				r[2] = 0
-			}
-		}
-		return r
-	}
-	slices.SortStableFunc(p.Visits, func(a, b Visit) int {
-		x, y := rank(&a), rank(&b)
-		return slices.Compare(x[:], y[:])
-	})
 	after := map[string][]string{}
 	for _, s := range p.Services {
 		after[s.Service] = s.After
 	}
-	p.Visits = inTurn(p.Visits, after, func(v *Visit) int { return rank(v)[0] })
+	p.Visits = inTurn(sorted, after, func(i int) int { return ranks[order[i]][0] })
 	for i := range p.Visits {
 		p.Visits[i].ID = i
 	}
@@ -397,8 +374,7 @@ func orderVisits(p *Plan, waves map[string]int) {
 // sizeBatches shares the visits that disturb a service, and are no canaries of it, out.
 func sizeBatches(p *Plan) {
 	for i := range p.Services {
-		s := &p.Services[i]
-		n := 0
+		s, n := &p.Services[i], 0
 		for j := range p.Visits {
 			if p.Visits[j].inBatches(s.Service) {
 				n++
@@ -406,6 +382,47 @@ func sizeBatches(p *Plan) {
 		}
 		s.Batches = batchSizes(s.Strategy.Batches, n)
 	}
+}
+
+// rank is by what visits are sorted: first numbers first.
+type rank [4]int
+
+// rankVisits ranks each visit: its kind, its wave, whether it is down, its host's place.
+func rankVisits(p *Plan, waves map[string]int) []rank {
+	place := map[string]int{}
+	for i, h := range p.Hosts {
+		place[h.Host] = i
+	}
+	down := map[string]map[string]bool{} // by host, where the service has such hosts first
+	for _, s := range p.Services {
+		for _, i := range s.Instances {
+			if s.Strategy.Order != "inventory" && !i.Up {
+				if down[i.Host] == nil {
+					down[i.Host] = map[string]bool{}
+				}
+				down[i.Host][i.Service] = true
+			}
+		}
+	}
+	ranks := make([]rank, len(p.Visits))
+	for i := range p.Visits {
+		v := &p.Visits[i]
+		r := rank{2, 1 << 30, 1, place[v.Host]}
+		switch {
+		case v.Recover:
+			r[0] = 0
+		case v.Quiet:
+			r[0] = 1
+		}
+		for _, s := range v.Services {
+			r[1] = min(r[1], waves[s])
+			if down[v.Host][s] {
+				r[2] = 0
+			}
+		}
+		ranks[i] = r
+	}
+	return ranks
 }
 
 // batchSizes spreads n hosts over the declared batches; the last one repeats, a

@@ -11,6 +11,54 @@ import (
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
+// diffTexts are diffs already made: what differs on one host often differs on many in
+// the same way.
+type diffTexts struct {
+	made map[diffOf]map[string]diffText
+}
+
+// diffOf is what a diff is of, but for what is on the host. Which variables are secret
+// belongs to it: two hosts may get the same content from different files.
+type diffOf struct {
+	path, digest, secrets string
+	kind                  desired.FileKind
+	secret                bool
+}
+
+type diffText struct {
+	diff string
+	keys []string
+}
+
+func newDiffTexts() *diffTexts { return &diffTexts{made: map[diffOf]map[string]diffText{}} }
+
+// diff is fileDiff's. The keys are shared: they must not be changed.
+func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, []string) {
+	of := diffOf{path: f.Path, digest: f.SHA256, kind: f.Kind, secret: f.Secret}
+	if f.Secret {
+		secrets := make([]byte, len(f.Vars))
+		for i, v := range f.Vars {
+			if v.Secret {
+				secrets[i] = 1
+			}
+		}
+		of.secrets = string(secrets)
+	}
+	var had []byte
+	if onHost != nil {
+		had = onHost.Bytes()
+	}
+	if x, ok := t.made[of][string(had)]; ok {
+		return x.diff, x.keys
+	}
+	if t.made[of] == nil {
+		t.made[of] = map[string]diffText{}
+	}
+	diff, keys := fileDiff(f, onHost)
+	t.made[of][string(had)] = diffText{diff: diff, keys: keys}
+	return diff, keys
+}
+
 // fileDiff is the unified diff from what is on the host (nil: nothing that could
 // be read back) to f, and the keys of an env file that differ. No value that came
 // out of a SOPS file stands in it, nor any value of such a file that is on the
