@@ -31,6 +31,7 @@ type Conn struct {
 	// retiring ends when the connection gets no new users. Who uses it for good moves on.
 	retiring context.Context
 	moveOn   context.CancelFunc
+	shells   keeper // of the shell that requests are sent to
 
 	mu        sync.Mutex
 	cause     error // why it ended
@@ -47,7 +48,8 @@ var (
 
 func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request, o Options) *Conn {
 	c := &Conn{login: l, via: via, ssh: conn, raw: raw, options: o, since: time.Now(),
-		slots: make(chan struct{}, o.MaxSessions), done: make(chan struct{})}
+		slots: make(chan struct{}, o.MaxSessions), done: make(chan struct{}),
+		shells: keeper{patience: shellIdle, life: shellLife}}
 	c.retiring, c.moveOn = context.WithCancel(context.Background())
 	go ssh.DiscardRequests(reqs)
 	go func() {
@@ -90,6 +92,7 @@ func (c *Conn) end(cause error) {
 	c.cause = cause
 	close(c.done)
 	c.mu.Unlock()
+	c.shells.end()
 	_ = c.raw.Close()
 	_ = c.ssh.Close()
 }
@@ -216,9 +219,12 @@ func (c *Conn) retire() {
 	unused := c.users == 0
 	c.mu.Unlock()
 	c.moveOn()
+	// The caller may hold the pool's lock.
 	if unused {
-		go c.end(errRetired) // the caller may hold the pool's lock
+		go c.end(errRetired)
+		return
 	}
+	go c.shells.end()
 }
 
 func (c *Conn) usable() bool {

@@ -200,21 +200,22 @@ func (c *cutLine) cutNext(m drivertest.Moment) {
 	c.next = m
 }
 
+// All that is left of the request is killed, with the shell that it was sent to.
 const killers = `
 mv() {
 	command mv "$@" || return
 	case "$*" in *.evenkeel-new.*) ;; *) return 0 ;; esac
 	printf x >>"$R/cuts"
 	read -r cuts <"$R/cuts"
-	[ "$cuts" != xxx ] || { rm -f "$R/cuts"; kill -9 $$; }
+	[ "$cuts" != xxx ] || { rm -f "$R/cuts"; kill -9 0; }
 }
-outcome() { kill -9 $$; }
+outcome() { kill -9 0; }
 `
 
-func (c *cutLine) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
+func (c *cutLine) run(ctx context.Context, host inventory.Host, rq request) (Result, error) {
 	c.mu.Lock()
 	m := c.next
-	changes := !strings.Contains(script, "\nop_observe\n}")
+	changes := rq.call != "op_observe"
 	if changes {
 		c.next = ""
 	}
@@ -222,15 +223,14 @@ func (c *cutLine) run(ctx context.Context, host inventory.Host, script string, p
 	lost := &hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: errors.New("cut by the test")}
 	switch {
 	case m == "" || !changes:
-		return c.line.run(ctx, host, script, payload)
+		return c.line.run(ctx, host, rq)
 	case m == drivertest.CutBefore:
 		return Result{}, lost
 	case m == drivertest.CutDuring:
-		at := strings.LastIndex(script, "\nrec begin ")
-		script = script[:at] + killers + script[at:]
-		return c.line.run(ctx, host, script, payload)
+		rq.script.vars.WriteString(killers)
+		return c.line.run(ctx, host, rq)
 	}
-	_, err := c.line.run(ctx, host, script, payload)
+	_, err := c.line.run(ctx, host, rq)
 	return Result{}, errors.Join(lost, err)
 }
 

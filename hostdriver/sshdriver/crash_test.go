@@ -158,10 +158,12 @@ func TestSwitchKilledAnywhere(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills some hundred requests")
 	}
-	for _, shell := range []string{"dash", "bash"} {
+	for _, shell := range []string{"dash", "bash", "dash that stays"} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
-			h := newMortalHost(t, shell)
+			name, stays, _ := strings.Cut(shell, " ")
+			h := newMortalHost(t, name)
+			h.stays = stays != ""
 			w, disk := between(t, h)
 			h.apply(hostdriver.Switch{To: 2})
 			total := h.processes()

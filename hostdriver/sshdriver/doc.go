@@ -20,8 +20,10 @@
 // trusted: output is capped, and what of it gets into an error is made printable.
 //
 // A Driver (driver.go) speaks to hosts over these connections. A request is one script
-// on the standard input of one command, a reply a sequence of records that nothing on the
-// host can forge (protocol.go, script.go, protocol_exchange.go). The scripts are in
+// on the standard input of a shell, a reply a sequence of records that nothing on the
+// host can forge (protocol.go, script.go, protocol_exchange.go). The shell is the
+// request's own, or one that a connection keeps for requests that follow each other
+// (shell.go, shellkeeper.go). The scripts are in
 // script/, each beginning with what it does and what it is given: they need a POSIX
 // shell, coreutils, util-linux' flock, find and xargs, tar for unpacked releases, and
 // systemd. A reading is understood in observe_*.go, ops are made in apply_*.go. What

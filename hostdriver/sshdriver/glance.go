@@ -12,7 +12,7 @@ import (
 // unprivileged is a line that can also run a script as whoever logged in. A budget asks
 // every instance before each step, and sudo costs a host more than the question.
 type unprivileged interface {
-	runUnprivileged(ctx context.Context, host inventory.Host, script string) (Result, error)
+	runUnprivileged(ctx context.Context, host inventory.Host, rq request) (Result, error)
 }
 
 // glance answers a query of units alone without becoming root. ok tells whether that
@@ -29,7 +29,7 @@ func (d *Driver) glance(ctx context.Context, host inventory.Host, q hostdriver.Q
 		return o, false, nil
 	}
 	begun := time.Now()
-	res, err := l.runUnprivileged(ctx, host, s.text("op_glance"))
+	res, err := l.runUnprivileged(ctx, host, request{op: opObserve, script: s, call: "op_glance"})
 	if err != nil {
 		return o, false, renameOp(err, opObserve)
 	}
@@ -62,11 +62,17 @@ func glanced(reply []byte, nonce string, asked []string) (map[string]hostdriver.
 	return units, true
 }
 
-func (p poolLine) runUnprivileged(ctx context.Context, host inventory.Host, script string) (Result, error) {
+// runUnprivileged asks root's shell if there is one that is free: it costs less than to
+// start another.
+func (p poolLine) runUnprivileged(ctx context.Context, host inventory.Host, rq request) (Result, error) {
 	c, err := p.pool.Conn(ctx, TargetFor(host))
 	if err != nil {
 		return Result{}, err
 	}
+	if s := c.shells.free(); s != nil {
+		return c.askKept(ctx, s, "", rq)
+	}
+	script := rq.script.text(rq.call)
 	words, err := Line(shellWords(len(script))...)
 	if err != nil {
 		return Result{}, err

@@ -23,7 +23,7 @@ type glanceLine struct {
 
 var errNotHere = errors.New("only root could tell")
 
-func (l *glanceLine) run(context.Context, inventory.Host, string, payloadFunc) (Result, error) {
+func (l *glanceLine) run(context.Context, inventory.Host, request) (Result, error) {
 	l.became++
 	return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Op: opRun, Err: errNotHere}
 }
@@ -34,10 +34,11 @@ func (l *glanceLine) dial(context.Context, inventory.Host, string, string) (net.
 
 func (l *glanceLine) refusal(context.Context, inventory.Host, Result) error { return nil }
 
-func (l *glanceLine) runUnprivileged(ctx context.Context, _ inventory.Host, script string) (Result, error) {
+func (l *glanceLine) runUnprivileged(ctx context.Context, _ inventory.Host, rq request) (Result, error) {
 	if l.err != nil {
 		return Result{}, l.err
 	}
+	script := rq.script.text(rq.call)
 	words := shellWords(len(script))
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Stdin = strings.NewReader(script)

@@ -22,6 +22,7 @@ type Pool struct {
 	resolver *resolver
 	dialer   *dialer
 	slots    chan struct{} // dials at once
+	shells   chan struct{} // kept at once
 	pauses   pauses
 
 	ctx    context.Context // of all dials
@@ -73,7 +74,7 @@ func NewPool(o Options) (*Pool, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Pool{resolver: r, dialer: &dialer{options: o}, slots: make(chan struct{}, o.Concurrency), pauses: defaultPauses,
+	return &Pool{resolver: r, dialer: &dialer{options: o}, slots: make(chan struct{}, o.Concurrency), shells: make(chan struct{}, maxShells), pauses: defaultPauses,
 		ctx: ctx, cancel: cancel, entries: map[string]*entry{}, conns: map[*Conn]struct{}{}}, nil
 }
 

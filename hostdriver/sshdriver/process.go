@@ -37,14 +37,9 @@ func (c *Conn) startProcess(ctx context.Context, line string) (*process, error) 
 	if err := c.join(); err != nil {
 		return nil, c.fail(hostdriver.Unreachable, opRun, err, "")
 	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-c.done:
+	if err := c.takeSlot(ctx); err != nil {
 		c.leave()
-		return nil, c.fail(hostdriver.Unreachable, opRun, fmt.Errorf("connection lost: %w", c.Err()), "")
-	case <-ctx.Done():
-		c.leave()
-		return nil, c.fail(hostdriver.Unreachable, opRun, fmt.Errorf("%d commands still run there: %w", cap(c.slots), ctx.Err()), "")
+		return nil, err
 	}
 	ch, reqs, err := c.openSession(ctx)
 	if err != nil {
@@ -61,6 +56,25 @@ func (c *Conn) startProcess(ctx context.Context, line string) (*process, error) 
 	return p, nil
 }
 
+// takeSlot waits for one of the connection's places.
+func (c *Conn) takeSlot(ctx context.Context) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	c.shells.want()
+	defer c.shells.unwant()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-c.done:
+		return c.fail(hostdriver.Unreachable, opRun, fmt.Errorf("connection lost: %w", c.Err()), "")
+	case <-ctx.Done():
+		return c.fail(hostdriver.Unreachable, opRun, fmt.Errorf("%d commands still run there: %w", cap(c.slots), ctx.Err()), "")
+	}
+}
+
 // openSession opens a channel, again and again while the host says that it has no
 // more of them: then it is at its MaxSessions, which is no fault of its own.
 func (c *Conn) openSession(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
@@ -74,6 +88,7 @@ func (c *Conn) openSession(ctx context.Context) (ssh.Channel, <-chan *ssh.Reques
 		if !errors.As(err, &refused) || refused.Reason == ssh.UnknownChannelType {
 			return nil, nil, c.fail(hostdriver.Unreachable, opRun, fmt.Errorf("cannot open a session: %w", err), "")
 		}
+		c.shells.yield()
 		// With no other session of ours there is nothing to wait for, except that the
 		// host may not have noticed the end of the last one.
 		if len(c.slots) <= 1 {

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// The protocol: a request is one command on the host's connection. Its standard
-// input is a script of a length named in the command line, then whatever payload
-// the script reads. Nothing else of a request is in the command line, so nothing
-// of it is in argv, in sudo's log or in the login shell's hands.
+// The protocol: a request is one command on the host's connection, or a turn in one that
+// stays (shell.go). Its standard input is a script of a length named in the command line,
+// then whatever payload the script reads. Nothing else of a request is in the command
+// line, so nothing of it is in argv, in sudo's log or in the login shell's hands.
 //
 // A reply is a sequence of records on standard output, each begun by a line
 // "NONCE TYPE…". The nonce is random for each request and is told to the host on

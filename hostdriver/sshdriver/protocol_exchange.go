@@ -14,11 +14,11 @@ import (
 
 // line is the way to hosts; a Pool's connections are the real one.
 type line interface {
-	// run runs the words as the user who does the work, with the script and then the
-	// payload on standard input, and returns all of its output. payload may be nil;
-	// otherwise it is called once, with what the host has written so far each time
-	// that grows, until it returns a reader. An error is a *hostdriver.Error.
-	run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error)
+	// run runs the script as the user who does the work, with the payload on its standard
+	// input, and returns all of its output. payload may be nil; otherwise it is called
+	// with what the host has written so far each time that grows, until it returns a
+	// reader. An error is a *hostdriver.Error.
+	run(ctx context.Context, host inventory.Host, rq request) (Result, error)
 	dial(ctx context.Context, host inventory.Host, network, address string) (net.Conn, error)
 	// refusal is the error of kind Become that a result without a reply means, or nil.
 	refusal(ctx context.Context, host inventory.Host, r Result) error
@@ -42,7 +42,7 @@ func exchange(ctx context.Context, l line, host inventory.Host, rq request) ([]r
 	if rq.script.err != nil {
 		return nil, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: rq.op, Err: rq.script.err, Mend: "correct the fleet repo"}
 	}
-	res, err := l.run(ctx, host, rq.script.text(rq.call), rq.payload)
+	res, err := l.run(ctx, host, rq)
 	if err != nil {
 		return nil, renameOp(err, rq.op)
 	}
@@ -107,7 +107,8 @@ func hostError(records []record, host, op string) error {
 	return e
 }
 
-// poolLine runs requests over a Pool.
+// poolLine runs requests over a Pool: in the shell that is kept on the host's connection,
+// or, where there is none or it is busy, in a shell of the request's own.
 type poolLine struct{ pool *Pool }
 
 func (p poolLine) refusal(ctx context.Context, host inventory.Host, r Result) error {
@@ -126,20 +127,29 @@ func (p poolLine) dial(ctx context.Context, host inventory.Host, network, addres
 	return c.Dial(ctx, network, address)
 }
 
-func (p poolLine) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
+func (p poolLine) run(ctx context.Context, host inventory.Host, rq request) (Result, error) {
 	c, err := p.pool.Conn(ctx, TargetFor(host))
 	if err != nil {
 		return Result{}, err
 	}
+	if res, asked, err := c.askShell(ctx, rq, p.pool.shells); asked {
+		return res, err
+	}
+	return c.runAlone(ctx, rq)
+}
+
+// runAlone runs a request in a shell of its own.
+func (c *Conn) runAlone(ctx context.Context, rq request) (Result, error) {
+	script := rq.script.text(rq.call)
 	command := shellWords(len(script))
-	if payload != nil {
+	if rq.payload != nil {
 		command = payloadWords(len(script))
 	}
 	words, err := c.BecomeLine(command...)
 	if err != nil {
-		return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Host: host.Name, Op: opRun, Err: err, Mend: "name another user to become"}
+		return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Host: c.login.name, Op: opRun, Err: err, Mend: "name another user to become"}
 	}
-	if payload == nil {
+	if rq.payload == nil {
 		return c.Exec(ctx, Command{Line: words, Stdin: strings.NewReader(script), MaxStdout: maxReply})
 	}
 	s, err := c.Start(ctx, words)
@@ -150,7 +160,7 @@ func (p poolLine) run(ctx context.Context, host inventory.Host, script string, p
 	// A host that goes silent must not hold up who waits for it.
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	out, err := converse(s, script, payload)
+	out, err := converse(wholeSession{s}, script, rq.payload)
 	if err == nil {
 		var res Result
 		res, err = s.Wait(ctx)
@@ -161,35 +171,41 @@ func (p poolLine) run(ctx context.Context, host inventory.Host, script string, p
 		err = ctx.Err()
 	}
 	return Result{Exit: -1, Stderr: s.Stderr(), Stdout: out},
-		&hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: err}
+		&hostdriver.Error{Kind: hostdriver.Unknown, Host: c.login.name, Op: opRun, Err: err}
 }
 
-// duplex is a running shell: its input and its output.
+// wholeSession is a shell that serves one request alone.
+type wholeSession struct{ *Session }
+
+func (s wholeSession) sent(error) { _ = s.CloseWrite() }
+
+// duplex is a running shell: its input, and its output up to the end of the request's.
 type duplex interface {
 	io.ReadWriter
-	CloseWrite() error
+	// sent tells that all of the payload was written, or with err that its source has
+	// failed: the host then has too little of it, and must get to know.
+	sent(err error)
 }
 
 // converse sends the script, reads until payload knows what to send, sends that and
 // reads the rest. A host that stops reading has made up its mind: what it wrote counts.
 func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
-	var sending chan error
-	send := func(r io.Reader) {
-		done := make(chan error, 1)
-		before := sending
+	sending := make(chan struct{})
+	close(sending)
+	send := func(r io.Reader, then func(error)) {
+		before, done := sending, make(chan struct{})
 		sending = done
 		go func() {
-			if before != nil {
-				<-before
-			}
+			defer close(done)
+			<-before
 			_, err := io.Copy(s, r)
-			done <- err
+			then(err)
 		}()
 	}
-	send(strings.NewReader(script))
+	send(strings.NewReader(script), func(error) {})
 	var out []byte
 	buf := make([]byte, 32<<10)
-	for sent := false; ; {
+	for sent := payload == nil; ; {
 		n, err := s.Read(buf)
 		if len(out)+n > maxReply {
 			return out, fmt.Errorf("it wrote more than %d bytes; stopped reading", maxReply)
@@ -210,21 +226,7 @@ func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
 		}
 		if r != nil {
 			sent = true
-			send(closing{r, s})
+			send(r, s.sent)
 		}
 	}
-}
-
-// closing ends the input when all of the payload is sent, or when its source fails:
-// the host then has too little of it and says so.
-type closing struct {
-	io.Reader
-	s duplex
-}
-
-// WriteTo is io.Copy's way.
-func (c closing) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.Copy(w, struct{ io.Reader }{c.Reader})
-	_ = c.s.CloseWrite()
-	return n, err
 }

@@ -51,7 +51,7 @@ var hostPlaces = places{
 	path:  "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin",
 }
 
-// script is the text of one request: variables, then functions, then the call.
+// script is the text of one request: functions, then variables, then the call.
 // It is one compound command, so a shell that was sent only a part of it runs
 // nothing at all.
 type script struct {
@@ -100,17 +100,34 @@ func (s *script) check(item string) {
 	}
 }
 
-// String is the whole text; call is its last command.
+// text is a whole request, for a shell of its own; call is its last command.
 func (s *script) text(call string) string {
+	return "{\n" + s.places.setting(s.nonce) + partsText(s.parts) + s.vars.String() + s.ending(call)
+}
+
+// errand is the same for a shell that stays, and has been told the parts.
+func (s *script) errand(call string) string { return "{\n" + s.vars.String() + s.ending(call) }
+
+func (s *script) ending(call string) string {
+	return "rec begin " + protocolVersion + "\n" + call + "\n}\n"
+}
+
+func (p places) setting(nonce string) string {
+	return fmt.Sprintf("NONCE=%s SOH='\x01' D=%s R=%s PATH=%s\n", nonce, quote(p.state), quote(p.run), quote(p.path))
+}
+
+// partsText is the parts as one text.
+func partsText(parts []string) string {
 	var b strings.Builder
-	b.WriteString("{\n")
-	fmt.Fprintf(&b, "NONCE=%s SOH='\x01' D=%s R=%s PATH=%s\n", s.nonce, quote(s.places.state), quote(s.places.run), quote(s.places.path))
-	b.WriteString(s.vars.String())
-	for _, p := range s.parts {
+	for _, p := range parts {
 		b.WriteString(scriptParts[p])
 	}
-	fmt.Fprintf(&b, "rec begin %s\n%s\n}\n", protocolVersion, call)
 	return b.String()
+}
+
+// shellText begins a shell that stays: see script/shell.sh.
+func shellText(p places) string {
+	return "{\n" + p.setting("none") + partsText([]string{"frame", "shell"}) + "serve\n}\n"
 }
 
 // quote makes one word of the POSIX shell of any text without NUL.

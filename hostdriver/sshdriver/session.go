@@ -54,7 +54,11 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 		<-p.ended
 		_ = inR.Close()
 	}()
-	go func() { _, _ = io.CopyBuffer(s.stderr, p.ch.Stderr(), make([]byte, 512)) }()
+	go func() {
+		if _, err := io.CopyBuffer(s.stderr, p.ch.Stderr(), make([]byte, 512)); errors.Is(err, errTooLoud) {
+			_ = outW.CloseWithError(err)
+		}
+	}()
 	return s, nil
 }
 
@@ -95,6 +99,8 @@ func (s *Session) CloseWrite() error { return s.stdin.Close() }
 // Stderr returns the last 64 KiB of what the command has written there so far.
 func (s *Session) Stderr() []byte { return s.stderr.bytes() }
 
+func (s *Session) freshStderr(max int64) { s.stderr.fresh(max) }
+
 // Wait waits for the command to end, within ctx, and returns how it did: Exit, Signal
 // and Stderr of the Result. Somebody must read stdout meanwhile, lest the command wait
 // for that. The error is of kind Unknown.
@@ -130,11 +136,25 @@ type tail struct {
 	limit int
 	mu    sync.Mutex
 	data  []byte
+	room  int64 // 0: no end
+}
+
+// fresh forgets what was written, and takes no more than that much (see errTooLoud).
+func (t *tail) fresh(room int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.data, t.room = nil, room
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.room > 0 {
+		if t.room -= int64(len(p)); t.room <= 0 {
+			t.room = 1
+			return 0, errTooLoud
+		}
+	}
 	t.data = append(t.data, p...)
 	if over := len(t.data) - t.limit; over > 0 {
 		t.data = append(t.data[:0], t.data[over:]...)

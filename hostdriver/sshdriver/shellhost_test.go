@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,10 @@ type shellHost struct {
 	shell []string
 	env   []string
 	*Driver
+
+	stays   bool   // one shell for all requests, as on a connection that is kept
+	kept    *shell // that one
+	started int    // how many there were
 }
 
 var testShells = map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"}, "busybox": {"busybox", "sh"}}
@@ -151,56 +156,141 @@ func (h *shellHost) command(command []string) *exec.Cmd {
 	return cmd
 }
 
-// run implements line.
-func (h *shellHost) run(ctx context.Context, host inventory.Host, script string, payload payloadFunc) (Result, error) {
+// run implements line: in a shell of the request's own, or in one that stays.
+func (h *shellHost) run(ctx context.Context, host inventory.Host, rq request) (Result, error) {
+	var res Result
+	var err error
+	if h.stays {
+		res, err = h.ask(ctx, rq)
+	} else {
+		res, err = h.runAlone(ctx, rq)
+	}
+	if err != nil && hostdriver.KindOf(err) == "" {
+		err = &hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: err}
+	}
+	return res, err
+}
+
+func (h *shellHost) runAlone(ctx context.Context, rq request) (Result, error) {
+	script := rq.script.text(rq.call)
 	command := payloadWords(len(script))
-	if payload == nil {
+	if rq.payload == nil {
 		command = shellWords(len(script))
 	}
-	cmd := h.command(command)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return Result{}, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return Result{}, err
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		return Result{}, err
-	}
-	defer context.AfterFunc(ctx, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })()
+	s := h.start(command)
+	defer s.Close()
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	payload := rq.payload
 	if payload == nil {
 		payload = func([]byte) (io.Reader, error) { return strings.NewReader(""), nil }
 	}
-	d := &pipeDuplex{Reader: out, WriteCloser: in}
-	stdout, err := converse(d, script, payload)
-	_ = d.CloseWrite()
-	werr := cmd.Wait()
-	res := Result{Stdout: stdout, Stderr: stderr.Bytes(), Exit: cmd.ProcessState.ExitCode()}
-	var exit *exec.ExitError
-	if err == nil && werr != nil && !errors.As(werr, &exit) {
-		err = werr
-	}
+	out, err := converse(wholePipe{s}, script, payload)
 	if err != nil {
-		return res, &hostdriver.Error{Kind: hostdriver.Unknown, Host: host.Name, Op: opRun, Err: err}
+		return Result{Stdout: out, Exit: -1}, err
 	}
-	return res, nil
+	res, err := s.Wait(ctx)
+	res.Stdout = out
+	return res, err
 }
 
-type pipeDuplex struct {
-	io.Reader
-	io.WriteCloser
-	once sync.Once
+// ask asks the shell that stays, and starts one where the last was not fit any more.
+func (h *shellHost) ask(ctx context.Context, rq request) (Result, error) {
+	begin := ""
+	if h.kept == nil {
+		begin = shellText(h.places)
+		h.kept = newShell(h.start(payloadWords(len(begin))), func() {})
+		h.started++
+	}
+	res, fit, err := h.kept.ask(ctx, begin, rq)
+	if !fit {
+		h.kept = nil
+	}
+	return res, err
 }
 
-func (d *pipeDuplex) CloseWrite() error {
+// start starts one command, in a process group of its own.
+func (h *shellHost) start(command []string) *pipeSession {
+	h.t.Helper()
+	s := &pipeSession{cmd: h.command(command), stderr: &tail{limit: sessionStderr}, ended: make(chan struct{})}
+	var out, stderr *os.File
 	var err error
-	d.once.Do(func() { err = d.WriteCloser.Close() })
-	return err
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		h.t.Fatal(err)
+	}
+	if s.out, out, err = os.Pipe(); err != nil {
+		h.t.Fatal(err)
+	}
+	errOut, stderr, err := os.Pipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.cmd.Stdout, s.cmd.Stderr = out, stderr
+	if err := s.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	_, _ = out.Close(), stderr.Close()
+	go func() {
+		if _, err := io.Copy(s.stderr, errOut); errors.Is(err, errTooLoud) {
+			s.loud.Store(true)
+			_ = s.Close()
+		}
+		_ = errOut.Close()
+	}()
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.ended)
+	}()
+	h.t.Cleanup(func() { _ = s.Close() })
+	return s
 }
+
+// pipeSession is a Session with a local process.
+type pipeSession struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *os.File
+	stderr *tail
+	ended  chan struct{}
+	once   sync.Once
+	loud   atomic.Bool
+}
+
+func (s *pipeSession) Read(p []byte) (int, error) {
+	n, err := s.out.Read(p)
+	if s.loud.Load() {
+		err = errTooLoud
+	}
+	return n, err
+}
+
+func (s *pipeSession) Write(p []byte) (int, error) { return s.in.Write(p) }
+func (s *pipeSession) CloseWrite() error           { return s.in.Close() }
+func (s *pipeSession) Stderr() []byte              { return s.stderr.bytes() }
+func (s *pipeSession) freshStderr(max int64)       { s.stderr.fresh(max) }
+
+// Close is harsher than sshd, which closes pipes: nothing may be left of a test.
+func (s *pipeSession) Close() error {
+	s.once.Do(func() {
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+		_ = s.in.Close()
+		_ = s.out.Close()
+	})
+	return nil
+}
+
+func (s *pipeSession) Wait(ctx context.Context) (Result, error) {
+	select {
+	case <-s.ended:
+		return Result{Exit: s.cmd.ProcessState.ExitCode(), Stderr: s.Stderr()}, nil
+	case <-ctx.Done():
+		return Result{Exit: -1}, ctx.Err()
+	}
+}
+
+// wholePipe is one that serves a single request.
+type wholePipe struct{ *pipeSession }
+
+func (s wholePipe) sent(error) { _ = s.CloseWrite() }
 
 func (h *shellHost) dial(context.Context, inventory.Host, string, string) (net.Conn, error) {
 	return nil, errors.New("a shell has no sockets")
@@ -255,6 +345,11 @@ func (h *shellHost) stageOf(generation uint64, files map[string]string, more ...
 func eachShell(t *testing.T, fn func(t *testing.T, h *shellHost)) {
 	for name := range testShells {
 		t.Run(name, func(t *testing.T) { fn(t, newShellHost(t, name)) })
+		t.Run(name+" that stays", func(t *testing.T) {
+			h := newShellHost(t, name)
+			h.stays = true
+			fn(t, h)
+		})
 	}
 }
 
