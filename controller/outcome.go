@@ -59,8 +59,9 @@ type Outcome struct {
 	Visits      []rollout.Visit `json:"visits"`
 	NotDone     []NotDone       `json:"notDone"`
 	LeftDrained []LeftDrained   `json:"leftDrained"`
-	hosts       int
-	err         error
+	Hosts       int             `json:"hosts"` // that it was asked for
+	// Error is why evenkeel itself could not go on.
+	Error string `json:"error,omitempty"`
 }
 
 // NotDone is something that is not as the revision wants it.
@@ -83,7 +84,10 @@ type LeftDrained struct {
 // 1 (an error), 6, 2, 7, 5 and 4 that applies; a stop by the operator and faults in
 // the repo count only where nothing else did go wrong.
 func OutcomeOf(e Ended) Outcome {
-	o := Outcome{Revision: e.Plan.Revision, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}, err: e.Err}
+	o := Outcome{Revision: e.Plan.Revision, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}}
+	if e.Err != nil {
+		o.Error = e.Err.Error()
+	}
 	if e.State.ID == "" {
 		e.State.Visits, e.State.Stopping = e.Plan.Visits, orWords(e.Why, "not begun")
 	}
@@ -93,7 +97,7 @@ func OutcomeOf(e Ended) Outcome {
 	}
 	for _, h := range e.Plan.Hosts {
 		if !e.Skipped[h.Host] {
-			o.hosts++
+			o.Hosts++
 		}
 	}
 	o.visits(e)
@@ -255,14 +259,14 @@ func (o Outcome) Words() string {
 	var s string
 	switch {
 	case o.Result == Converged:
-		s = fmt.Sprintf("converged: %s at %s", number(o.hosts, "host"), ShortRevision(o.Revision))
+		s = fmt.Sprintf("converged: %s at %s", number(o.Hosts, "host"), ShortRevision(o.Revision))
 	case len(o.NotDone) > 0:
 		s = "not done: " + o.reasons()
 	default:
 		s = string(o.Result)
 	}
-	if o.err != nil {
-		s += "; " + o.err.Error()
+	if o.Error != "" {
+		s += "; " + o.Error
 	}
 	var left []string
 	for _, l := range o.LeftDrained {

@@ -55,9 +55,10 @@ func (generic) Parse(_ http.Header, body []byte) (Push, error) {
 	push := Push{Repository: p.Repository}
 	if p.Ref != "" {
 		branch, ok := branchOf(p.Ref)
-		if push.Branch = branch; !ok {
-			push.Ignored = "it is about no branch"
+		if !ok {
+			return Push{Repository: p.Repository, Ignored: "it is about no branch"}, nil
 		}
+		push.Branch = branch
 	}
 	return push, nil
 }
