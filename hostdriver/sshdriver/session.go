@@ -32,6 +32,12 @@ const (
 // Start starts line (see Command) within ctx, which does not bound what follows. Its
 // errors are those of Exec.
 func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
+	return c.start(ctx, line, sessionBuffer, packetSize)
+}
+
+// start is Start with other buffers: what each direction has at first, and what stdin's
+// may grow to.
+func (c *Conn) start(ctx context.Context, line string, buffer, most int) (*Session, error) {
 	p, err := c.startProcess(ctx, line)
 	if err != nil {
 		return nil, err
@@ -40,13 +46,13 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 	outR, outW := io.Pipe()
 	s := &Session{process: p, stdin: inW, stdout: outR, stderr: &tail{limit: sessionStderr}, copied: make(chan struct{})}
 	go func() {
-		err := feedSession(p.ch, inR)
+		err := feedSession(p.ch, inR, buffer, most)
 		_ = inR.CloseWithError(err)
 		_ = p.ch.CloseWrite()
 	}()
 	go func() {
 		defer close(s.copied)
-		_, err := io.CopyBuffer(outW, p.ch, make([]byte, sessionBuffer))
+		_, err := io.CopyBuffer(outW, p.ch, make([]byte, buffer))
 		if err == nil && p.conn.raw.broken.Load() {
 			err = fmt.Errorf("session on %s: %w", c.login.name, p.conn.explain(io.ErrUnexpectedEOF))
 		}
@@ -65,8 +71,8 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 // feedSession copies as io.Copy does. Once much is sent it sends whole packets: sshd
 // moves all that a command has not read yet for each packet that comes, so with four
 // times the packets 8 MB cost a host a quarter of a second more.
-func feedSession(to io.Writer, from io.Reader) error {
-	buf := make([]byte, sessionBuffer)
+func feedSession(to io.Writer, from io.Reader, buffer, most int) error {
+	buf := make([]byte, buffer)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
@@ -80,8 +86,8 @@ func feedSession(to io.Writer, from io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if n == len(buf) && n < packetSize {
-			buf = make([]byte, packetSize)
+		if n == len(buf) && n < most {
+			buf = make([]byte, most)
 		}
 	}
 }

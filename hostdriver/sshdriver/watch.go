@@ -233,6 +233,8 @@ func (e *stopping) serial() (uint32, bool) {
 	return e.last, e.sent
 }
 
+const bridgeBuffer = 1 << 10 // a fleet has many, and little passes
+
 // openBridge starts the bridge to the host's D-Bus, which keeps one of the connection's
 // places. Where the host allows so few sessions that this would keep commands out, there
 // is no watch.
@@ -245,7 +247,7 @@ func (w *watch) openBridge(ctx context.Context, conn *Conn) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := conn.Start(ctx, line)
+	session, err := conn.start(ctx, line, bridgeBuffer, bridgeBuffer)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ type systemdWatch struct {
 	query hostdriver.WatchQuery
 	base  string // of its units' names: the owner's
 	unit  string // without its suffix: this watch's alone
+	scope string // that the bridge is in, or ""
 
 	watched map[string]string // object path to the unit that was asked for
 	all     bool              // signals of other units come too
@@ -113,7 +114,7 @@ func (s *systemdWatch) hello() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return oneString(r), r.err
+	return strings.Clone(oneString(r)), r.err
 }
 
 func (s *systemdWatch) one(c busCall) (busReply, error) {
@@ -189,7 +190,7 @@ func (s *systemdWatch) aliases(units []string, r busReply) {
 	for i, row := range rows {
 		if len(row) > 6 {
 			if p, ok := row[6].(dbus.ObjectPath); ok && strings.HasPrefix(string(p), systemdPath+"/unit/") && p.IsValid() {
-				s.watched[string(p)] = units[i]
+				s.watched[strings.Clone(string(p))] = units[i] // as it is decoded it keeps 4 KiB in memory
 			}
 		}
 	}

@@ -52,15 +52,14 @@ func (s *systemdWatch) watchPaths(busName string, l layout) error {
 	if len(specs) == 0 {
 		return nil
 	}
-	scope, err := s.holdBridge(busName)
-	if err != nil {
+	if err := s.holdBridge(busName); err != nil {
 		return err
 	}
 	for room := len(specs); ; room /= 2 {
 		if room < len(specs) {
 			specs, s.unwatched = planPaths(s.query.Paths, room, l)
 		}
-		failed, err := s.startPathUnit(specs, scope)
+		failed, err := s.startPathUnit(specs)
 		if err != nil || failed == nil {
 			return err
 		}
@@ -77,32 +76,31 @@ func (s *systemdWatch) watchPaths(busName string, l layout) error {
 	}
 }
 
-// holdBridge puts the bridge into a scope of its own, which ends with it, and returns the
-// scope's name. What is bound to that does not outlive the bridge, however it ends. "": the
-// host can't do that.
-func (s *systemdWatch) holdBridge(busName string) (string, error) {
+// holdBridge puts the bridge into a scope of its own, which ends with it, where the host
+// can do that. What is bound to the scope does not outlive the bridge, however it ends.
+func (s *systemdWatch) holdBridge(busName string) error {
 	r, err := s.one(busCall{busService, busPath, busService + ".GetConnectionUnixProcessID", []any{busName}})
 	if err != nil || r.err != nil || len(r.body) == 0 {
-		return "", err
+		return err
 	}
 	pid, _ := r.body[0].(uint32)
 	if pid <= 1 {
-		return "", nil
+		return nil
 	}
 	scope := s.unit + ".scope"
 	r, err = s.one(transient(scope, []property{prop("Description", "evenkeel watches: its way in"), prop("PIDs", []uint32{pid}),
 		prop("CollectMode", "inactive-or-failed")}))
-	if err != nil || r.err != nil {
-		return "", err
+	if err == nil && r.err == nil {
+		s.scope = scope
 	}
-	return scope, nil
+	return err
 }
 
 // startPathUnit makes the unit and waits until it watches. failed is why it does not.
 //
 // The service that it triggers does nothing; while that is so, systemd does not watch.
 // Both are without limits, for a limit would end the watch in a burst of changes.
-func (s *systemdWatch) startPathUnit(specs []string, scope string) (failed, err error) {
+func (s *systemdWatch) startPathUnit(specs []string) (failed, err error) {
 	type watchSpec struct{ Type, Path string }
 	var paths []watchSpec
 	for _, p := range specs {
@@ -113,8 +111,8 @@ func (s *systemdWatch) startPathUnit(specs []string, scope string) (failed, err 
 		prop("ExecStart", []execLine{{"/bin/true", []string{"/bin/true"}, true}})}
 	collect := prop("CollectMode", "inactive-or-failed")
 	may := []property{collect, prop("TriggerLimitIntervalUSec", uint64(0)), prop("TriggerLimitBurst", uint32(0))}
-	if scope != "" {
-		must = append(must, prop("BindsTo", []string{scope}), prop("After", []string{scope}))
+	if s.scope != "" {
+		must = append(must, prop("BindsTo", []string{s.scope}), prop("After", []string{s.scope}))
 	}
 	quiet := append(slices.Clone(service), collect, prop("LogLevelMax", int32(4)))
 	s.path = pathState{}
@@ -138,15 +136,16 @@ func (s *systemdWatch) awaitPathUnit() (failed, err error) {
 	}
 	if len(r.body) > 0 && s.path.active == "" {
 		if v, ok := r.body[0].(dbus.Variant); ok {
-			s.path.active, _ = v.Value().(string)
+			active, _ := v.Value().(string)
+			s.path.active = strings.Clone(active)
 		}
 	}
-	for s.path.active != "active" && s.path.active != "failed" && !(s.path.active == "inactive" && s.path.result != "") {
+	for s.path.active != "active" && s.path.active != "failed" { // it begins as inactive
 		if _, err := s.bus.receive(); err != nil {
 			return nil, err
 		}
 	}
-	if s.path.active != "active" {
+	if s.path.active == "failed" {
 		return fmt.Errorf("its path unit has ended with %s", printable(firstOf(s.path.result, "no result"), 40)), nil
 	}
 	return nil, nil
@@ -156,8 +155,8 @@ func (s *systemdWatch) awaitPathUnit() (failed, err error) {
 // to waiting are signalled: what changes in between is not seen by itself.
 func (s *systemdWatch) pathChanged(properties map[string]dbus.Variant) {
 	text := func(name string, was string) string {
-		if v, ok := properties[name].Value().(string); ok {
-			return v
+		if v, ok := properties[name].Value().(string); ok && v != was {
+			return strings.Clone(v)
 		}
 		return was
 	}
@@ -202,8 +201,11 @@ func (s *systemdWatch) removeLeftovers() error {
 	rows, _ := r.body[0].([][]any)
 	var calls []busCall
 	for _, row := range rows {
+		if len(row) == 0 {
+			continue
+		}
 		name, ok := row[0].(string)
-		if !ok || !strings.HasPrefix(name, s.base) || strings.HasPrefix(name, s.unit+".") {
+		if !ok || !strings.HasPrefix(name, s.base) || name == s.scope || strings.HasPrefix(name, s.unit+".") {
 			continue
 		}
 		calls = append(calls, busCall{systemdService, systemdPath, systemdManager + ".StopUnit", []any{name, "replace"}})
