@@ -21,7 +21,8 @@ const (
 	VerbUnsuspend Verb = "unsuspend"
 	VerbDrain     Verb = "drain" // a host out of traffic
 	VerbUndrain   Verb = "undrain"
-	VerbAccept    Verb = "accept" // a revision that does not descend from the last one
+	VerbAccept    Verb = "accept"    // a revision that does not descend from the last one
+	VerbTakeOver  Verb = "take-over" // the hosts' word counts, not that of an old store
 )
 
 // Action is an operator's word. Each is recorded, with who and why.

@@ -56,6 +56,9 @@ func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
 
 // fence is above every epoch that was seen on a host.
 func (f *Fleet) fence(v *View) hostdriver.Fence {
+	if f.Epoch > 0 { // a controller's, which it takes from its store
+		return hostdriver.Fence{Epoch: f.Epoch, Holder: f.Holder, Claimed: f.Claimed, TakeOver: f.TakeOver}
+	}
 	fe := hostdriver.Fence{Epoch: v.balancers + 1, Holder: f.Holder, TakeOver: f.TakeOver}
 	for _, h := range v.Input.Hosts {
 		if h.Observation != nil {

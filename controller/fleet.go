@@ -11,6 +11,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // Fleet is one revision and the means to reach its hosts.
@@ -21,6 +22,14 @@ type Fleet struct {
 	// Holder names who mutates, for the hosts' records: "apply deploy@build-1 pid 4711".
 	Holder   string
 	TakeOver bool
+	// Claimed tells that Holder is a controller whose hosts are its own. Epoch is what
+	// it mutates with; 0: one above all that hosts have obeyed.
+	Claimed bool
+	Epoch   uint64
+	// Suspended are not touched, by an operator's word.
+	Suspended Suspended
+	// Ignore is drift that is left as it is.
+	Ignore []rollout.Ignore
 	// Concurrency bounds how many hosts are talked to at once; 0: 64.
 	Concurrency int
 	// ObserveTimeout bounds one reading of one host; 0: 20 s.
@@ -69,4 +78,31 @@ func (f *Fleet) hosts() []inventory.Host { return f.Revision.Inventory.Hosts }
 
 func (f *Fleet) prune() bool {
 	return f.Revision.Fleet.Spec.Prune == nil || *f.Revision.Fleet.Spec.Prune
+}
+
+// Suspended are hosts, services and instances with the reason why they are not touched.
+type Suspended struct {
+	All             string // why nothing at all is touched
+	Hosts, Services map[string]string
+	Instances       map[[2]string]string // host, service
+}
+
+// on is what is held on one host: see rollout.HostInput.
+func (s Suspended) on(host string) map[string]string {
+	var hold map[string]string
+	put := func(service, why string) {
+		if hold == nil {
+			hold = map[string]string{}
+		}
+		hold[service] = why
+	}
+	if why := orWords(s.All, s.Hosts[host]); why != "" {
+		put("", why)
+	}
+	for at, why := range s.Instances {
+		if at[0] == host {
+			put(at[1], why)
+		}
+	}
+	return hold
 }

@@ -37,7 +37,7 @@ type View struct {
 func (f *Fleet) Look(ctx context.Context) (*View, error) {
 	began := time.Now()
 	v := &View{At: began, Errors: map[string]error{}}
-	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped(), Promoted: f.Promoted}
+	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped(), Promoted: f.Promoted, Ignore: f.Ignore}
 	hosts := f.hosts()
 	inputs, errs := make([]rollout.HostInput, len(hosts)), make([]error, len(hosts))
 	g := errgroup.Group{}
@@ -94,6 +94,9 @@ func (f *Fleet) skipped() map[string]string {
 			skip[s.Name] = suspended
 		}
 	}
+	for name, why := range f.Suspended.Services {
+		skip[name] = why
+	}
 	for _, q := range f.Revision.Quarantined {
 		if q.Service != "" {
 			skip[q.Service] = faulty
@@ -139,6 +142,10 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	if !matches(f.Hosts, h.Name) {
 		in.Skip = "not among the hosts asked for"
 	}
+	if in.Skip != "" && f.HostsOnly {
+		return in, nil
+	}
+	in.Hold = f.Suspended.on(h.Name)
 	hs, err := f.Revision.Resolve(ctx, h)
 	in.Desired = hs
 	in.Desired.Host = h

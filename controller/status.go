@@ -73,7 +73,7 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 			continue
 		}
 		name := in.Desired.Host.Name
-		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Reason: in.Reason})
+		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Suspended: in.Hold[""] != "", Reason: orWords(in.Reason, in.Hold[""])})
 		r.Instances = append(r.Instances, hostInstances(v, in, func(service string) rollout.Instance {
 			return stands[[2]string{name, service}]
 		})...)
@@ -88,6 +88,7 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 	var d rollout.Difference
 	if in.Observation != nil {
 		d = rollout.Diff(in.Desired, *in.Observation, rollout.DiffOptions{Salt: v.Input.Salt, Prune: v.Input.Prune})
+		d.Changes = rollout.WithoutIgnored(d.Changes, v.Input.Ignore)
 	}
 	for j := range in.Desired.Instances {
 		inst := &in.Desired.Instances[j]
@@ -95,9 +96,9 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 			continue
 		}
 		s := instanceStatus(in, inst, d, live(inst.Service))
-		if inst.Suspend {
+		if why := suspendedWhy(v, in, inst); why != "" {
 			s.Health = HealthSuspended
-			s.Reason = orWords(s.Reason, suspended)
+			s.Reason = orWords(s.Reason, why)
 		}
 		out = append(out, s)
 	}
@@ -114,6 +115,22 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 	}
 	slices.SortStableFunc(out, func(a, b InstanceStatus) int { return strings.Compare(a.Service, b.Service) })
 	return out
+}
+
+// suspendedWhy is why an instance is not to be touched, by the repo's or an operator's
+// word.
+func suspendedWhy(v *View, in *rollout.HostInput, inst *desired.Instance) string {
+	switch {
+	case in.Hold[""] != "":
+		return in.Hold[""]
+	case in.Hold[inst.Service] != "":
+		return in.Hold[inst.Service]
+	case strings.HasPrefix(v.Input.Skip[inst.Service], suspended):
+		return v.Input.Skip[inst.Service]
+	case inst.Suspend:
+		return suspended
+	}
+	return ""
 }
 
 func instanceStatus(in *rollout.HostInput, inst *desired.Instance, d rollout.Difference, live rollout.Instance) InstanceStatus {

@@ -24,6 +24,8 @@ type Input struct {
 	Skip map[string]string // name to reason
 	// Promoted are services (by name) whose canaries were accepted for this revision.
 	Promoted map[string]bool
+	// Ignore are differences that are left as they are.
+	Ignore []Ignore
 }
 
 // HostInput is one host's two sides. Observation is nil where the host did not
@@ -36,6 +38,17 @@ type HostInput struct {
 	Failed []Problem
 	// Skip, where set, is why nothing may be done on this host.
 	Skip string
+	// Hold is why services are not to be touched on this host although they are looked
+	// at and shown, by service; that of "" is for the whole host.
+	Hold map[string]string
+}
+
+// holds tells why a service is not to be touched on this host; "" where it may be.
+func (h *HostInput) holds(service string) string {
+	if why := h.Hold[""]; why != "" {
+		return why
+	}
+	return h.Hold[service]
 }
 
 // Plan is all Changes of a Revision over the fleet, in order.
@@ -145,6 +158,7 @@ func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 		return Difference{Problems: h.Failed}
 	}
 	d := Diff(h.Desired, *h.Observation, opt)
+	d.Changes = WithoutIgnored(d.Changes, in.Ignore)
 	d.Problems = append(slices.Clone(h.Failed), d.Problems...)
 	failed := map[string]bool{}
 	for _, p := range h.Failed {
@@ -152,7 +166,7 @@ func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 	}
 	skip := func(service string) bool {
 		_, s := in.Skip[service]
-		return s || h.Skip != "" || failed[service]
+		return s || h.Skip != "" || failed[service] || h.holds(service) != ""
 	}
 	d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool { return skip(c.Service) })
 	d.Removed = slices.DeleteFunc(d.Removed, skip)
@@ -162,10 +176,10 @@ func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 
 func hostPlan(h *HostInput, d Difference) HostPlan {
 	hp := HostPlan{Host: h.Desired.Host.Name, Reachable: h.Observation != nil, Reason: h.Reason, Changes: d.Changes, Problems: d.Problems}
-	if h.Skip != "" {
-		hp.Reason = h.Skip
+	if h.Skip != "" || h.Hold[""] != "" {
+		hp.Reason = orElse(h.Skip, h.Hold[""])
 	}
-	if h.Observation != nil && h.Skip == "" {
+	if h.Observation != nil && h.Skip == "" && h.Hold[""] == "" {
 		hp.Recover = h.Observation.Step
 	}
 	if hp.Changes == nil {
@@ -282,7 +296,7 @@ func waves(services []ServicePlan) map[string]int {
 // visits makes one host's visits: at most one that disturbs nothing, and one that
 // does.
 func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string, canaries staging) []Visit {
-	if h.Observation == nil || h.Skip != "" {
+	if h.Observation == nil || h.Skip != "" || h.Hold[""] != "" {
 		return nil
 	}
 	blocked := map[string]bool{}
@@ -304,6 +318,7 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 		}
 		for _, name := range s.Services {
 			_, skipped := skip[name]
+			skipped = skipped || h.holds(name) != ""
 			switch {
 			case !slices.ContainsFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == name }):
 			case skipped || blocked[name]:

@@ -1,0 +1,79 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// What the controller is asked about, beside its Snapshot.
+
+// Events are the last limit (0: all) of those after a number, oldest first.
+func (c *Controller) Events(ctx context.Context, after uint64, limit int) ([]Event, error) {
+	return c.ledger.events(ctx, after, limit)
+}
+
+// Follow gives the events after a number as they come, until ctx ends. The channel is
+// closed earlier where its reader is too slow: follow again from the last one.
+func (c *Controller) Follow(ctx context.Context, after uint64) (<-chan Event, error) {
+	return c.ledger.followFrom(ctx, after), nil
+}
+
+// Revisions are the newest limit (0: all) that were desired, newest first.
+func (c *Controller) Revisions(ctx context.Context, limit int) ([]RevisionEntry, error) {
+	all, err := lastOf[RevisionEntry](ctx, c.ledger.revisions, limit)
+	slices.Reverse(all)
+	return all, err
+}
+
+// Rollouts are the newest limit (0: all), newest first.
+func (c *Controller) Rollouts(ctx context.Context, limit int) ([]RolloutEntry, error) {
+	all, err := lastOf[RolloutEntry](ctx, c.ledger.rollouts, limit)
+	slices.Reverse(all)
+	return all, err
+}
+
+// RolloutByID is the rollout under way, or the last one.
+func (c *Controller) RolloutByID(_ context.Context, id string) (RolloutStatus, error) {
+	if rs := c.Snapshot().Rollout; rs != nil && rs.State.ID == id {
+		return *rs, nil
+	}
+	return RolloutStatus{}, fmt.Errorf("%w: %q is not under way and not the last one; history has what came of it", ErrUnknownRollout, id)
+}
+
+// look looks at one host now.
+func (c *Controller) look(ctx context.Context, host string) (*Fleet, *View, error) {
+	f := c.fleet()
+	if f == nil {
+		return nil, nil, fmt.Errorf("%w: there is no revision", ErrNotLooked)
+	}
+	if _, err := c.inventoryHost(host); err != nil {
+		return nil, nil, err
+	}
+	f.Hosts, f.HostsOnly = []string{globQuote(host)}, true
+	v, err := f.Look(ctx)
+	if err == nil && len(v.Input.Hosts) == 0 {
+		err = fmt.Errorf("%w: host %q", ErrUnknownObject, host)
+	}
+	return f, v, err
+}
+
+// Diff is how a host differs from the revision; it is looked at now.
+func (c *Controller) Diff(ctx context.Context, host string) (rollout.Plan, error) {
+	_, v, err := c.look(ctx, host)
+	if err != nil {
+		return rollout.Plan{}, err
+	}
+	return v.Plan, nil
+}
+
+// Explain tells all about one instance; it looks at the host now.
+func (c *Controller) Explain(ctx context.Context, host, service string) (Explanation, error) {
+	f, v, err := c.look(ctx, host)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return f.Explain(ctx, v, host, service)
+}

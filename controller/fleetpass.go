@@ -1,0 +1,357 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/evenkeel/evenkeel/controller/store"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// fleetPass looks at every host and, where the fleet is not as the revision wants it,
+// rolls. An error means that it is to be tried again after a while.
+func (c *Controller) fleetPass(ctx context.Context) error {
+	c.mutate.Lock()
+	defer c.mutate.Unlock()
+	f := c.fleet()
+	if f == nil {
+		return nil
+	}
+	v, err := f.Look(ctx)
+	if err != nil {
+		return err
+	}
+	c.looked(ctx, v)
+	c.watchAll(ctx, v)
+	c.setPlan(v.Plan)
+	if c.isStopping() {
+		return nil
+	}
+	f, held, err := c.fenceOff(ctx, f, v)
+	if err != nil || c.frozenWhy() != "" {
+		c.reconciled(v, c.frozenWhy())
+		return err
+	}
+	if cut := c.narrow(v, held); len(cut) > 0 {
+		c.log.Info().Strs("hosts", cut).Msg("taking back switches that were cut in the middle")
+		if _, err := f.Repair(ctx, v); err != nil {
+			return fmt.Errorf("cannot take back a switch that was cut: %w", err)
+		}
+		c.queue.Add(fleetKey)
+		return nil
+	}
+	if len(v.Plan.Visits) == 0 {
+		c.reconciled(v, "")
+		return c.saveSynced(ctx, v.Input.Revision)
+	}
+	return c.roll(ctx, f, v)
+}
+
+// narrow takes out of the plan what is not to be done now: hosts of others, drift that
+// is only reported or that flaps, and what a halted rollout of this revision has left.
+// It returns the hosts on which a switch was cut.
+func (c *Controller) narrow(v *View, held map[string]string) []string {
+	c.mu.Lock()
+	st := c.stalled
+	synced := map[string]bool{}
+	for name, e := range c.hosts {
+		synced[name] = e.synced == v.Input.Revision
+	}
+	c.mu.Unlock()
+	replan := false
+	for i := range v.Input.Hosts {
+		in := &v.Input.Hosts[i]
+		name := in.Desired.Host.Name
+		why := held[name]
+		if why == "" && c.opt.Drift.Report && synced[name] && in.Observation != nil && in.Observation.Step == nil {
+			why = "drift is reported, not corrected"
+		}
+		if why != "" && in.Skip == "" {
+			in.Skip, replan = why, true
+		}
+	}
+	if st != nil && st.Revision == v.Input.Revision {
+		for _, s := range st.Services {
+			if _, skipped := v.Input.Skip[s]; !skipped {
+				v.Input.Skip[s], replan = "not tried again: "+st.Reason, true
+			}
+		}
+	}
+	if replan {
+		v.Plan = rollout.Build(v.Input)
+	}
+	return v.Cut()
+}
+
+// fenceOff makes sure of whose the hosts are before any is changed. Hosts that nobody
+// claims become this controller's; those of others are held. A host that has obeyed this
+// controller at an epoch that its store does not know freezes everything: the store is
+// an old one.
+func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, map[string]string, error) {
+	held := map[string]string{}
+	var highest uint64
+	var claim []int
+	for i, in := range v.Input.Hosts {
+		o := in.Observation
+		if o == nil || in.Skip != "" {
+			continue
+		}
+		name := in.Desired.Host.Name
+		switch {
+		case o.Claim == c.opt.Name && o.Epoch > f.Epoch:
+			why := fmt.Sprintf("%s has obeyed epoch %d of this controller, and its store knows %d only: the store is an old copy, or a new one in the place of one that was lost. Look at evenkeel status; then: evenkeel take-over --reason …", name, o.Epoch, f.Epoch)
+			if c.frozenWhy() == "" {
+				c.record(ctx, Event{Type: Warning, Reason: ReasonFenced, Host: name, Message: why})
+			}
+			c.freeze(why)
+			return f, held, nil
+		case o.Claim != "" && o.Claim != c.opt.Name && !c.opt.TakeOver:
+			held[name] = "it belongs to controller " + o.Claim
+			continue
+		}
+		if o.Claim != c.opt.Name {
+			claim = append(claim, i)
+			highest = max(highest, o.Epoch)
+		}
+	}
+	if highest >= f.Epoch {
+		if err := c.nextEpoch(ctx, highest); err != nil {
+			return f, held, err
+		}
+		f = c.fleet()
+	}
+	if len(claim) == 0 || c.opt.Drift.Report || c.frozenWhy() != "" {
+		return f, held, nil
+	}
+	var g errgroup.Group
+	g.SetLimit(c.opt.Concurrency)
+	errs := make([]error, len(claim))
+	for n, i := range claim {
+		host := v.Input.Hosts[i].Desired.Host
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, quickOp)
+			defer cancel()
+			_, errs[n] = f.Driver.Apply(ctx, host, f.fence(v), hostdriver.Claim{})
+			return nil
+		})
+	}
+	_ = g.Wait()
+	for n, i := range claim {
+		if errs[n] != nil {
+			held[v.Input.Hosts[i].Desired.Host.Name] = "it could not be claimed: " + errs[n].Error()
+		}
+	}
+	return f, held, nil
+}
+
+// nextEpoch takes an epoch above that of the store and the given one.
+func (c *Controller) nextEpoch(ctx context.Context, above uint64) error {
+	n, err := store.RaiseEpoch(ctx, c.opt.Store, above)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.epoch = n
+	c.mu.Unlock()
+	return nil
+}
+
+// roll carries a plan out, and draws the consequences.
+func (c *Controller) roll(ctx context.Context, f *Fleet, v *View) error {
+	control := make(chan rollout.Event, 16)
+	rs := RolloutStatus{Began: time.Now().UTC(), Why: c.whyRoll(v)}
+	save := &saver{l: c.ledger, c: &rs, promoted: f.Promoted}
+	if err := c.ledger.dropVisits(ctx); err != nil {
+		return fmt.Errorf("cannot begin a rollout, for the store fails: %w", err)
+	}
+	f.Save = save.save
+	c.mu.Lock()
+	c.rolling, c.control = &rs, control
+	paused := c.paused
+	c.mu.Unlock()
+	if paused != nil {
+		control <- rollout.Event{Kind: rollout.EventPause, Reason: paused.Reason}
+	}
+	if c.isStopping() {
+		control <- rollout.Event{Kind: rollout.EventStop, Reason: "the controller is stopping"}
+	}
+	follow := &follower{c: c, began: rs, seen: map[int]rollout.Phase{}}
+	st, err := f.Apply(ctx, control, v, func(st State, _ rollout.Event, _ []rollout.Command) { follow.report(ctx, st) })
+	follow.flush()
+	c.mu.Lock()
+	c.control = nil
+	c.mu.Unlock()
+	rs.State, rs.Ended = st, time.Now().UTC()
+	o := OutcomeOf(Ended{Plan: v.Plan, State: st, Skipped: v.Skipped(), Mends: v.Mends(), Stopped: c.isStopping(), Err: err})
+	rs.Outcome = &o
+	return c.ended(ctx, save, rs, err)
+}
+
+// whyRoll is why a rollout begins.
+func (c *Controller) whyRoll(v *View) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var drift, left bool
+	for _, x := range v.Plan.Visits {
+		e := c.hosts[x.Host]
+		if e == nil || e.synced != v.Input.Revision {
+			return "revision " + ShortRevision(v.Input.Revision)
+		}
+		drift, left = drift || !x.Recover, left || x.Recover
+	}
+	if left && !drift {
+		return "a step that was left"
+	}
+	return "drift"
+}
+
+// ended records a rollout that is over, and tells what follows: nothing, another look,
+// or another try after a while.
+func (c *Controller) ended(ctx context.Context, save *saver, rs RolloutStatus, failed error) error {
+	c.mu.Lock()
+	c.rolling = &rs
+	if c.promoted.Services == nil || c.promoted.Revision != rs.State.Revision {
+		c.promoted = promotedRecord{Revision: rs.State.Revision, Services: map[string]bool{}}
+	}
+	maps.Copy(c.promoted.Services, rs.State.Promoted())
+	c.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	st, o := rs.State, rs.Outcome
+	var errs *multierror.Error
+	errs = multierror.Append(errs, save.end(ctx, rs))
+	entry := RolloutEntry{ID: st.ID, Revision: st.Revision, Why: rs.Why, Began: rs.Began, Ended: rs.Ended, Result: o.Result, Words: o.Words()}
+	for _, x := range st.Visits {
+		if x.Phase != rollout.PhasePending && !slices.Contains(entry.Hosts, x.Host) {
+			entry.Hosts = append(entry.Hosts, x.Host)
+		}
+	}
+	_, err := appendTo(ctx, c.ledger.rollouts, entry)
+	errs = multierror.Append(errs, err)
+	e := Event{Type: Normal, Reason: ReasonRolloutEnded, Rollout: st.ID, Revision: st.Revision, Message: o.Words()}
+	if o.Result != Converged && !st.Replan {
+		e.Type = Warning
+	}
+	c.record(ctx, e)
+	for _, l := range o.LeftDrained {
+		c.record(ctx, Event{Type: Warning, Reason: ReasonLeftDrained, Host: l.Host, Service: l.Service, Rollout: st.ID,
+			Message: fmt.Sprintf("%s of %s is left drained at %s; it is undrained as soon as that can be done", l.Service, l.Host, l.Where)})
+	}
+	c.lookAgain()
+	switch {
+	case failed != nil:
+		errs = multierror.Append(errs, failed)
+	case c.isStopping():
+	case st.Replan, o.Result == Converged:
+		c.queue.Add(fleetKey)
+	case o.Result == Failed, o.Result == Reverted, st.Aborted:
+		errs = multierror.Append(errs, c.stall(ctx, st, *o))
+		c.queue.Add(fleetKey)
+	default: // time may mend it
+		c.changed()
+		return errors.Join(errs.ErrorOrNil(), fmt.Errorf("rollout %s: %s", st.ID, o.Words()))
+	}
+	c.changed()
+	return errs.ErrorOrNil()
+}
+
+// stall keeps what a failed rollout was to do from being tried again until git moves.
+func (c *Controller) stall(ctx context.Context, st State, o Outcome) error {
+	s := stalled{Revision: st.Revision, Reason: firstLine(o.Words()), At: time.Now().UTC()}
+	if st.Halted != nil {
+		s.Reason = st.Halted.Host + ": " + st.Halted.Reason
+	}
+	for _, v := range st.NotDone() {
+		for _, name := range v.Concerns() {
+			if !slices.Contains(s.Services, name) {
+				s.Services = append(s.Services, name)
+			}
+		}
+	}
+	if len(s.Services) == 0 {
+		return nil
+	}
+	slices.Sort(s.Services)
+	c.mu.Lock()
+	c.stalled = &s
+	c.mu.Unlock()
+	return c.ledger.put(ctx, keyStalled, s)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// lookAgain has the hosts looked at that changed while a rollout was under way.
+func (c *Controller) lookAgain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, e := range c.hosts {
+		if e.dirty {
+			e.dirty = false
+			c.queue.Add(hostKey(name))
+		}
+	}
+}
+
+func (c *Controller) setPlan(p rollout.Plan) {
+	c.mu.Lock()
+	c.plan = &p
+	c.mu.Unlock()
+}
+
+// reconciled sets the fleet's condition after a look by which nothing is to be done.
+func (c *Controller) reconciled(v *View, why string) {
+	cond := Condition{Type: Reconciled, Status: True, Reason: "AsDesired", ObservedRevision: v.Input.Revision}
+	var left []string
+	for _, h := range v.Plan.Hosts {
+		switch {
+		case !h.Reachable:
+			left = append(left, h.Host+" does not answer")
+		case len(h.Problems) > 0:
+			left = append(left, h.Host+": "+differs(h))
+		}
+	}
+	c.mu.Lock()
+	if why == "" && c.stalled != nil && c.stalled.Revision == v.Input.Revision {
+		why = "not tried again until git moves: " + c.stalled.Reason
+	}
+	for _, name := range c.order {
+		if e := c.hosts[name]; why == "" && e.status.Reachable && e.synced != v.Input.Revision && len(left) == 0 {
+			left = append(left, name+" differs")
+		}
+	}
+	switch {
+	case why != "":
+		cond.Status, cond.Reason, cond.Message = False, "Held", why
+	case len(left) > 0:
+		cond.Status, cond.Reason, cond.Message = False, "Left", firstOf(left)
+	default:
+		c.success = time.Now().UTC()
+	}
+	c.conds = c.conds.with(cond, time.Now().UTC())
+	c.mu.Unlock()
+	c.changed()
+}
+
+// saveSynced notes in the store which hosts are as desired.
+func (c *Controller) saveSynced(ctx context.Context, revision string) error {
+	now := syncedRecord{Revision: revision, Hosts: c.syncedHosts(revision)}
+	var was syncedRecord
+	if _, err := c.ledger.get(ctx, keySynced, &was); err != nil {
+		return err
+	}
+	if was.Revision == now.Revision && slices.Equal(was.Hosts, now.Hosts) {
+		return nil
+	}
+	return c.ledger.put(ctx, keySynced, now)
+}

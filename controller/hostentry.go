@@ -1,0 +1,248 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// hostEntry is what the controller knows of one host.
+type hostEntry struct {
+	name      string
+	view      *View // of this host alone; nil before the first look
+	status    HostStatus
+	instances []InstanceStatus
+	live      map[string]rollout.Instance // by service, as health checks and balancers last said
+	liveAt    time.Time                   // when they were asked
+	conds     Conditions
+	drift     []Drift
+	glance    Glance
+	// synced is the revision at which it was last found as it should be: what differs
+	// from then on is drift, and no part of a rollout that has yet to come.
+	synced      string
+	settled     time.Time              // when a visit of ours last ended there: what was read before says nothing of it
+	corrections map[string][]time.Time // by service, when drift was corrected lately
+	watch       *hostWatch
+	dirty       bool // it was seen to change while a rollout was under way
+}
+
+// inventoryChanged brings the entries in line with a new inventory.
+func (c *Controller) inventoryChanged(ctx context.Context, inv inventory.Inventory) {
+	var synced syncedRecord
+	if _, err := c.ledger.get(ctx, keySynced, &synced); err != nil {
+		c.log.Error().Err(err).Msg("cannot read which hosts were in sync")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order = inv.Names()
+	wanted := map[string]bool{}
+	for _, name := range c.order {
+		wanted[name] = true
+		if c.hosts[name] == nil {
+			e := &hostEntry{name: name, live: map[string]rollout.Instance{}, corrections: map[string][]time.Time{}}
+			if slices.Contains(synced.Hosts, name) {
+				e.synced = synced.Revision
+			}
+			e.status = HostStatus{Name: name, Reason: "not looked at yet"}
+			c.hosts[name] = e
+		}
+	}
+	for name, e := range c.hosts {
+		if !wanted[name] {
+			e.watch.stop()
+			delete(c.hosts, name)
+		}
+	}
+}
+
+// looked takes what a look has found of its hosts into the entries, and tells of what
+// turned.
+func (c *Controller) looked(ctx context.Context, v *View) {
+	plans := map[string]rollout.HostPlan{}
+	for _, h := range v.Plan.Hosts {
+		plans[h.Host] = h
+	}
+	var events []Event
+	now := time.Now().UTC()
+	c.mu.Lock()
+	for i := range v.Input.Hosts {
+		in := &v.Input.Hosts[i]
+		e := c.hosts[in.Desired.Host.Name]
+		if e == nil {
+			continue // it left the inventory meanwhile
+		}
+		if o := in.Observation; o != nil && e.outdates(o) {
+			e.dirty = true
+			c.queue.Add(hostKey(e.name))
+			continue
+		}
+		one := &View{At: v.At, Took: v.Took, Input: v.Input, Errors: map[string]error{}}
+		one.Input.Hosts = []rollout.HostInput{*in}
+		if err := v.Errors[e.name]; err != nil {
+			one.Errors[e.name] = err
+		}
+		one.Plan = rollout.Plan{Revision: v.Plan.Revision, Hosts: []rollout.HostPlan{plans[e.name]}}
+		events = append(events, e.take(one, in, now, &c.opt)...)
+	}
+	c.mu.Unlock()
+	for _, ev := range events {
+		c.record(ctx, ev)
+	}
+	c.changed()
+}
+
+// outdates tells that the host was read later than o already, or changed by us since o
+// was begun.
+func (e *hostEntry) outdates(o *hostdriver.Observation) bool {
+	if o.At.Add(-o.Took).Before(e.settled) {
+		return true
+	}
+	return e.view != nil && e.view.Input.Hosts[0].Observation != nil && e.view.Input.Hosts[0].Observation.At.After(o.At)
+}
+
+// take notes one look, and returns the events that it means.
+func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time, opt *Options) (events []Event) {
+	first := e.view == nil
+	e.view = one
+	e.glance.At, e.glance.Error = now, in.Reason
+	if in.Observation != nil {
+		e.glance.Took, e.glance.Error = in.Observation.Took, ""
+	}
+	was := e.status.Reachable
+	e.report()
+	reachable := Condition{Type: Reachable, Status: truth(e.status.Reachable), Reason: "Observed", ObservedRevision: one.Input.Revision}
+	if !e.status.Reachable {
+		reachable.Reason, reachable.Message = "Unreachable", in.Reason
+	}
+	e.conds = e.conds.with(reachable, now)
+	switch {
+	case was && !e.status.Reachable, first && !e.status.Reachable:
+		events = append(events, Event{Type: Warning, Reason: ReasonHostLost, Host: e.name, Message: e.name + " does not answer: " + in.Reason})
+	case !first && !was && e.status.Reachable:
+		events = append(events, Event{Type: Normal, Reason: ReasonHostBack, Host: e.name, Message: e.name + " answers again"})
+	}
+	if in.Observation == nil {
+		return events
+	}
+	plan := one.Plan.Hosts[0]
+	if len(plan.Changes) == 0 && len(plan.Problems) == 0 && plan.Recover == nil {
+		e.synced = one.Input.Revision
+	}
+	sync := Condition{Type: SyncedType, Status: truth(len(plan.Changes) == 0 && len(plan.Problems) == 0), Reason: "AsDesired", ObservedRevision: one.Input.Revision}
+	if sync.Status == False {
+		sync.Reason, sync.Message = "Differs", differs(plan)
+	}
+	e.conds = e.conds.with(sync, now)
+	drift := driftOf(in, plan, e.synced == one.Input.Revision)
+	for i := range drift {
+		d := &drift[i]
+		if old := slices.IndexFunc(e.drift, func(o Drift) bool { return o.Service == d.Service && o.Subject == d.Subject }); old >= 0 {
+			d.Since = e.drift[old].Since
+			continue
+		}
+		d.Since = now
+		t := Warning
+		if d.Class == DriftForeign {
+			t = Normal
+		}
+		events = append(events, Event{Type: t, Reason: ReasonDrift, Host: d.Host, Service: d.Service, Revision: one.Input.Revision,
+			Message: fmt.Sprintf("%s drift on %s: %s: %s", d.Class, d.Host, d.Subject, d.Reason)})
+	}
+	e.drift = drift
+	return events
+}
+
+// report makes the host's part of the Report from its view and what is known live.
+func (e *hostEntry) report() {
+	in := &e.view.Input.Hosts[0]
+	var live []rollout.Instance
+	for i := range in.Desired.Instances {
+		inst := &in.Desired.Instances[i]
+		is := rollout.Instance{Host: e.name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+		if in.Observation != nil {
+			is = rollout.JudgeUnits(inst, in.Observation.Units)
+			if known, ok := e.live[inst.Service]; ok && is.Up && !known.Up && e.liveAt.After(e.settled) {
+				is = known
+			}
+		}
+		live = append(live, is)
+	}
+	r := ReportOf(e.view, live)
+	if len(r.Hosts) == 1 {
+		e.status, e.instances = r.Hosts[0], r.Instances
+		return
+	}
+	e.status, e.instances = HostStatus{Name: e.name, Reachable: in.Observation != nil, Reason: orWords(in.Skip, in.Reason)}, nil
+}
+
+// differs is a host's difference in a few words.
+func differs(p rollout.HostPlan) string {
+	var words []string
+	for _, c := range p.Changes {
+		words = append(words, c.Subject+": "+c.Reason)
+	}
+	for _, x := range p.Problems {
+		words = append(words, x.Subject+" "+x.Reason)
+	}
+	return firstOf(words)
+}
+
+// driftOf is what differs on a host that was as desired before; where it was not, what
+// differs is yet to be rolled out, and only what is not ours is told.
+func driftOf(in *rollout.HostInput, plan rollout.HostPlan, was bool) []Drift {
+	var out []Drift
+	for _, ch := range plan.Changes {
+		if !was {
+			break
+		}
+		d := Drift{Host: plan.Host, Service: ch.Service, Subject: ch.Subject, Class: DriftCorrective, Reason: ch.Reason, Keys: ch.Keys}
+		if ch.Stale {
+			d.Class = DriftStale
+		}
+		out = append(out, d)
+	}
+	for i := range in.Desired.Instances {
+		inst := &in.Desired.Instances[i]
+		for _, u := range inst.Units {
+			for _, path := range foreignDropIns(in.Observation, u.Name) {
+				out = append(out, Drift{Host: plan.Host, Service: inst.Service, Subject: path, Class: DriftForeign, Reason: "a drop-in of " + u.Name + " that is not evenkeel's"})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Drift) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Subject, b.Subject))
+	})
+	return out
+}
+
+// foreignDropIns are drop-ins of a unit that evenkeel did not put there and that no
+// package brought.
+func foreignDropIns(o *hostdriver.Observation, unit string) []string {
+	var out []string
+	for _, path := range o.Units[unit].DropIns {
+		if _, ours := o.Manifest.Find(hostdriver.KindFile, path); !ours {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
+// syncedHosts are the hosts that are as a revision wants them.
+func (c *Controller) syncedHosts(revision string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.hosts)) {
+		if c.hosts[name].synced == revision {
+			out = append(out, name)
+		}
+	}
+	return out
+}

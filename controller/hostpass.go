@@ -1,0 +1,297 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// fleet is the revision in force with the means to reach its hosts; nil while there is
+// none.
+func (c *Controller) fleet() *Fleet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.revision == nil {
+		return nil
+	}
+	f := &Fleet{Revision: *c.revision, Driver: c.opt.Driver, Log: c.log, Holder: c.opt.Name, Claimed: true, Epoch: c.epoch, TakeOver: c.opt.TakeOver,
+		Concurrency: c.opt.Concurrency, Suspended: c.suspensions(), Ignore: c.opt.Drift.Ignore}
+	if c.promoted.Revision == c.revision.ID {
+		f.Promoted = maps.Clone(c.promoted.Services)
+	}
+	return f
+}
+
+// hostPass looks at one host. What somebody changed there and can be put right without
+// disturbing anything is put right at once; all else is the fleet's to plan.
+func (c *Controller) hostPass(ctx context.Context, name string) error {
+	f := c.fleet()
+	if f == nil {
+		return nil
+	}
+	if _, known := f.Revision.Inventory.Find(name); !known {
+		return nil
+	}
+	f.Hosts, f.HostsOnly = []string{globQuote(name)}, true
+	alone := c.mutate.TryRLock()
+	if alone {
+		defer c.mutate.RUnlock()
+	}
+	v, err := f.Look(ctx)
+	if err != nil {
+		return err
+	}
+	if len(v.Input.Hosts) == 0 {
+		return nil
+	}
+	c.looked(ctx, v)
+	in := v.Input.Hosts[0]
+	if in.Observation == nil {
+		return &unreachable{host: name, reason: in.Reason}
+	}
+	c.watchHost(ctx, &v.Input.Hosts[0])
+	if !alone {
+		c.changedMeanwhile(v)
+		return nil
+	}
+	return c.correct(ctx, f, v)
+}
+
+// unreachable is a look that got no answer.
+type unreachable struct{ host, reason string }
+
+func (u *unreachable) Error() string { return u.host + " does not answer: " + u.reason }
+
+// globQuote is a pattern of path.Match that matches just s.
+func globQuote(s string) string {
+	var out []rune
+	for _, r := range s {
+		if r == '*' || r == '?' || r == '[' || r == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// changedMeanwhile notes that a host differs while a rollout is under way. One that the
+// rollout is through with, or does not visit, has it planned again.
+func (c *Controller) changedMeanwhile(v *View) {
+	plan := v.Plan.Hosts[0]
+	if len(v.Plan.Visits) == 0 {
+		return
+	}
+	c.mu.Lock()
+	e := c.hosts[plan.Host]
+	ahead := c.rolling == nil || slices.ContainsFunc(c.rolling.State.Visits, func(x rollout.Visit) bool {
+		return x.Host == plan.Host && x.Phase != rollout.PhaseEnded
+	})
+	drifts := e != nil && e.synced == v.Input.Revision
+	if e != nil {
+		e.dirty = true
+	}
+	c.mu.Unlock()
+	if !ahead && drifts && !c.opt.Drift.Report {
+		c.tell(rollout.Event{Kind: rollout.EventReplan, Reason: "drift on " + plan.Host})
+	}
+}
+
+// correct puts right what disturbs nobody, and leaves all else to the fleet's pass.
+func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
+	name, plan := v.Plan.Hosts[0].Host, v.Plan.Hosts[0]
+	if len(v.Plan.Visits) == 0 && v.Input.Hosts[0].Observation.Switching == nil {
+		return nil
+	}
+	c.mu.Lock()
+	e := c.hosts[name]
+	drifts := e != nil && e.synced == v.Input.Revision
+	frozen := c.frozen
+	c.mu.Unlock()
+	switch {
+	case e == nil || frozen != "" || c.isStopping():
+		return nil
+	case drifts && c.opt.Drift.Report && plan.Recover == nil:
+		return nil // it is shown, and that is all
+	case !drifts || plan.Recover != nil || slices.ContainsFunc(v.Plan.Visits, func(x rollout.Visit) bool { return !x.Quiet }):
+		if wait := c.flaps(ctx, e, plan); wait > 0 && drifts {
+			c.queue.AddAfter(fleetKey, wait)
+			return nil
+		}
+		c.queue.Add(fleetKey)
+		return nil
+	}
+	if why := c.mayNotTouch(v.Input.Hosts[0].Observation); why != "" {
+		c.queue.Add(fleetKey)
+		return nil
+	}
+	if wait := c.flaps(ctx, e, plan); wait > 0 {
+		c.queue.AddAfter(hostKey(name), wait)
+		return nil
+	}
+	st, err := f.Apply(ctx, nil, v, nil)
+	if err != nil {
+		return err
+	}
+	for _, x := range st.NotDone() {
+		return fmt.Errorf("drift on %s could not be corrected: %s", x.Host, x.Reason)
+	}
+	for _, ch := range plan.Changes {
+		c.record(ctx, Event{Type: Normal, Reason: ReasonCorrected, Host: name, Service: ch.Service, Revision: v.Input.Revision,
+			Message: fmt.Sprintf("drift on %s was corrected: %s: %s", name, ch.Subject, ch.Reason)})
+	}
+	after, err := f.Look(ctx)
+	if err != nil {
+		return err
+	}
+	c.looked(ctx, after)
+	return nil
+}
+
+// Drift that comes back again and again flaps: somebody else writes there, too. From
+// the third correction within a quarter of an hour on, each waits twice as long.
+const (
+	flapWindow   = 15 * time.Minute
+	flapsFrom    = 3
+	leastFlap    = 30 * time.Second
+	mostFlap     = 30 * time.Minute
+	forgetFlapIn = time.Hour
+)
+
+// flaps notes a correction that is about to be made and returns 0, or how long to wait
+// with it.
+func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostPlan) time.Duration {
+	now := time.Now()
+	services := map[string]bool{}
+	for _, ch := range plan.Changes {
+		services[ch.Service] = true
+	}
+	c.mu.Lock()
+	var wait time.Duration
+	var flapping string
+	for s := range services {
+		times := slices.DeleteFunc(e.corrections[s], func(t time.Time) bool { return now.Sub(t) > forgetFlapIn })
+		e.corrections[s] = times
+		recent := 0
+		for _, t := range times {
+			if now.Sub(t) < flapWindow {
+				recent++
+			}
+		}
+		if recent < flapsFrom {
+			continue
+		}
+		pause := min(mostFlap, leastFlap<<min(recent-flapsFrom, 10))
+		if left := pause - now.Sub(times[len(times)-1]); left > wait {
+			wait, flapping = left, s
+		}
+	}
+	if wait == 0 {
+		for s := range services {
+			e.corrections[s] = append(e.corrections[s], now)
+		}
+		c.mu.Unlock()
+		return 0
+	}
+	told := false
+	drift := slices.Clone(e.drift)
+	for i := range drift {
+		d := &drift[i]
+		if d.Service == flapping && d.Class != DriftForeign {
+			told = told || d.Class != DriftFlapping
+			d.Class, d.Corrected, d.Next = DriftFlapping, len(e.corrections[flapping]), now.Add(wait).UTC()
+		}
+	}
+	e.drift = drift
+	n := len(e.corrections[flapping])
+	c.mu.Unlock()
+	if told {
+		c.record(ctx, Event{Type: Warning, Reason: ReasonFlapping, Host: e.name, Service: flapping,
+			Message: fmt.Sprintf("%s on %s was corrected %d times within the hour: somebody else changes it, too; the next correction is in %s", flapping, e.name, n, wait.Round(time.Second))})
+	}
+	c.changed()
+	return wait
+}
+
+// mayNotTouch tells why the host is not this controller's to change, as the host says.
+func (c *Controller) mayNotTouch(o *hostdriver.Observation) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case o.Claim != "" && o.Claim != c.opt.Name && !c.opt.TakeOver:
+		return "it belongs to controller " + o.Claim
+	case o.Claim == c.opt.Name && o.Epoch > c.epoch:
+		return fmt.Sprintf("it has obeyed epoch %d of %s, and this store knows %d only", o.Epoch, o.Holder, c.epoch)
+	case o.Claim != c.opt.Name && o.Epoch >= c.epoch:
+		return fmt.Sprintf("it has obeyed epoch %d of %s", o.Epoch, o.Holder)
+	}
+	return ""
+}
+
+func (c *Controller) isStopping() bool {
+	select {
+	case <-c.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// healthPass asks a host's health checks and balancers, and is due again after a while.
+func (c *Controller) healthPass(ctx context.Context, name string) error {
+	f := c.fleet()
+	c.mu.Lock()
+	e := c.hosts[name]
+	var view *View
+	if e != nil {
+		view = e.view
+	}
+	c.mu.Unlock()
+	if f == nil || e == nil {
+		return nil // it has left the inventory
+	}
+	defer c.queue.AddAfter(healthKey(name), jitter(c.opt.HealthEvery))
+	if view == nil || view.Input.Hosts[0].Observation == nil {
+		return nil
+	}
+	in := &view.Input.Hosts[0]
+	live, began := map[string]rollout.Instance{}, time.Now()
+	for i := range in.Desired.Instances {
+		inst := &in.Desired.Instances[i]
+		one, cancel := context.WithTimeout(ctx, liveTimeout)
+		live[inst.Service] = f.live(one, inst, in.Desired.Host, onlooker(*in.Observation))
+		cancel()
+	}
+	c.mu.Lock()
+	turned := false
+	if e.view != nil && c.hosts[name] == e {
+		for s, is := range live {
+			turned = turned || e.live[s].Up != is.Up
+		}
+		e.live, e.liveAt = live, began
+		e.report()
+	}
+	c.mu.Unlock()
+	if turned {
+		c.queue.Add(hostKey(name))
+		c.changed()
+	}
+	return nil
+}
+
+// inventoryHost is a host of the revision in force.
+func (c *Controller) inventoryHost(name string) (inventory.Host, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.inventory.Find(name)
+	if !ok {
+		return h, errors.Join(ErrUnknownObject, fmt.Errorf("the fleet has no host %q", name))
+	}
+	return h, nil
+}

@@ -1,0 +1,477 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/evenkeel/evenkeel/controller/store"
+	"github.com/evenkeel/evenkeel/controller/store/memstore"
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+// memGit is a repository in memory: commits in a line, the last of which is the tip.
+type memGit struct {
+	mu       sync.Mutex
+	commits  []string
+	files    map[string]fstest.MapFS
+	parent   map[string]string
+	unsigned map[string]bool
+	down     error
+	fetches  int
+}
+
+func (g *memGit) commit(id string, files fstest.MapFS) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.files == nil {
+		g.files, g.parent, g.unsigned = map[string]fstest.MapFS{}, map[string]string{}, map[string]bool{}
+	}
+	if n := len(g.commits); n > 0 {
+		g.parent[id] = g.commits[n-1]
+	}
+	g.commits, g.files[id] = append(g.commits, id), files
+}
+
+func (g *memGit) set(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+}
+
+func (g *memGit) Fetch(context.Context) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fetches++
+	return g.commits[len(g.commits)-1], g.down
+}
+
+func (g *memGit) Verify(_ context.Context, c string) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unsigned[c] {
+		return "", fmt.Errorf("commit %s is not signed", c)
+	}
+	return "ops", nil
+}
+
+func (g *memGit) Descends(_ context.Context, from, to string) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for ; to != ""; to = g.parent[to] {
+		if to == from {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (g *memGit) Describe(_ context.Context, c string) (CommitInfo, error) {
+	return CommitInfo{Subject: "change " + c, Author: "ops"}, nil
+}
+
+func (g *memGit) Files(_ context.Context, c string) (fs.FS, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.files[c], nil
+}
+
+func (g *memGit) URL() string    { return "file:///fleet.git" }
+func (g *memGit) Branch() string { return "main" }
+
+const loopService = `apiVersion: evenkeel/v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {role: web}}
+  units: [{source: web.service, enabled: true, state: started}]
+  env: [{path: /etc/web/web.env, source: web.env}]
+  files: [{path: /etc/web/motd, source: motd, changeMode: none}]
+  rollout: {minHealthyTime: 0s, healthyDeadline: 5s, progressDeadline: 20s}
+`
+
+// fleetFiles is a fleet of n hosts with one service.
+func fleetFiles(n int, env string) fstest.MapFS {
+	var hosts strings.Builder
+	for i := range n {
+		fmt.Fprintf(&hosts, "    - {name: h%d, address: 127.0.0.%d, labels: {role: web}}\n", i+1, i+1)
+	}
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	return fstest.MapFS{
+		"fleet.yaml":                file("apiVersion: evenkeel/v1\nkind: Fleet\nmetadata: {name: test}\nspec: {}\n"),
+		"inventory/hosts.yaml":      file("apiVersion: evenkeel/v1\nkind: Inventory\nmetadata: {name: all}\nspec:\n  hosts:\n" + hosts.String()),
+		"services/web/service.yaml": file(loopService),
+		"services/web/web.service":  file("[Service]\nExecStart=/bin/sleep infinity\nEnvironmentFile=/etc/web/web.env\n[Install]\nWantedBy=multi-user.target\n"),
+		"services/web/web.env":      file(env),
+		"services/web/motd":         file("welcome\n"),
+	}
+}
+
+// loop is a controller under test, with hosts and a repository in memory.
+type loop struct {
+	t     *testing.T
+	git   *memGit
+	hosts *drivertest.Fake
+	store store.Store
+	opt   Options
+	c     *Controller
+	stop  func()
+}
+
+func newLoop(t *testing.T, hosts int, change func(*Options)) *loop {
+	l := &loop{t: t, git: &memGit{}, hosts: drivertest.New(time.Now), store: &memstore.Store{}}
+	for i := range hosts {
+		l.hosts.Host(fmt.Sprintf("h%d", i+1))
+	}
+	l.opt = Options{Name: "keel-1", Git: l.git, Driver: l.hosts, Watcher: l.hosts, Store: l.store, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
+		Poll: 50 * time.Millisecond, HealthEvery: 50 * time.Millisecond, PollHosts: 100 * time.Millisecond,
+		Load: func(ctx context.Context, files fs.FS, id string) (desired.Revision, error) {
+			return desired.Load(ctx, files, desired.LoadOptions{ID: id})
+		}}
+	if change != nil {
+		change(&l.opt)
+	}
+	return l
+}
+
+func (l *loop) start() {
+	l.t.Helper()
+	c, err := New(context.Background(), l.opt)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	l.c = c
+	var once sync.Once
+	l.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				l.t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	l.t.Cleanup(l.stop)
+}
+
+func (l *loop) eventually(what string, ok func(*Snapshot) bool) *Snapshot {
+	l.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		s := l.c.Snapshot()
+		if ok(s) {
+			return s
+		}
+		if time.Now().After(end) {
+			l.t.Fatalf("%s: not within 10 s\nsource %+v\nconditions %+v\nreport %+v\ndrift %+v", what, s.Source, s.Conditions, s.Report, s.Drift)
+		}
+	}
+}
+
+func reconciledAt(rev string) func(*Snapshot) bool {
+	return func(s *Snapshot) bool {
+		c := s.Conditions.Get(Reconciled)
+		return s.Source.Revision == rev && c.Status == True && c.ObservedRevision == rev && (s.Rollout == nil || !s.Rollout.Ended.IsZero())
+	}
+}
+
+func (l *loop) events(reason string) []Event {
+	l.t.Helper()
+	all, err := l.c.Events(context.Background(), 0, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(e Event) bool { return e.Reason != reason })
+}
+
+func (l *loop) unit(host, name string) hostdriver.UnitState {
+	l.t.Helper()
+	o, err := l.hosts.Observe(context.Background(), inventory.Host{Name: host}, hostdriver.Query{Light: true, Units: []string{name}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return o.Units[name]
+}
+
+func (l *loop) env(host string) string {
+	text, _ := l.hosts.Host(host).ReadFile("/etc/web/web.env")
+	return text
+}
+
+// A push becomes the state of the fleet, and the next one as well.
+func TestPush(t *testing.T) {
+	l := newLoop(t, 3, nil)
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(3, "A=2\n"))
+	l.c.Poke("webhook")
+	s := l.eventually("the second revision", reconciledAt("c2"))
+	for _, h := range []string{"h1", "h2", "h3"} {
+		if l.env(h) != "A=2\n" {
+			t.Errorf("%s has %q", h, l.env(h))
+		}
+	}
+	for _, i := range s.Instances {
+		if i.Sync != Synced || i.Health != Healthy {
+			t.Errorf("%+v", i)
+		}
+	}
+	if c := s.ServiceConditions["web"].Get(HealthyType); c.Status != True {
+		t.Errorf("%+v", c)
+	}
+	if n := len(l.events(ReasonRolloutEnded)); n < 2 {
+		t.Errorf("%d rollouts ended", n)
+	}
+	revs, err := l.c.Revisions(context.Background(), 0)
+	if err != nil || len(revs) != 2 || revs[0].Revision != "c2" || revs[0].Signer != "ops" {
+		t.Errorf("revisions %+v, %v", revs, err)
+	}
+}
+
+// What a hand changes is seen by the watch and put right at once, without a restart.
+func TestDriftIsCorrected(t *testing.T) {
+	l := newLoop(t, 2, func(o *Options) { o.PollHosts = time.Hour })
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync and watched", func(s *Snapshot) bool {
+		return reconciledAt("c1")(s) && s.Observed["h1"].Watched && s.Observed["h2"].Watched
+	})
+	h := l.hosts.Host("h2")
+	pid := l.unit("h2", "web.service").MainPID
+	h.WriteFile("/etc/web/web.env", "A=1\nB=by hand\n", 0o600)
+	l.eventually("corrected", func(*Snapshot) bool { return l.env("h2") == "A=1\n" })
+	l.eventually("in sync again", func(s *Snapshot) bool { return len(s.Drift) == 0 && len(l.events(ReasonCorrected)) == 1 })
+	if now := l.unit("h2", "web.service").MainPID; now != pid {
+		t.Errorf("the process was restarted: %d, %d", pid, now)
+	}
+	if e := l.events(ReasonDrift); len(e) != 1 || e[0].Host != "h2" || e[0].Service != "web" {
+		t.Errorf("events %+v", e)
+	}
+	h.Systemctl("stop", "web.service")
+	l.eventually("started again", func(*Snapshot) bool { return l.unit("h2", "web.service").Active == "active" })
+}
+
+// With drift: report nothing on a host is changed, and a push still is rolled out.
+func TestDriftIsReported(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.stop()
+	l.opt.Drift.Report = true
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.hosts.Host("h1").WriteFile("/etc/web/motd", "by hand\n", 0o644)
+	l.eventually("reported", func(s *Snapshot) bool { return len(s.Drift) == 1 && s.Drift[0].Class == DriftCorrective })
+	time.Sleep(300 * time.Millisecond)
+	if text, _ := l.hosts.Host("h1").ReadFile("/etc/web/motd"); text != "by hand\n" {
+		t.Errorf("it was changed: %q", text)
+	}
+	l.git.commit("c2", fleetFiles(1, "A=2\n"))
+	l.eventually("rolled out", func(s *Snapshot) bool { return l.env("h1") == "A=2\n" })
+}
+
+// Drift that comes back again and again is corrected more and more seldom, and told.
+func TestDriftFlaps(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	h := l.hosts.Host("h1")
+	for range flapsFrom {
+		h.WriteFile("/etc/web/motd", "by hand\n", 0o644)
+		l.eventually("corrected", func(*Snapshot) bool { text, _ := h.ReadFile("/etc/web/motd"); return text == "welcome\n" })
+	}
+	h.WriteFile("/etc/web/motd", "by hand\n", 0o644)
+	l.eventually("flapping", func(s *Snapshot) bool {
+		return len(s.Drift) == 1 && s.Drift[0].Class == DriftFlapping && s.Drift[0].Next.After(time.Now())
+	})
+	l.eventually("told", func(*Snapshot) bool { return len(l.events(ReasonFlapping)) == 1 })
+}
+
+// A host that is away does not keep the others from being rolled; back again it is
+// brought to what is desired without anybody's word.
+func TestHostAwayAndBack(t *testing.T) {
+	l := newLoop(t, 3, nil)
+	l.hosts.Host("h3").Cut()
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("two of three", func(s *Snapshot) bool {
+		return l.env("h1") == "A=1\n" && l.env("h2") == "A=1\n" && s.HostConditions["h3"].Get(Reachable).Status == False
+	})
+	l.hosts.Host("h3").Heal()
+	l.eventually("all", reconciledAt("c1"))
+	if l.env("h3") != "A=1\n" || len(l.events(ReasonHostBack)) != 1 {
+		t.Errorf("h3 has %q; %+v", l.env("h3"), l.events(ReasonHostBack))
+	}
+}
+
+// Commits that may not become the revision leave the last good one in force.
+func TestRefusedRevisions(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+
+	l.git.set(func() { l.git.unsigned["c2"] = true })
+	l.git.commit("c2", fleetFiles(1, "A=unsigned\n"))
+	s := l.eventually("refused", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "BadSignature" })
+	if s.Source.Revision != "c1" || s.Source.Tip != "c2" || s.Source.Mend == "" {
+		t.Errorf("%+v", s.Source)
+	}
+
+	bad := fleetFiles(1, "A=bad\n")
+	bad["fleet.yaml"] = &fstest.MapFile{Data: []byte("kind: Fleet\n")}
+	l.git.commit("c3", bad)
+	l.eventually("refused", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "Invalid" })
+
+	l.git.commit("rewritten-1", fleetFiles(1, "A=rewritten\n"))
+	l.git.set(func() { l.git.parent["rewritten-1"] = "" })
+	l.eventually("refused", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "NotADescendant" })
+	if l.env("h1") != "A=1\n" {
+		t.Errorf("it was rolled out: %q", l.env("h1"))
+	}
+	if _, err := l.c.Do(context.Background(), Action{Verb: VerbAccept, Revision: "rewritten-1", By: "alice", Reason: "history was cleaned"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("accepted", reconciledAt("rewritten-1"))
+	revs, _ := l.c.Revisions(context.Background(), 1)
+	if len(revs) != 1 || revs[0].Overridden != "alice" {
+		t.Errorf("%+v", revs)
+	}
+}
+
+// Git that does not answer changes nothing; what was desired stays so over a restart.
+func TestGitDown(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.git.set(func() { l.git.down = errors.New("connection refused") })
+	l.eventually("told", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "FetchFailed" })
+	l.stop()
+	l.hosts.Host("h1").WriteFile("/etc/web/motd", "by hand\n", 0o644)
+	l.start()
+	l.eventually("corrected by what was desired", func(*Snapshot) bool {
+		text, _ := l.hosts.Host("h1").ReadFile("/etc/web/motd")
+		return text == "welcome\n"
+	})
+	l.git.set(func() { l.git.down = nil })
+	l.eventually("git is back", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Status == True })
+}
+
+// A revision that fails is taken back, and not tried again until git moves.
+func TestFailedRevisionIsNotTriedAgain(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.hosts.Behave(func(s drivertest.Start) drivertest.Behaviour {
+		return drivertest.Behaviour{Exits: s.Env["A"] == "bad", Status: 1}
+	})
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(2, "A=bad\n"))
+	l.eventually("held", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
+	time.Sleep(300 * time.Millisecond)
+	if n := len(l.events(ReasonHostReverted)); n != 1 {
+		t.Errorf("%d reverts", n)
+	}
+	if l.env("h1") != "A=1\n" || l.env("h2") != "A=1\n" {
+		t.Errorf("h1 %q h2 %q", l.env("h1"), l.env("h2"))
+	}
+	l.git.commit("c3", fleetFiles(2, "A=3\n"))
+	l.eventually("mended", reconciledAt("c3"))
+}
+
+// What an operator suspends is not touched, also over a restart, until it is resumed.
+func TestSuspend(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	ctx := context.Background()
+	if _, err := l.c.Do(ctx, Action{Verb: VerbSuspend, Host: "h9", By: "alice"}); !errors.Is(err, ErrUnknownObject) {
+		t.Errorf("an unknown host: %v", err)
+	}
+	if _, err := l.c.Do(ctx, Action{Verb: VerbSuspend, Host: "h1", By: "alice", Reason: "disk is being changed"}); err != nil {
+		t.Fatal(err)
+	}
+	l.stop()
+	l.start()
+	l.git.commit("c2", fleetFiles(2, "A=2\n"))
+	s := l.eventually("the other is rolled", func(s *Snapshot) bool { return l.env("h2") == "A=2\n" && s.Hosts[0].Reachable })
+	if s.Hosts[0].Name != "h1" || !s.Hosts[0].Suspended || l.env("h1") != "A=1\n" {
+		t.Errorf("%+v, %q", s.Hosts[0], l.env("h1"))
+	}
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUnsuspend, Host: "h1", By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("all", reconciledAt("c2"))
+	if e := l.events(ReasonOperator); len(e) != 3 || e[1].By != "alice" || !strings.Contains(e[1].Message, "disk is being changed") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A pause holds for rollouts to come, and over a restart.
+func TestPause(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	ctx := context.Background()
+	if _, err := l.c.Do(ctx, Action{Verb: VerbPause, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.git.commit("c2", fleetFiles(2, "A=2\n"))
+	l.eventually("it waits", func(s *Snapshot) bool {
+		return s.Rollout != nil && s.Rollout.State.Revision == "c2" && s.Rollout.State.Paused != nil
+	})
+	l.stop()
+	l.start()
+	l.eventually("it waits", func(s *Snapshot) bool {
+		return s.Rollout != nil && s.Rollout.Ended.IsZero() && s.Rollout.State.Paused != nil
+	})
+	if l.env("h1") != "A=1\n" {
+		t.Errorf("it was rolled: %q", l.env("h1"))
+	}
+	if _, err := l.c.Do(ctx, Action{Verb: VerbResume, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("resumed", reconciledAt("c2"))
+}
+
+// A store that is an old copy freezes the controller until somebody decides.
+func TestOldStore(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	for n := range 3 {
+		id := fmt.Sprintf("c%d", n+1)
+		l.git.commit(id, fleetFiles(1, "A="+id+"\n"))
+		l.start()
+		l.eventually("in sync", reconciledAt(id))
+		l.stop()
+	}
+	l.opt.Store = &memstore.Store{}
+	l.git.commit("c9", fleetFiles(1, "A=9\n"))
+	l.start()
+	s := l.eventually("frozen", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Frozen" })
+	if !strings.Contains(s.Conditions.Get(Reconciled).Message, "take-over") || l.env("h1") == "A=9\n" {
+		t.Errorf("%+v", s.Conditions.Get(Reconciled))
+	}
+	if _, err := l.c.Do(context.Background(), Action{Verb: VerbTakeOver, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("taken over", reconciledAt("c9"))
+}
