@@ -46,3 +46,11 @@ var (
 	ErrUnknownRollout = errors.New("no such rollout")
 	ErrNotLooked      = errors.New("the fleet was not looked at yet")
 )
+
+// unknownObject is an ErrUnknownObject in words of its own.
+type unknownObject string
+
+func (e unknownObject) Error() string { return string(e) }
+
+// Is tells that it is one.
+func (unknownObject) Is(target error) bool { return target == ErrUnknownObject }

@@ -92,14 +92,14 @@ type TrafficFacts struct {
 func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Explanation, error) {
 	i := slices.IndexFunc(v.Input.Hosts, func(h rollout.HostInput) bool { return h.Desired.Host.Name == host })
 	if i < 0 {
-		return Explanation{}, fmt.Errorf("no host %s was looked at", host)
+		return Explanation{}, unknownObject(fmt.Sprintf("no host %s was looked at", host))
 	}
 	in := &v.Input.Hosts[i]
 	e := Explanation{Revision: v.Input.Revision, Mend: v.Mends()[host], Units: []UnitFacts{}, Env: []EnvFacts{}, Checks: []CheckFacts{},
 		Traffic: []TrafficFacts{}, Changes: []rollout.Change{}, Problems: []rollout.Problem{}, Causes: []Cause{}}
 	inst, ok := in.Desired.Instance(service)
 	if !ok && !has(in, service) && !slices.Contains(in.Desired.Held, service) {
-		return Explanation{}, fmt.Errorf("service %s does not run on host %s", service, host)
+		return Explanation{}, unknownObject(fmt.Sprintf("service %s does not run on host %s", service, host))
 	}
 	status := slices.IndexFunc(hostInstances(v, in, func(string) rollout.Instance { return rollout.Instance{} }), func(s InstanceStatus) bool { return s.Service == service })
 	if o := in.Observation; o != nil {

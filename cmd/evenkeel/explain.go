@@ -14,14 +14,15 @@ import (
 func (a *app) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain HOST/SERVICE", Short: "Tell all about one instance, and what mends it", GroupID: groupLook, Args: takes(1, "HOST/SERVICE"),
-		Long: `Tell, on one screen, how one service stands on one host and why: its units and since
+		Long: long(`Tell, on one screen, how one service stands on one host and why: its units and since
 when, its env files' keys (never a value), its health checks made now, the balancer's
-word, what differs from the fleet repo, the likely cause, and the command that mends it.`,
+word, what differs from the fleet repo, the likely cause, and the command that mends it.`),
 		Example: `  evenkeel explain web-3/gateway`,
 	}
 	repoFlag(cmd)
 	size := diffFlag(cmd, show.DiffShort)
 	hostFlags(cmd)
+	serverFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkDiff(*size); err != nil {
 			return err
@@ -29,6 +30,14 @@ word, what differs from the fleet repo, the likely cause, and the command that m
 		host, service, ok := strings.Cut(args[0], "/")
 		if !ok || host == "" || service == "" {
 			return mendable("such as: "+firstExample(cmd), "cannot explain %s: HOST/SERVICE is needed", fault.Quote(args[0]))
+		}
+		c, err := a.asked(cmd)
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			defer c.Close()
+			return a.serverExplain(cmd.Context(), c, host, service, show.DiffSize(*size))
 		}
 		f, done, err := a.openFleet(cmd.Context())
 		if err != nil {

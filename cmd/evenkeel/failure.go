@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
+	"github.com/evenkeel/evenkeel/controller/api"
+	"github.com/evenkeel/evenkeel/controller/api/client"
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/rollout/drain"
 )
@@ -92,6 +94,14 @@ func mendOf(err error) string {
 	var m *mended
 	if errors.As(err, &m) {
 		return m.mend
+	}
+	var answered *api.Problem
+	if errors.As(err, &answered) {
+		return answered.Mend
+	}
+	var reach *client.Error
+	if errors.As(err, &reach) {
+		return reach.Mend()
 	}
 	return drain.MendOf(err)
 }

@@ -96,11 +96,14 @@ func (a *app) filtersMatch(rev *desired.Revision) error {
 	for _, s := range rev.Services {
 		services = append(services, s.Name)
 	}
-	services = append(services, rev.HeldBack()...)
+	return a.globsMatch(rev.Inventory.Names(), append(services, rev.HeldBack()...))
+}
+
+func (a *app) globsMatch(hosts, services []string) error {
 	for _, f := range []struct {
 		flag         string
 		globs, names []string
-	}{{"host", a.settings.Hosts, rev.Inventory.Names()}, {"service", a.settings.Services, services}} {
+	}{{"host", a.settings.Hosts, hosts}, {"service", a.settings.Services, services}} {
 		for _, glob := range f.globs {
 			if !slices.ContainsFunc(f.names, func(n string) bool { ok, _ := path.Match(glob, n); return ok }) {
 				return nothingMatches(f.flag, glob, f.names)

@@ -10,12 +10,12 @@ import (
 func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show what apply would change, and in which order", GroupID: groupLook, Args: takes(0, ""),
-		Long: `Compare what the fleet repo wants with what every host has and runs, and show the
+		Long: long(`Compare what the fleet repo wants with what every host has and runs, and show the
 difference: host by host, then in which order it would be carried out and what the
 budget of each service allows. Nothing is written on any host.
 
 Exit codes: 0 nothing to change, 1 changes, 2 an error; 2 as well where there is
-nothing to change but a host is unreachable, or something keeps it from being told.`,
+nothing to change but a host is unreachable, or something keeps it from being told.`),
 		Example: `  evenkeel plan                              the whole fleet
   evenkeel plan --host 'web-*' --diff=full   some hosts, with whole diffs
   evenkeel plan -o json | jq .visits         the same as data`,
@@ -25,9 +25,18 @@ nothing to change but a host is unreachable, or something keeps it from being to
 	filterFlags(cmd)
 	size := diffFlag(cmd, show.DiffShort)
 	hostFlags(cmd)
+	serverFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkDiff(*size); err != nil {
 			return err
+		}
+		c, err := a.asked(cmd)
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			defer c.Close()
+			return a.serverPlan(cmd.Context(), c, planOptions(show.DiffSize(*size)))
 		}
 		f, done, err := a.openFleet(cmd.Context())
 		if err != nil {

@@ -59,10 +59,10 @@ func (a *app) command() *cobra.Command {
 	flags.String("log-level", "warn", "how much is logged to stderr: trace, debug, info, warn, error")
 	flags.String("log-format", "text", "text or json")
 	root.AddCommand(
-		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(),
-		a.applyCommand(),
+		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(),
+		a.applyCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
 		a.initCommand(), a.validateCommand(), a.schemaCommand(),
-		a.versionCommand(),
+		a.tokenCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -29,6 +29,8 @@ type Settings struct {
 	SSH       SSHSettings       `mapstructure:"ssh"`
 	Secrets   SecretSettings    `mapstructure:"secrets"`
 	Artifacts ArtifactsSettings `mapstructure:"artifacts"`
+	Server    ServerSettings    `mapstructure:"server"`
+	API       APISettings       `mapstructure:"api"`
 	Log       LogSettings       `mapstructure:"log"`
 }
 
@@ -52,6 +54,18 @@ type ArtifactsSettings struct {
 	Cache string `mapstructure:"cache"` // a folder; default evenkeel/artifacts in the user's cache
 }
 
+// ServerSettings name the controller that verbs ask, instead of a checkout.
+type ServerSettings struct {
+	URL       string `mapstructure:"url"`       // https://HOST, or unix:///PATH; "": a checkout
+	TokenFile string `mapstructure:"tokenFile"` // its first line is the token
+	CA        string `mapstructure:"ca"`        // PEM certificates to trust instead of the system's
+}
+
+// APISettings are those of the controller's API.
+type APISettings struct {
+	Tokens string `mapstructure:"tokens"` // the file of token hashes
+}
+
 // LogSettings are those of the log, which goes to stderr.
 type LogSettings struct {
 	Level  string `mapstructure:"level"`  // trace, debug, info, warn, error
@@ -61,7 +75,8 @@ type LogSettings struct {
 // flagKeys are the settings that flags stand for.
 var flagKeys = map[string]string{
 	"repo": "repo", "host": "host", "service": "service", "output": "output", "ssh-user": "ssh.user", "identity": "ssh.identity",
-	"known-hosts": "ssh.knownHosts", "become": "ssh.become", "concurrency": "ssh.concurrency", "log-level": "log.level", "log-format": "log.format",
+	"known-hosts": "ssh.knownHosts", "become": "ssh.become", "concurrency": "ssh.concurrency",
+	"server": "server.url", "token-file": "server.tokenFile", "server-ca": "server.ca", "tokens": "api.tokens", "log-level": "log.level", "log-format": "log.format",
 }
 
 var defaults = map[string]any{"repo": ".", "output": "text", "log.level": "warn", "log.format": "text"}

@@ -16,11 +16,13 @@ func place(r Route) string {
 
 // bodyFor is a body that the route takes.
 func bodyFor(r Route) string {
-	switch strings.TrimPrefix(r.Path, base) {
+	switch strings.TrimPrefix(r.Path, Base) {
 	case "/suspend":
 		return `{"host": "web-1", "reason": "maintenance"}`
 	case "/resume", "/drain", "/undrain":
 		return `{"host": "web-1"}`
+	case "/take-over":
+		return `{"reason": "restored"}`
 	case "/accept":
 		return `{"revision": "` + strings.Repeat("ab", 20) + `", "reason": "a rebase"}`
 	}

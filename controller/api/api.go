@@ -25,13 +25,13 @@ type Controller interface {
 	// Poke says that it is worth fetching now. It returns at once.
 	Poke(why string)
 	// Do carries an operator's word out, records it, and says in words what was done.
-	// A suspend or resume that names neither host nor service is about the whole fleet.
+	// A suspend or resume that names neither host nor service is about the whole fleet;
+	// one that names both is about the service on that host.
 	Do(ctx context.Context, a controller.Action) (string, error)
 	// Diff looks at one host now: what `evenkeel diff -o json` prints.
 	Diff(ctx context.Context, host string) (rollout.Plan, error)
 	Explain(ctx context.Context, host, service string) (controller.Explanation, error)
-	// Events are at most limit events, ascending: those that follow number after or,
-	// where after is 0, the newest.
+	// Events are the newest limit of those after number after, ascending.
 	Events(ctx context.Context, after uint64, limit int) ([]controller.Event, error)
 	// Follow gives every event after number after, first those that are kept, then each
 	// as it happens. The channel is closed when ctx ends, or when the follower is too
@@ -42,6 +42,8 @@ type Controller interface {
 	Rollouts(ctx context.Context, limit int) ([]controller.RolloutEntry, error)
 	RolloutByID(ctx context.Context, id string) (controller.RolloutStatus, error)
 }
+
+var _ Controller = (*controller.Controller)(nil)
 
 // Options are what an API is made with.
 type Options struct {

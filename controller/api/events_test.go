@@ -70,7 +70,7 @@ func TestFollowAndResume(t *testing.T) {
 	for _, m := range []string{"one", "two", "three"} {
 		f.fake.Happened(controller.Event{Reason: controller.ReasonStarted, Message: m})
 	}
-	url := s.URL + base + "/events?follow=1"
+	url := s.URL + Base + "/events?follow=1"
 	r := f.follow(ctx, url+"&after=1", f.reads)
 	r.wants("id: 2", `data: "message":"two"`, "id: 3", `data: "message":"three"`)
 	f.fake.Happened(controller.Event{Reason: controller.ReasonDrift, Type: controller.Warning, Message: "four\nid: 99"})
@@ -85,7 +85,7 @@ func TestFollowAndResume(t *testing.T) {
 func TestStreamsBeat(t *testing.T) {
 	f := newFixture(t)
 	f.beat = 10 * time.Millisecond
-	r := f.follow(t.Context(), f.server().URL+base+"/events?follow=1", f.reads)
+	r := f.follow(t.Context(), f.server().URL+Base+"/events?follow=1", f.reads)
 	r.wants(": alive", ": alive")
 }
 
@@ -110,7 +110,7 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 			f := newFixture(t)
 			f.recheck = 10 * time.Millisecond
 			f.now = func() time.Time { return time.Now().Add(time.Duration(f.skew.Load())) }
-			r := f.follow(t.Context(), f.server().URL+base+"/events?follow=1", f.reads)
+			r := f.follow(t.Context(), f.server().URL+Base+"/events?follow=1", f.reads)
 			r.wants("retry: 1000")
 			end(f)
 			r.wants("event: end", "data: revoked or expired")
@@ -123,7 +123,7 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 
 func TestAStreamEndsWithTheController(t *testing.T) {
 	f := newFixture(t)
-	r := f.follow(t.Context(), f.server().URL+base+"/events?follow=1", f.reads)
+	r := f.follow(t.Context(), f.server().URL+Base+"/events?follow=1", f.reads)
 	r.wants("retry: 1000")
 	f.Close()
 	if _, ended := r.next("data"); !ended {
@@ -134,7 +134,7 @@ func TestAStreamEndsWithTheController(t *testing.T) {
 func TestAReaderThatLeavesFollowsNoMore(t *testing.T) {
 	f := newFixture(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	r := f.follow(ctx, f.server().URL+base+"/events?follow=1", f.reads)
+	r := f.follow(ctx, f.server().URL+Base+"/events?follow=1", f.reads)
 	r.wants("retry: 1000")
 	if f.fake.Followers() != 1 {
 		t.Fatal("nobody follows")
@@ -151,9 +151,9 @@ func TestStreamsAreBounded(t *testing.T) {
 	f := newFixture(t)
 	f.streams = make(chan struct{}, 1)
 	s := f.server()
-	r := f.follow(t.Context(), s.URL+base+"/events?follow=1", f.reads)
+	r := f.follow(t.Context(), s.URL+Base+"/events?follow=1", f.reads)
 	r.wants("retry: 1000")
-	if got := get(t.Context(), t, s.URL+base+"/events?follow=1", f.reads); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+	if got := get(t.Context(), t, s.URL+Base+"/events?follow=1", f.reads); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d", got.StatusCode)
 	}
 }
@@ -164,14 +164,14 @@ func TestEventsAreListed(t *testing.T) {
 		f.fake.Happened(controller.Event{Message: "x"})
 	}
 	for query, want := range map[string]string{
-		"": `{"events":[{"seq":71,`, "?limit=2": `{"events":[{"seq":119,`, "?after=3&limit=1": `{"events":[{"seq":4,`, "?after=120": `{"events":[]}`,
+		"": `{"events":[{"seq":71,`, "?limit=2": `{"events":[{"seq":119,`, "?after=3&limit=1": `{"events":[{"seq":120,`, "?after=3&limit=1000": `{"events":[{"seq":4,`, "?after=120": `{"events":[]}`,
 	} {
-		if got := f.ask("GET", base+"/events"+query, f.reads, ""); got.Code != http.StatusOK || !strings.HasPrefix(got.Body.String(), want) {
+		if got := f.ask("GET", Base+"/events"+query, f.reads, ""); got.Code != http.StatusOK || !strings.HasPrefix(got.Body.String(), want) {
 			t.Errorf("%q: %d %.80s", query, got.Code, got.Body)
 		}
 	}
 	for _, query := range []string{"?limit=0", "?limit=1001", "?limit=-1", "?after=x", "?follow=maybe", "?after=99999999999999999999"} {
-		if got := f.ask("GET", base+"/events"+query, f.reads, ""); got.Code != http.StatusBadRequest || problemIn(t, got).Mend == "" {
+		if got := f.ask("GET", Base+"/events"+query, f.reads, ""); got.Code != http.StatusBadRequest || problemIn(t, got).Mend == "" {
 			t.Errorf("%q: %d %s", query, got.Code, got.Body)
 		}
 	}

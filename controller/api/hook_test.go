@@ -138,7 +138,7 @@ func TestTenThousandHooks(t *testing.T) {
 
 func TestHugeBodiesAreRefusedUnread(t *testing.T) {
 	f := newFixture(t)
-	for path, limit := range map[string]int64{"/webhook/github": webhook.MaxBody, base + "/suspend": maxAction} {
+	for path, limit := range map[string]int64{"/webhook/github": webhook.MaxBody, Base + "/suspend": maxAction} {
 		for name, length := range map[string]int64{"told": 1 << 30, "not told": -1} {
 			body := &endless{}
 			r := httptest.NewRequest("POST", path, body)

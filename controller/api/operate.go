@@ -56,11 +56,20 @@ func operate(op operation) handler {
 		done, err := a.Controller.Do(ctx, controller.Action{Verb: op.verb, Host: req.Host, Service: req.Service, Revision: req.Revision,
 			Reason: strings.TrimSpace(req.Reason), Until: req.Until, By: who.Name})
 		if err != nil {
-			a.Log.Info().Str("verb", string(op.verb)).Str("by", who.Name).Err(err).Msg("an operator's action failed")
-			return err
+			return refusedAction(err)
 		}
 		return answer(w, ActionAnswer{Done: oneLine(done)})
 	}
+}
+
+// refusedAction is the answer to an action that was not done. What the controller says
+// without saying what kind it is, it says to the operator: it is no fault of the API.
+func refusedAction(err error) error {
+	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError {
+		return problem(http.StatusConflict, "refused", p.Detail, p.Mend)
+	}
+	return p
 }
 
 // readAction decodes the body, which may be empty.
@@ -122,8 +131,6 @@ func (op operation) check(req ActionRequest, now time.Time) error {
 		}
 	}
 	switch {
-	case req.Host != "" && req.Service != "":
-		return badAction("service", "cannot stand beside a host", "say one of them")
 	case !word(req.Host):
 		return badAction("host", "is no name of a host: "+fault.Quote(req.Host), "evenkeel status lists them")
 	case !word(req.Service):

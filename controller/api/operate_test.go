@@ -27,11 +27,13 @@ func TestActions(t *testing.T) {
 		{"/suspend", `{"host": "web-1", "reason": "disk"}`, 200, controller.Action{Verb: controller.VerbSuspend, Host: "web-1", Reason: "disk"}},
 		{"/suspend", `{"service": "gateway", "reason": "disk"}`, 200, controller.Action{Verb: controller.VerbSuspend, Service: "gateway", Reason: "disk"}},
 		{"/suspend", `{"reason": "freeze"}`, 200, controller.Action{Verb: controller.VerbSuspend, Reason: "freeze"}},
+		{"/suspend", `{"host": "web-1", "service": "gateway", "reason": "x"}`, 200, controller.Action{Verb: controller.VerbSuspend, Host: "web-1", Service: "gateway", Reason: "x"}},
+		{"/take-over", `{"reason": "restored"}`, 200, controller.Action{Verb: controller.VerbTakeOver, Reason: "restored"}},
+		{"/take-over", ``, 422, controller.Action{}},
 		{"/drain", `{"host": "web-1"}`, 200, controller.Action{Verb: controller.VerbDrain, Host: "web-1"}},
 		{"/accept", `{"revision": "` + commit + `", "reason": "a rebase"}`, 200, controller.Action{Verb: controller.VerbAccept, Revision: commit, Reason: "a rebase"}},
 
 		{"/suspend", `{"host": "web-1"}`, 422, controller.Action{}},
-		{"/suspend", `{"host": "web-1", "service": "gateway", "reason": "x"}`, 422, controller.Action{}},
 		{"/suspend", `{"host": "web-9", "reason": "x"}`, 404, controller.Action{}},
 		{"/suspend", `{"host": "web-1", "reason": "x", "until": "2020-01-01T00:00:00Z"}`, 422, controller.Action{}},
 		{"/suspend", `{"host": "web-1\u001b[31m", "reason": "x"}`, 422, controller.Action{}},
@@ -51,7 +53,7 @@ func TestActions(t *testing.T) {
 	for _, c := range cases {
 		f := newFixture(t)
 		f.fake.Begin("r1")
-		w := f.ask("POST", base+c.path, f.writes, c.body)
+		w := f.ask("POST", Base+c.path, f.writes, c.body)
 		if w.Code != c.code {
 			t.Errorf("%s %s: %d, want %d: %s", c.path, c.body, w.Code, c.code, w.Body)
 			continue
@@ -75,7 +77,7 @@ func TestActions(t *testing.T) {
 
 func TestActionsNeedJSON(t *testing.T) {
 	f := newFixture(t)
-	w := f.ask("POST", base+"/suspend", f.writes, `{"reason": "x"}`, "Content-Type", "text/plain")
+	w := f.ask("POST", Base+"/suspend", f.writes, `{"reason": "x"}`, "Content-Type", "text/plain")
 	if w.Code != http.StatusUnsupportedMediaType || len(f.fake.Actions()) > 0 {
 		t.Errorf("%d, %v", w.Code, f.fake.Actions())
 	}
@@ -99,12 +101,16 @@ func TestErrorsAreProblems(t *testing.T) {
 		f := newFixture(t)
 		f.fake.Break(c.err)
 		for _, ask := range [][2]string{{"POST", "/reconcile"}, {"GET", "/revisions"}, {"GET", "/hosts/web-1/diff"}, {"GET", "/instances/web-1/gateway"}, {"GET", "/events?follow=1"}} {
-			w := f.ask(ask[0], base+ask[1], f.writes, "")
-			if w.Code != c.code {
+			w := f.ask(ask[0], Base+ask[1], f.writes, "")
+			code, kind := c.code, c.kind
+			if ask[0] == "POST" && code == 500 {
+				code, kind = 409, "refused" // an operator is told
+			}
+			if w.Code != code {
 				t.Errorf("%v at %v: %d %s", c.err, ask, w.Code, w.Body)
 				continue
 			}
-			if p := problemIn(t, w); p.Kind() != c.kind || !strings.Contains(p.Mend, c.mend) || strings.ContainsAny(p.Detail, "\n\x1b") {
+			if p := problemIn(t, w); p.Kind() != kind || !strings.Contains(p.Mend, c.mend) || strings.ContainsAny(p.Detail, "\n\x1b") {
 				t.Errorf("%v at %v: %+v", c.err, ask, p)
 			}
 		}
@@ -114,8 +120,8 @@ func TestErrorsAreProblems(t *testing.T) {
 func TestBeforeAnythingIsKnown(t *testing.T) {
 	f := newFixture(t)
 	f.fake.Blank()
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, base + "/status": 503, base + "/snapshot": 503, base + "/plan": 503, base + "/hosts": 503,
-		base + "/rollouts/current": 503, base + "/hosts/web-1/diff": 503, "/metrics": 401} {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, Base + "/status": 503, Base + "/snapshot": 503, Base + "/plan": 503, Base + "/hosts": 503,
+		Base + "/rollouts/current": 503, Base + "/hosts/web-1/diff": 503, "/metrics": 401} {
 		if w := f.ask("GET", path, f.reads, ""); w.Code != want {
 			t.Errorf("%s: %d, want %d", path, w.Code, want)
 		}
@@ -156,7 +162,7 @@ func FuzzAction(f *testing.F) {
 		if !known {
 			path = "/suspend"
 		}
-		w := x.ask("POST", base+path, x.writes, body)
+		w := x.ask("POST", Base+path, x.writes, body)
 		if w.Code >= 500 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}

@@ -15,7 +15,7 @@ import (
 // nothing may be lost on the way to the command line.
 func decoded[T any](t *testing.T, f *fixture, path string) T {
 	t.Helper()
-	w := f.ask("GET", base+path, f.reads, "")
+	w := f.ask("GET", Base+path, f.reads, "")
 	var v T
 	if err := json.Unmarshal(w.Body.Bytes(), &v); w.Code != http.StatusOK || err != nil || w.Header().Get("Content-Type") != "application/json" {
 		t.Fatalf("%s: %d %v: %s", path, w.Code, err, w.Body)
@@ -68,7 +68,7 @@ func TestReads(t *testing.T) {
 func TestReadsOfWhatIsNotThere(t *testing.T) {
 	f := newFixture(t)
 	for _, path := range []string{"/hosts/web-9/diff", "/instances/web-1/nothing", "/rollouts/none", "/rollouts/current", "/instances/web-1/" + strings.Repeat("x", 3000)} {
-		if w := f.ask("GET", base+path, f.reads, ""); w.Code != http.StatusNotFound || problemIn(t, w).Kind() != "unknown-object" {
+		if w := f.ask("GET", Base+path, f.reads, ""); w.Code != http.StatusNotFound || problemIn(t, w).Kind() != "unknown-object" {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}

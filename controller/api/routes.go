@@ -35,7 +35,8 @@ type Route struct {
 
 func (r Route) pattern() string { return r.Method + " " + r.Path }
 
-const base = "/api/v1"
+// Base is what the paths of the API begin with.
+const Base = "/api/v1"
 
 // Routes is the whole table.
 func Routes() []Route {
@@ -44,19 +45,19 @@ func Routes() []Route {
 		{"GET", "/readyz", Public, "200 once the fleet was looked at", readyz},
 		{"GET", "/metrics", Metrics, "Prometheus' metrics", metricsPage},
 
-		{"GET", base + "/status", Read, "what `status -o json` prints: revision, instances, hosts", status},
-		{"GET", base + "/snapshot", Read, "everything that is known, at one moment", snapshot},
-		{"GET", base + "/plan", Read, "the newest plan: what `plan -o json` prints", plan},
-		{"GET", base + "/hosts", Read, "every host: reachable, watched, its conditions", hosts},
-		{"GET", base + "/hosts/{host}/diff", Read, "looks at one host now: what `diff -o json` prints", diff},
-		{"GET", base + "/instances/{host}/{service}", Read, "looks at one instance now: what `explain -o json` prints", explain},
-		{"GET", base + "/rollouts", Read, "the history of rollouts, newest first; `?limit=`", rollouts},
-		{"GET", base + "/rollouts/{id}", Read, "one rollout, whole; `current` is the one under way, or the last one", rolloutByID},
-		{"GET", base + "/revisions", Read, "the history of revisions, newest first; `?limit=`", revisions},
-		{"GET", base + "/events", Read, "events; `?after=`, `?limit=`; with `?follow=1` a stream (Server-Sent Events)", events},
+		{"GET", Base + "/status", Read, "what `status -o json` prints: revision, instances, hosts", status},
+		{"GET", Base + "/snapshot", Read, "everything that is known, at one moment", snapshot},
+		{"GET", Base + "/plan", Read, "the newest plan: what `plan -o json` prints", plan},
+		{"GET", Base + "/hosts", Read, "every host: reachable, watched, its conditions", hosts},
+		{"GET", Base + "/hosts/{host}/diff", Read, "looks at one host now: what `diff -o json` prints", diff},
+		{"GET", Base + "/instances/{host}/{service}", Read, "looks at one instance now: what `explain -o json` prints", explain},
+		{"GET", Base + "/rollouts", Read, "the history of rollouts, newest first; `?limit=`", rollouts},
+		{"GET", Base + "/rollouts/{id}", Read, "one rollout, whole; `current` is the one under way, or the last one", rolloutByID},
+		{"GET", Base + "/revisions", Read, "the history of revisions, newest first; `?limit=`", revisions},
+		{"GET", Base + "/events", Read, "events; `?after=`, `?limit=`; with `?follow=1` a stream (Server-Sent Events)", events},
 	}
 	for _, v := range operations {
-		routes = append(routes, Route{"POST", base + v.path, Operate, v.does, operate(v)})
+		routes = append(routes, Route{"POST", Base + v.path, Operate, v.does, operate(v)})
 	}
 	for _, name := range webhook.Senders() {
 		routes = append(routes, Route{"POST", "/webhook/" + name, Webhook, "a push hook of " + senderWords[name] + ": fetch now", hook(name)})
@@ -83,11 +84,22 @@ var operations = []operation{
 	{"/rollout/abort", controller.VerbAbort, "", "", "end the rollout; it is not tried again until git moves or somebody retries"},
 	{"/rollout/undo", controller.VerbUndo, "", "", "back to the generation before, host by host"},
 	{"/rollout/retry", controller.VerbRetry, "", "", "try a revision again that was reverted or aborted"},
-	{"/suspend", controller.VerbSuspend, "host service until", "reason", "do not touch a host, a service or (with neither) the fleet"},
+	{"/suspend", controller.VerbSuspend, "host service until", "reason", "do not touch a host, a service, a service on a host or (with neither) the fleet"},
 	{"/resume", controller.VerbUnsuspend, "host service", "", "touch it again"},
 	{"/drain", controller.VerbDrain, "host until", "host", "take a host out of traffic"},
 	{"/undrain", controller.VerbUndrain, "host", "host", "put it back"},
+	{"/take-over", controller.VerbTakeOver, "", "reason", "go on after an old store was restored: what is found on the hosts counts"},
 	{"/accept", controller.VerbAccept, "revision", "revision reason", "let in a revision that does not descend from the last one"},
+}
+
+// PathOf is the path to which an operator's word is posted.
+func PathOf(v controller.Verb) (path string, ok bool) {
+	for _, op := range operations {
+		if op.verb == v {
+			return Base + op.path, true
+		}
+	}
+	return "", false
 }
 
 func has(words, word string) bool { return strings.Contains(" "+words+" ", " "+word+" ") }

@@ -61,7 +61,7 @@ func TestTheLocalSocketNeedsNoToken(t *testing.T) {
 	}
 	c, end := unixClient(f.Socket)
 	defer end()
-	res, err := c.Post("http://local"+base+"/reconcile", "application/json", strings.NewReader(`{"reason": "x"}`))
+	res, err := c.Post("http://local"+Base+"/reconcile", "application/json", strings.NewReader(`{"reason": "x"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAStrangerAtTheSocketNeedsAToken(t *testing.T) {
 		}
 	}
 	ask := func(args ...string) string {
-		cmd := exec.Command(curl, append([]string{"-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", f.Socket, "http://local" + base + "/status"}, args...)...)
+		cmd := exec.Command(curl, append([]string{"-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", f.Socket, "http://local" + Base + "/status"}, args...)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, _ := cmd.Output()
 		return string(out)
@@ -244,7 +244,7 @@ func TestShutdown(t *testing.T) {
 	go func() { ended <- l.Serve(ctx) }()
 	c, end := unixClient(f.Socket)
 	defer end()
-	res, err := c.Get("http://local" + base + "/events?follow=1")
+	res, err := c.Get("http://local" + Base + "/events?follow=1")
 	if err != nil {
 		t.Fatal(err)
 	}

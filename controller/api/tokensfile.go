@@ -36,11 +36,6 @@ func readTokens(file string) ([]byte, error) {
 // What else stands in the file, comments included, stays.
 func AddToken(file string, t Token) error {
 	return edit(file, func(text []byte) ([]byte, error) {
-		var entry strings.Builder
-		fmt.Fprintf(&entry, "- name: %s\n  hash: %s\n  scopes: [%s]\n", yamlWord(t.Name), yamlWord(t.Hash), scopeList(t.Scopes))
-		if t.Expires != "" {
-			fmt.Fprintf(&entry, "  expires: %s\n", yamlWord(t.Expires))
-		}
 		old, err := parseTokens(file, text)
 		if err != nil {
 			return nil, err
@@ -54,12 +49,22 @@ func AddToken(file string, t Token) error {
 		if len(text) > 0 && text[len(text)-1] != '\n' {
 			text = append(text, '\n')
 		}
-		text = append(text, entry.String()...)
+		text = append(text, t.YAML()...)
 		if now, err := parseTokens(file, text); err != nil || len(now) != len(old)+1 {
-			return nil, fmt.Errorf("%s is a list of another form than - name: …: add the entry by hand:\n%s", file, entry.String())
+			return nil, fmt.Errorf("%s is a list of another form than - name: …: add the entry by hand:\n%s", file, t.YAML())
 		}
 		return text, nil
 	})
+}
+
+// YAML is the entry as it stands in the file.
+func (t Token) YAML() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "- name: %s\n  hash: %s\n  scopes: [%s]\n", yamlWord(t.Name), yamlWord(t.Hash), scopeList(t.Scopes))
+	if t.Expires != "" {
+		fmt.Fprintf(&b, "  expires: %s\n", yamlWord(t.Expires))
+	}
+	return b.String()
 }
 
 func withoutComments(text string) string {

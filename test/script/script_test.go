@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("KEY", filepath.Join(e.WorkDir, "id"))
 			return writeKey(filepath.Join(e.WorkDir, "id"))
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "serve": serve, "fleet": fleet},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

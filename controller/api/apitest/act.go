@@ -54,6 +54,8 @@ func (f *Fake) do(a controller.Action) (string, error) {
 		return "accepted " + a.Revision[:7], nil
 	case controller.VerbUndo, controller.VerbRetry:
 		return string(a.Verb) + " begins", nil
+	case controller.VerbTakeOver:
+		return "taken over", nil
 	}
 	r := f.snapshot.Rollout
 	if r == nil || !r.Ended.IsZero() {
@@ -74,6 +76,8 @@ func (f *Fake) known(a controller.Action) error {
 
 func object(a controller.Action) string {
 	switch {
+	case a.Host != "" && a.Service != "":
+		return a.Service + " on " + a.Host
 	case a.Host != "":
 		return "host " + a.Host
 	case a.Service != "":

@@ -150,15 +150,12 @@ func (f *Fake) happened(e controller.Event) {
 	}
 }
 
-// Events are those after a number, or the newest.
+// Events are the newest of those after a number.
 func (f *Fake) Events(_ context.Context, after uint64, limit int) ([]controller.Event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if after == 0 {
-		return slices.Clone(f.events[max(0, len(f.events)-limit):]), f.broken
-	}
 	list := f.events[min(after, uint64(len(f.events))):]
-	return slices.Clone(list[:min(limit, len(list))]), f.broken
+	return slices.Clone(list[max(0, len(list)-limit):]), f.broken
 }
 
 // room is how far a follower may fall behind.

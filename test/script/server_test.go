@@ -1,0 +1,78 @@
+package script
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rs/zerolog"
+
+	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/api"
+	"github.com/evenkeel/evenkeel/controller/api/apitest"
+	"github.com/evenkeel/evenkeel/rollout"
+)
+
+// serve serves the API of a fake controller at $SOCK (unix) and $URL (loopback, needs a
+// token of tokens.yaml) until the script's end.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: serve")
+	}
+	f := apitest.New()
+	a, err := api.New(api.Options{Controller: f, Log: zerolog.Nop(), Listen: "127.0.0.1:0", Socket: ts.MkAbs("evenkeel.sock"), Tokens: ts.MkAbs("tokens.yaml")})
+	ts.Check(err)
+	l, err := a.Listen()
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = l.Serve(ctx)
+	}()
+	ts.Defer(func() {
+		cancel()
+		<-ended
+	})
+	ts.Setenv("SOCK", "unix://"+ts.MkAbs("evenkeel.sock"))
+	ts.Setenv("URL", "http://"+l.Addrs()[0].String())
+	serving.Store(ts.MkAbs("."), f)
+}
+
+// serving are the fakes (*apitest.Fake) by the folder of the script that serves them.
+var serving sync.Map
+
+// fleet makes something happen to the fake's fleet:
+//
+//	fleet begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | followed | pause
+//
+// followed waits until somebody follows the events, pause for a little while.
+func fleet(ts *testscript.TestScript, neg bool, args []string) {
+	served, ok := serving.Load(ts.MkAbs("."))
+	if neg || !ok || len(args) == 0 {
+		ts.Fatalf("usage: serve, then fleet begin|step|end|event|followed …")
+	}
+	f := served.(*apitest.Fake)
+	switch args[0] {
+	case "begin":
+		f.Begin(args[1])
+	case "step":
+		f.Step(args[1], rollout.Phase(args[2]))
+	case "end":
+		f.End(controller.Result(args[1]))
+	case "event":
+		f.Happened(controller.Event{Reason: args[1], Type: controller.Warning, Host: "web-2", Message: strings.Join(args[2:], " ")})
+	case "followed":
+		for deadline := time.Now().Add(10 * time.Second); f.Followers() == 0; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				ts.Fatalf("nobody follows")
+			}
+		}
+	case "pause":
+		time.Sleep(700 * time.Millisecond)
+	default:
+		ts.Fatalf("fleet %s?", args[0])
+	}
+}
