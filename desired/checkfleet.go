@@ -43,6 +43,9 @@ func (l *loader) checkService(svc *Service, rev *Revision) {
 	for _, p := range slices.Concat(checkRollout(merged), checkBudget(merged, hosts), checkCanary(svc.Spec.Rollout, merged, hosts)) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
+	for _, p := range checkOwnWindows(svc.Spec.Windows, l.fleet.Spec.Windows) {
+		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
+	}
 	warn := func(at, rule, message, mend string) {
 		rev.Warnings = append(rev.Warnings, Fault{Pos: svc.At(at), Severity: SeverityWarning, Rule: rule, Service: svc.Name, Message: message, Mend: mend})
 	}

@@ -56,9 +56,9 @@ func (c *compiler) fault(f *Fault) {
 
 // compile reads all sources whose names are no templates, and checks them as far
 // as can be without a host and without keys.
-func compile(svc *Service, fleet RolloutSpec, src *sources, store *artifacts) (*compiled, Faults) {
+func compile(svc *Service, fleet FleetSpec, src *sources, store *artifacts) (*compiled, Faults) {
 	c := &compiler{svc: svc, sources: src, store: store}
-	out := &compiled{svc: svc, strategy: svc.Spec.Rollout.over(fleet).Strategy(), static: true, unitsStatic: true}
+	out := &compiled{svc: svc, strategy: strategyOf(svc, fleet), static: true, unitsStatic: true}
 	for _, d := range svc.Spec.Directories {
 		out.directories = append(out.directories, d.directory())
 	}

@@ -156,4 +156,5 @@ type Strategy struct {
 	OnUnreachable    string
 	OnDrainTimeout   string
 	Gates            []GateSpec
+	Windows          Windows // the fleet's and the service's own
 }

@@ -73,6 +73,7 @@ type strategyJSON struct {
 	OnUnreachable    string         `json:"onUnreachable"`
 	OnDrainTimeout   string         `json:"onDrainTimeout"`
 	Gates            []GateSpec     `json:"gates,omitempty"`
+	Windows          Windows        `json:"windows,omitempty"`
 }
 
 // MarshalJSON writes the strategy in the words of the fleet repo.
@@ -84,7 +85,7 @@ func (s Strategy) MarshalJSON() ([]byte, error) {
 		ProgressDeadline: Duration(s.ProgressDeadline), DrainTimeout: Duration(s.DrainTimeout),
 		AutoRevert: s.AutoRevert, Order: s.Order,
 		OnUnreachable: s.OnUnreachable, OnDrainTimeout: s.OnDrainTimeout,
-		Gates: s.Gates,
+		Gates: s.Gates, Windows: s.Windows,
 	})
 }
 
@@ -101,7 +102,7 @@ func (s *Strategy) UnmarshalJSON(b []byte) error {
 		ProgressDeadline: j.ProgressDeadline.D(), DrainTimeout: j.DrainTimeout.D(),
 		AutoRevert: j.AutoRevert, Order: j.Order,
 		OnUnreachable: j.OnUnreachable, OnDrainTimeout: j.OnDrainTimeout,
-		Gates: j.Gates,
+		Gates: j.Gates, Windows: j.Windows,
 	}
 	return nil
 }

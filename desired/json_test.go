@@ -24,6 +24,7 @@ func TestStrategyAsJSON(t *testing.T) {
 		s.Canary, s.Promote = Percent(10), promote
 		roundTrip(t, s)
 	}
+	s.Windows = Windows{{Kind: WindowDeny, Schedule: "0 22 * * *", Duration: lasting(time.Hour), TimeZone: "Europe/Berlin", Reason: "x"}}
 	roundTrip(t, s)
 }
 

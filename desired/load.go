@@ -160,7 +160,7 @@ func (l *loader) fleetDocument(d strictyaml.Document) {
 	if why := inventory.CheckLogin(doc.Spec.SSH.User, doc.Spec.SSH.Jump); why != "" {
 		l.fault(l.fleet.At("ssh"), "bad-login", why, "")
 	}
-	for _, p := range checkRollout(doc.Spec.Rollout) {
+	for _, p := range append(checkRollout(doc.Spec.Rollout), checkWindows(doc.Spec.Windows)...) {
 		l.faults = append(l.faults, p.At(l.fleet.At(p.Path), ""))
 	}
 }
@@ -214,7 +214,7 @@ func (l *loader) revision(inv inventory.Inventory) Revision {
 	checked := l.checkServices(&rev)
 	var ready []*compiled
 	for _, svc := range checked {
-		c, faults := compile(svc, l.fleet.Spec.Rollout, src, rev.state.artifacts)
+		c, faults := compile(svc, l.fleet.Spec, src, rev.state.artifacts)
 		for _, f := range faults {
 			if f.IsError() {
 				l.quarantine(svc.Name, f)

@@ -93,6 +93,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"two checks in one":   {"  health: [{tcp: {port: 1}, unit: {}}]\n", false},
 		"none":                {"  health: [{}]\n", false},
 		"a port out of range": {"  health: [{tcp: {port: 70000}}]\n", false},
+		"a window":            {"  windows: [{kind: deny, schedule: \"0 22 * * *\", duration: 4h, timeZone: Europe/Berlin}]\n", true},
+		"a window of no kind": {"  windows: [{schedule: \"0 22 * * *\", duration: 4h}]\n", false},
 		"canaries":            {"  rollout: {canary: 10%, promote: manual}\n", true},
 		"canaries by time":    {"  rollout: {canary: 1, promote: 10m}\n", true},
 		"promote by whom":     {"  rollout: {canary: 1, promote: auto}\n", false},

@@ -44,7 +44,21 @@ type ServiceSpec struct {
 	Rollout     RolloutSpec        `yaml:"rollout"`                        // how changes go over the hosts
 	Drain       []DrainSpec        `yaml:"drain"`                          // how an instance is taken out of traffic
 	Health      []HealthSpec       `yaml:"health"`                         // what proves that an instance serves
+	Windows     Windows            `yaml:"windows"`                        // when its restarts and reloads may begin, beside the fleet's windows
 	Suspend     bool               `yaml:"suspend"`                        // leave its instances as they are
+}
+
+// Windows are when what disturbs may begin. Deny wins; where there is any allow window,
+// it may begin only within one. None at all is always open.
+type Windows []WindowSpec
+
+// WindowSpec is a time within which restarts and reloads may begin, or may not.
+type WindowSpec struct {
+	Kind     string    `yaml:"kind" json:"kind" jsonschema:"required,enum=allow,enum=deny"` // allow: where there is such a window, they may begin only within one; deny: they may not, whatever is allowed
+	Schedule string    `yaml:"schedule" json:"schedule" jsonschema:"required"`              // when it begins, as in a crontab: minute, hour, day of month, month, day of week
+	Duration *Duration `yaml:"duration" json:"duration" jsonschema:"required"`              // how long it lasts
+	TimeZone string    `yaml:"timeZone" json:"timeZone,omitempty"`                          // of the schedule, such as Europe/Berlin; default UTC
+	Reason   string    `yaml:"reason" json:"reason,omitempty"`                              // shown where it holds something back
 }
 
 // UserSpec is a system user.

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evenkeel/evenkeel/inventory/fault"
@@ -93,6 +94,13 @@ func (r RolloutSpec) Strategy() Strategy {
 	if s.OnDrainTimeout == "" {
 		s.OnDrainTimeout = DrainTimeoutHalt
 	}
+	return s
+}
+
+// strategyOf is a service's own, with the fleet's defaults and windows.
+func strategyOf(svc *Service, fleet FleetSpec) Strategy {
+	s := svc.Spec.Rollout.over(fleet.Rollout).Strategy()
+	s.Windows = slices.Concat(fleet.Windows, svc.Spec.Windows)
 	return s
 }
 

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"os"
+	_ "time/tzdata" // for windows, where the machine has no zones
 )
 
 func main() { os.Exit(run(os.Args[1:], ownTerminal())) }
