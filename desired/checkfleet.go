@@ -44,7 +44,11 @@ func (l *loader) checkService(svc *Service, rev *Revision) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
 	for _, p := range checkOwnWindows(svc.Spec.Windows, l.fleet.Spec.Windows) {
-		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
+		at := svc.At(p.Path)
+		said := func(f Fault) bool { return f.Pos == at }
+		if !slices.ContainsFunc(l.broken[svc.Name], said) { // what the decoder could not read is no further matter
+			l.quarantine(svc.Name, p.At(at, svc.Name))
+		}
 	}
 	warn := func(at, rule, message, mend string) {
 		rev.Warnings = append(rev.Warnings, Fault{Pos: svc.At(at), Severity: SeverityWarning, Rule: rule, Service: svc.Name, Message: message, Mend: mend})
