@@ -67,6 +67,9 @@ func (fx *effects) carryOut(ctx context.Context, st State, c rollout.Command) ro
 	if c.Kind == rollout.CmdObserve {
 		return rollout.Event{Kind: rollout.EventObserved, Service: c.Service, Outcome: rollout.Success, Instances: fx.instances(ctx, c.Service)}
 	}
+	if c.Kind == rollout.CmdWindow {
+		return rollout.Event{Kind: rollout.EventWindow, Service: c.Service, Outcome: rollout.Success, Window: openingOf(st, c.Service)}
+	}
 	v := st.Visits[c.Visit]
 	e := rollout.Event{Kind: rollout.EventResult, Visit: c.Visit, Attempt: c.Attempt, Command: c.Kind, Outcome: rollout.Success}
 	began := time.Now()
@@ -79,6 +82,17 @@ func (fx *effects) carryOut(ctx context.Context, st State, c rollout.Command) ro
 	log.Str("host", v.Host).Strs("services", v.Services).Str("command", string(c.Kind)).Str("phase", string(c.Phase)).
 		Str("outcome", string(e.Outcome)).Dur("took", time.Since(began)).AnErr("error", err).Msg("command carried out")
 	return e
+}
+
+// openingOf asks the windows of a service by the clock on the wall.
+func openingOf(st State, service string) *rollout.Opening {
+	o := rollout.Opening{Opening: desired.Opening{Open: true}}
+	for _, s := range st.Services {
+		if s.Service == service {
+			o = rollout.OpeningAt(s.Strategy.Windows, time.Now())
+		}
+	}
+	return &o
 }
 
 // judge turns an error into the event's outcome: what is known of the effect.

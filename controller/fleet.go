@@ -44,6 +44,8 @@ type Fleet struct {
 	// Promoted are services whose canaries were accepted for this revision, by name; see
 	// State.Promoted.
 	Promoted map[string]bool
+	// IgnoreWindows lets what disturbs begin outside of windows.
+	IgnoreWindows bool
 	// PruneAll lets a revision that wants nothing anywhere take everything away.
 	PruneAll bool
 	// Save makes a State durable before its commands run. nil: the hosts' own

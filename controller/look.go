@@ -37,7 +37,8 @@ type View struct {
 func (f *Fleet) Look(ctx context.Context) (*View, error) {
 	began := time.Now()
 	v := &View{At: began, Errors: map[string]error{}}
-	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped(), Promoted: f.Promoted, Ignore: f.Ignore}
+	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped(), Promoted: f.Promoted, Ignore: f.Ignore,
+		At: began, IgnoreWindows: f.IgnoreWindows}
 	hosts := f.hosts()
 	inputs, errs := make([]rollout.HostInput, len(hosts)), make([]error, len(hosts))
 	g := errgroup.Group{}

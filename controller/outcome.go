@@ -62,6 +62,8 @@ type Outcome struct {
 	Hosts       int             `json:"hosts"` // that it was asked for
 	// Error is why evenkeel itself could not go on.
 	Error string `json:"error,omitempty"`
+	// WindowsIgnored are windows, in words, that were closed and did not count.
+	WindowsIgnored []string `json:"windowsIgnored,omitempty"`
 }
 
 // NotDone is something that is not as the revision wants it.
@@ -84,7 +86,7 @@ type LeftDrained struct {
 // 1 (an error), 6, 2, 7, 5 and 4 that applies; a stop by the operator and faults in
 // the repo count only where nothing else did go wrong.
 func OutcomeOf(e Ended) Outcome {
-	o := Outcome{Revision: e.Plan.Revision, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}}
+	o := Outcome{Revision: e.Plan.Revision, WindowsIgnored: e.Plan.WindowsIgnored, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}}
 	if e.Err != nil {
 		o.Error = e.Err.Error()
 	}
@@ -149,7 +151,10 @@ func blocked(st *rollout.State, v *rollout.Visit) (r Result, reason, mend string
 	return Blocked, w.Reason, waitMends[w.Kind]
 }
 
-var waitMends = map[rollout.WaitKind]string{rollout.WaitPromotion: "evenkeel apply --promote accepts the canary, and goes on"}
+var waitMends = map[rollout.WaitKind]string{
+	rollout.WaitPromotion: "evenkeel apply --promote accepts the canary, and goes on",
+	rollout.WaitWindow:    "run it again then; evenkeel apply --ignore-windows does not wait",
+}
 
 // leftDrained names the balancers that still hold an instance back.
 func (o *Outcome) leftDrained(v rollout.Visit) {

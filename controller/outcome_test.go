@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -33,6 +34,18 @@ func visit(host string, result rollout.Result, reason string) rollout.Visit {
 	}
 	return v
 }
+
+// unpromoted has ended after its canary; the third host belongs to a service that comes
+// after.
+var unpromoted = rollout.State{ID: "r", Halted: &rollout.Halt{Kind: rollout.HaltBlocked, Service: "gateway", Reason: "gateway waits for promotion: canary web-1 healthy"},
+	Services: []rollout.ServiceState{{Service: "gateway", LookedAt: 2, Canary: rollout.CanaryState{Phase: rollout.CanaryWaiting, Hosts: []string{"web-1"}, Since: 1}}},
+	Visits: []rollout.Visit{visit("web-1", rollout.ResultDone, ""), {ID: 1, Host: "web-2", Services: []string{"gateway"}, Follows: []string{"gateway"}},
+		{ID: 2, Host: "web-3", Services: []string{"auth"}}}}
+
+var closed = rollout.State{ID: "r", Halted: &rollout.Halt{Kind: rollout.HaltBlocked, Service: "gateway"},
+	Services: []rollout.ServiceState{{Service: "gateway", Window: rollout.WindowState{Known: true, Opening: rollout.Opening{
+		Opening: desired.Opening{Until: time.Date(2026, 3, 2, 22, 0, 0, 0, time.UTC), Why: "outside of every allow window"}}}}},
+	Visits: []rollout.Visit{{Host: "web-1", Services: []string{"gateway"}, Disturbs: []string{"gateway"}}}}
 
 func TestOutcome(t *testing.T) {
 	refused := visit("web-1", rollout.ResultFailed, "another controller holds the lock")
@@ -89,6 +102,10 @@ func TestOutcome(t *testing.T) {
 		{"aborted by an operator", Ended{Plan: fleetPlan("web-1"), State: rollout.State{ID: "r", Stopping: "aborted by bob: wrong version", Aborted: true,
 			Visits: []rollout.Visit{{Host: "web-1"}}}}, Stopped, 1,
 			"not done: web-1 (aborted by bob: wrong version)"},
+		{"a canary that nobody promotes", Ended{Plan: fleetPlan("web-1", "web-2", "web-3"), State: unpromoted}, Blocked, 7,
+			"not done: web-2 (blocked: gateway waits for promotion: canary web-1 healthy); web-3 (blocked: comes after what is blocked: gateway waits for promotion: canary web-1 healthy)"},
+		{"outside of the windows", Ended{Plan: fleetPlan("web-1"), State: closed}, Blocked, 7,
+			"not done: web-1 (blocked: gateway: windows closed until Mon 2026-03-02 22:00 UTC, outside of every allow window)"},
 		{"stopped when all was done anyway", Ended{Plan: fleetPlan("web-1"), Stopped: true, State: rollout.State{ID: "r", Stopping: "stopped by the operator",
 			Visits: []rollout.Visit{visit("web-1", rollout.ResultDone, "")}}}, Converged, 0, "converged: 1 host at 4f1c2d9"},
 		{"stopped at once, with a host drained", Ended{Plan: fleetPlan("web-2"), Stopped: true, Err: errors.New("stopped at once"), State: rollout.State{ID: "r", Visits: []rollout.Visit{inHand}}},

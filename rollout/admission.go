@@ -74,6 +74,9 @@ func (a *admission) begin(v *Visit) {
 // fresh look, and asks for one where there is none.
 func (a *admission) admits(v *Visit) bool {
 	s, ready := a.s, true
+	if !a.inWindows(v) {
+		return false
+	}
 	for _, at := range a.r.disturbs[v.ID] {
 		ss := &s.Services[at]
 		if v.Recover && len(v.Drained) > 0 && len(v.Actions) == 0 && !v.Written {
@@ -187,6 +190,9 @@ func (a *admission) mends(service int) (v *Visit, soon bool) {
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
 		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.s.waiting(v) || !a.alone(v) || !a.firstOnHost(v) {
+			continue
+		}
+		if !a.inWindows(v) {
 			continue
 		}
 		switch may, fresh := a.mayMend(v); {

@@ -37,7 +37,10 @@ type Event struct {
 	// By is, of an operator's word, whose it is.
 	By string `json:"by,omitempty"`
 
-	// Of observed; of promote: the only service meant, "" for all.
+	// Of window.
+	Window *Opening `json:"window,omitempty"`
+
+	// Of observed and window; of promote: the only service meant, "" for all.
 	Service   string     `json:"service,omitempty"`
 	Instances []Instance `json:"instances,omitempty"`
 }
@@ -50,6 +53,7 @@ const (
 	EventBegin    EventKind = "begin"
 	EventResult   EventKind = "result"
 	EventObserved EventKind = "observed"
+	EventWindow   EventKind = "window"  // whether a service's windows are open
 	EventStop     EventKind = "stop"    // finish or undrain the hosts in hand, begin no other
 	EventReplan   EventKind = "replan"  // likewise, because a newer revision is there
 	EventAbort    EventKind = "abort"   // likewise, for good: State.Aborted says so
@@ -87,7 +91,7 @@ type Command struct {
 	Phase   Phase         `json:"phase,omitempty"`
 	Attempt int           `json:"attempt,omitempty"`
 	After   time.Duration `json:"after,omitempty"`   // not before this long from now
-	Service string        `json:"service,omitempty"` // of observe
+	Service string        `json:"service,omitempty"` // of observe and window
 }
 
 // CommandKind is what is to be done.
@@ -96,6 +100,7 @@ type CommandKind string
 // The commands. Each is safe to repeat: it looks before it acts, or the host does.
 const (
 	CmdObserve     CommandKind = "observe"  // look at every instance of Service, live
+	CmdWindow      CommandKind = "window"   // are the windows of Service open, by the clock on the wall
 	CmdPrecheck    CommandKind = "precheck" // would the step trip over something
 	CmdStage       CommandKind = "stage"    // bring the new generation to the host
 	CmdRecord      CommandKind = "record"   // save the step in hand on the host

@@ -22,6 +22,10 @@ type Input struct {
 	// Skip are services (by name) that are not to be touched: suspended, or not
 	// among those asked for. They still count in the budget.
 	Skip map[string]string // name to reason
+	// At is when the hosts were observed, by the clock on the wall: windows are told of
+	// that moment. IgnoreWindows leaves them out.
+	At            time.Time
+	IgnoreWindows bool
 	// Promoted are services (by name) whose canaries were accepted for this revision.
 	Promoted map[string]bool
 	// Ignore are differences that are left as they are.
@@ -57,6 +61,8 @@ type Plan struct {
 	Hosts    []HostPlan    `json:"hosts"`
 	Services []ServicePlan `json:"services"`
 	Visits   []Visit       `json:"visits"`
+	// WindowsIgnored are the windows, in words, that are closed and do not count.
+	WindowsIgnored []string `json:"windowsIgnored,omitempty"`
 	// Warnings are about the plan as a whole.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -81,6 +87,7 @@ type ServicePlan struct {
 	Budget    Budget           `json:"budget"`
 	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed and are no canaries
 	Canary    *CanaryPlan      `json:"canary,omitempty"`  // where a new revision goes by way of canaries
+	Window    *Opening         `json:"window,omitempty"`  // of a service with windows, when the hosts were observed
 }
 
 // Changed tells whether anything at all differs.
@@ -132,6 +139,7 @@ func Build(in Input) Plan {
 	orderVisits(&p, waves)
 	canaries.share(&p)
 	sizeBatches(&p)
+	tellWindows(&p, in)
 	return p
 }
 

@@ -81,7 +81,8 @@ type scripted struct {
 // do obeys one line:
 //
 //	service NAME hosts=h1,h2 [after=a] [max=1|25%] [batches=1,25%] [soak=2s] [deadline=30s] [progress=60s] [drain=10s] [norevert]
-//	        [promote=30s] [current=h3]
+//	        [promote=30s] [current=h3] [windows]
+//	window SERVICE open|closed [for=1h]
 //	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [follows]
 //	begin | stop | replan | pause [WHY…] | resume | abort [WHY…] | promote [SERVICE] | block
 //	look SERVICE [down=h2:reason,…] [definite] [idle]
@@ -121,6 +122,8 @@ func (s *scripted) do(w []string) {
 			s.t.Fatal(err)
 		}
 		s.at += d
+	case "window":
+		s.window(w[1], w[2] == "open", opt["for"])
 	case "look":
 		s.look(w[1], opt)
 	case "ok", "fail", "conflict", "unknown":
@@ -155,6 +158,9 @@ func (s *scripted) service(name string, opt map[string]string) {
 		if d == "0" {
 			st.Promote.After = 0
 		}
+	}
+	if _, ok := opt["windows"]; ok {
+		st.Windows = desired.Windows{{Kind: desired.WindowAllow, Schedule: "0 22 * * *"}}
 	}
 	sp := ServicePlan{Service: name, Strategy: st, Canary: &CanaryPlan{}}
 	if c := opt["current"]; c != "" {
@@ -227,6 +233,23 @@ func (s *scripted) look(service string, opt map[string]string) {
 		}
 	}
 	s.step(Event{Kind: EventObserved, Service: service, Outcome: Success, Instances: is})
+}
+
+func (s *scripted) window(service string, open bool, lasts string) {
+	c, ok := s.uncommanded["window "+service]
+	if !ok {
+		s.t.Fatalf("script: nobody asked for the windows of %s, after\n%s", service, s.log.String())
+	}
+	delete(s.uncommanded, "window "+service)
+	s.at += c.After
+	o := Opening{Opening: desired.Opening{Open: open}}
+	if !open {
+		o.Why = "outside of every allow window"
+	}
+	if d, err := time.ParseDuration(lasts); err == nil {
+		o.For, o.Until = d, day1.Add(s.at+d)
+	}
+	s.step(Event{Kind: EventWindow, Service: service, Window: &o})
 }
 
 func (s *scripted) result(w []string, opt map[string]string) {
@@ -309,8 +332,11 @@ func (s *scripted) step(e Event) {
 	}
 	for _, c := range cmds {
 		key, text := c.Host, fmt.Sprintf("→ %s: %s", c.Host, c.Phase)
-		if c.Kind == CmdObserve {
+		switch c.Kind {
+		case CmdObserve:
 			key, text = "look "+c.Service, "→ look at "+c.Service
+		case CmdWindow:
+			key, text = "window "+c.Service, "→ are the windows of "+c.Service+" open?"
 		}
 		if c.After > 0 {
 			text += fmt.Sprintf(" (in %s)", c.After)

@@ -27,6 +27,8 @@ type State struct {
 	// Paused, where set, is that nothing new begins until an operator resumes it.
 	Paused *Pause `json:"paused,omitempty"`
 	Halted *Halt  `json:"halted,omitempty"`
+	// WindowsIgnored are windows, in words, that were closed and did not count.
+	WindowsIgnored []string `json:"windowsIgnored,omitempty"`
 	// Replan tells that what is left must be planned again from a new look.
 	Replan bool `json:"replan,omitempty"`
 	Done   bool `json:"done"`
@@ -55,6 +57,7 @@ type ServiceState struct {
 	Sum        string        `json:"sum,omitempty"`
 	ProgressAt time.Duration `json:"progressAt,omitempty"` // when a host last turned healthy
 	Canary     CanaryState   `json:"canary,omitzero"`
+	Window     WindowState   `json:"window,omitzero"`
 }
 
 // Halt is why a rollout stopped before its end.
@@ -79,7 +82,7 @@ const (
 
 // New is the State from which a Plan is carried out.
 func New(id string, p Plan) State {
-	s := State{ID: id, Revision: p.Revision, Visits: slices.Clone(p.Visits)}
+	s := State{ID: id, Revision: p.Revision, Visits: slices.Clone(p.Visits), WindowsIgnored: p.WindowsIgnored}
 	for _, sp := range p.Services {
 		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches,
 			Canary: canaryOf(sp)})

@@ -21,6 +21,8 @@ func Step(s State, e Event) (State, []Command) {
 		}
 	case EventStop, EventReplan, EventAbort, EventPause, EventResume, EventPromote, EventBlock:
 		s.obey(e)
+	case EventWindow:
+		s.opened(e)
 	case EventObserved:
 		if ss := s.service(e.Service); ss != nil {
 			ss.Looking = false
@@ -262,7 +264,7 @@ func (m *mover) next() {
 		{PhasePrecheck, true},
 		{PhaseStage, v.Written},
 		{PhaseRecord, !v.Quiet},
-		{PhaseBudget, !v.Switched && m.s.agedSince(v)},
+		{PhaseBudget, !v.Switched && (m.s.agedSince(v) || !m.s.windowsOpen(v))},
 		{PhaseDrain, loud},
 		{PhaseWait, loud},
 		{PhaseStop, v.has("stop") && !v.Switched},

@@ -15,6 +15,7 @@ type WaitKind string
 // The kinds of waits.
 const (
 	WaitPromotion WaitKind = "promotion" // EventPromote
+	WaitWindow    WaitKind = "window"    // that the service's windows open
 )
 
 // Waits lists what the rollout waits for from outside, once nothing is under way and
@@ -25,14 +26,14 @@ func (s State) Waits() []Wait {
 	}
 	var out []Wait
 	for i := range s.Visits {
-		if s.Visits[i].Active() {
+		if v := &s.Visits[i]; v.Active() && (v.Phase != PhaseBudget || s.WaitsFor(v) == nil) {
 			return nil
 		}
 	}
 	t := s.standing()
 	for i := range s.Visits {
 		v := &s.Visits[i]
-		if v.Phase != PhasePending {
+		if v.Phase == PhaseEnded {
 			continue
 		}
 		switch w := s.WaitsFor(v); {
@@ -54,7 +55,7 @@ func addWait(ws []Wait, w Wait) []Wait {
 	return append(ws, w)
 }
 
-// WaitsFor is what one visit that has not begun waits for from outside, or nil.
+// WaitsFor is what one visit that has disturbed nothing yet waits for from outside, or nil.
 func (s *State) WaitsFor(v *Visit) *Wait {
 	if v.Recover {
 		return nil
@@ -62,6 +63,11 @@ func (s *State) WaitsFor(v *Visit) *Wait {
 	for _, name := range v.Follows {
 		if ss := s.service(name); ss != nil && ss.awaitsWord() {
 			return &Wait{Kind: WaitPromotion, Service: name, Reason: fmt.Sprintf("%s waits for promotion: %s healthy", name, ss.Canary.who())}
+		}
+	}
+	for _, name := range v.Disturbs {
+		if ss := s.service(name); ss != nil && ss.Window.Known && !ss.Window.Open {
+			return &Wait{Kind: WaitWindow, Service: name, Reason: ss.Window.Words(name)}
 		}
 	}
 	return nil

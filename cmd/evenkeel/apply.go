@@ -26,12 +26,13 @@ touched. What an earlier apply left unfinished is finished or undone first.
 Ctrl-C once finishes the hosts in hand and begins no other; twice stops at once and
 says what is left. Running apply again goes on, or brings back what was left.
 
-Where a service has canaries, they are visited first. On a terminal you are then asked
+What its windows would have wait is not begun: apply ends with exit 7 and says when they
+open. Where a service has canaries, they are visited first. On a terminal you are then asked
 whether they are promoted; elsewhere apply ends there, and apply --promote goes on.
 
 Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
 unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked: by another
-controller, or for want of a promotion. The last line says what was not done.`
+controller, by a window, or for want of a promotion. The last line says what was not done.`
 
 func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
@@ -46,6 +47,7 @@ func (a *app) applyCommand() *cobra.Command {
 	filterFlags(cmd)
 	size := diffFlag(cmd, show.DiffShort)
 	cmd.Flags().BoolVar(&o.promote, "promote", false, "accept canaries once they are healthy, and go on with the other hosts")
+	cmd.Flags().BoolVar(&o.ignoreWindows, "ignore-windows", false, "begin also what the windows would have wait; the output records it")
 	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "also change hosts that belong to a controller")
 	cmd.Flags().BoolVar(&o.pruneAll, "prune-all", false, "mean it when the fleet repo wants nothing anywhere: take everything away")
 	hostFlags(cmd)
@@ -60,8 +62,8 @@ func (a *app) applyCommand() *cobra.Command {
 }
 
 type applyOptions struct {
-	yes, promote, takeOver, pruneAll bool
-	size                             show.DiffSize
+	yes, promote, ignoreWindows, takeOver, pruneAll bool
+	size                                            show.DiffSize
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
@@ -75,7 +77,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	defer done()
-	f.TakeOver, f.PruneAll = o.takeOver, o.pruneAll
+	f.TakeOver, f.PruneAll, f.IgnoreWindows = o.takeOver, o.pruneAll, o.ignoreWindows
 	r := &applying{app: a, fleet: f, options: o, stop: stop}
 	err = r.run()
 	if err != nil && r.view == nil {

@@ -22,6 +22,7 @@ type Lines struct {
 	visits   map[int]lastLine
 	waiting  map[string]string              // by service: the budget's arithmetic last told
 	canaries map[string]rollout.CanaryState // by service, as last told
+	closed   map[string]bool                // by service: its windows, as last told
 	paused   bool
 	stopped  string
 	halted   string
@@ -38,6 +39,7 @@ type lastLine struct {
 // Of are the lines that st has to tell beyond the states before it.
 func (l *Lines) Of(st rollout.State) []string {
 	if l.visits == nil {
+		l.closed = map[string]bool{}
 		l.visits, l.waiting, l.canaries = map[int]lastLine{}, map[string]string{}, map[string]rollout.CanaryState{}
 	}
 	var out []string
@@ -49,6 +51,13 @@ func (l *Lines) Of(st rollout.State) []string {
 	for _, s := range st.Services {
 		if text := l.canary(s, st.At); text != "" {
 			out = append(out, show.Clean(text))
+		}
+		if w := s.Window; w.Known && w.Open == l.closed[s.Service] {
+			if l.closed[s.Service] = !w.Open; !w.Open {
+				out = append(out, show.Clean(w.Words(s.Service))+" → waits")
+			} else {
+				out = append(out, show.Clean(s.Service)+": windows open")
+			}
 		}
 		if s.Sum != "" && s.Sum != l.waiting[s.Service] {
 			l.waiting[s.Service] = s.Sum

@@ -30,6 +30,9 @@ func View(st rollout.State, now time.Duration, size Size) string {
 			if text := s.Canary.Words(s.Service, now); text != "" && s.Canary.Phase == rollout.CanaryWaiting {
 				tail = append(tail, show.Yellow(show.Clean(text)))
 			}
+			if w := s.Window; w.Known && !w.Open {
+				tail = append(tail, show.Yellow(show.Clean(w.Words(s.Service))+" → waits"))
+			}
 			if s.Sum != "" {
 				tail = append(tail, show.Yellow(show.Clean(s.Sum)+" → waits"))
 			}

@@ -96,6 +96,9 @@ func (v *planView) serviceOrder(name string, add func(title, text string)) {
 		title, hosts = "", without(hosts, c.Hosts)
 	}
 	add(title, nameList(hosts, sep, 8)+faint.of("  "+how))
+	if w := sp.Window; w != nil && !w.Open {
+		add("", yellow.of(Clean(w.Words(name))+" → waits"))
+	}
 	sum := Clean(sp.Budget.String())
 	if mayBegin {
 		add("", faint.of(sum))

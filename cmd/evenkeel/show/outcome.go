@@ -21,6 +21,9 @@ func Outcome(o controller.Outcome) string {
 	for _, l := range o.LeftDrained {
 		b.WriteString(red.of(markBad+" "+Clean(l.Host)+" "+Clean(l.Service)+" is left drained at "+Clean(l.Where)) + ": the next evenkeel apply brings it back\n")
 	}
+	for _, w := range o.WindowsIgnored {
+		b.WriteString(yellow.of(markWarn+" ignored: "+Clean(w)) + "\n")
+	}
 	colour := red
 	switch o.Result {
 	case controller.Converged:

@@ -251,6 +251,9 @@ func (v *planView) inTheWay() string {
 			b.WriteString("  " + mend(f.Mend) + "\n")
 		}
 	}
+	for _, w := range v.WindowsIgnored {
+		b.WriteString(yellow.of(markWarn+" ignored: "+Clean(w)) + "\n")
+	}
 	for _, w := range v.Warnings {
 		b.WriteString(yellow.of(markWarn+" "+Clean(w)) + "\n")
 	}
