@@ -31,6 +31,8 @@ type Settings struct {
 	Artifacts ArtifactsSettings `mapstructure:"artifacts"`
 	Server    ServerSettings    `mapstructure:"server"`
 	API       APISettings       `mapstructure:"api"`
+	Webhook   WebhookSettings   `mapstructure:"webhook"`
+	Metrics   MetricsSettings   `mapstructure:"metrics"`
 	Log       LogSettings       `mapstructure:"log"`
 }
 
@@ -63,7 +65,29 @@ type ServerSettings struct {
 
 // APISettings are those of the controller's API.
 type APISettings struct {
-	Tokens string `mapstructure:"tokens"` // the file of token hashes
+	Listen      string      `mapstructure:"listen"` // HOST:PORT; "": no TCP
+	TLS         TLSSettings `mapstructure:"tls"`
+	Plaintext   bool        `mapstructure:"plaintext"`   // something else protects the way to Listen
+	Socket      string      `mapstructure:"socket"`      // the path of a unix socket; "": none
+	SocketGroup string      `mapstructure:"socketGroup"` // may connect there, too
+	Tokens      string      `mapstructure:"tokens"`      // the file of token hashes
+}
+
+// TLSSettings name a certificate and its key, in PEM.
+type TLSSettings struct {
+	Cert string `mapstructure:"cert"`
+	Key  string `mapstructure:"key"`
+}
+
+// WebhookSettings say whose hooks are taken.
+type WebhookSettings struct {
+	Secret string        `mapstructure:"secret"` // a file of secrets, one a line
+	Window time.Duration `mapstructure:"window"` // hooks within it are one fetch; default 500ms
+}
+
+// MetricsSettings say who may scrape.
+type MetricsSettings struct {
+	Token string `mapstructure:"token"` // a file of tokens, one a line
 }
 
 // LogSettings are those of the log, which goes to stderr.
