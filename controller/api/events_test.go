@@ -13,7 +13,7 @@ import (
 
 // reading reads a stream of Server-Sent Events line by line.
 type reading struct {
-	t     *testing.T
+	t     testing.TB
 	lines chan string
 }
 

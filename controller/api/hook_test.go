@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -170,12 +171,13 @@ func FuzzHook(f *testing.F) {
 		f.Add(s, pushBody("refs/heads/main", 1), "push")
 	}
 	f.Add("gitlab", `{"object_kind":"push","ref":"refs/heads/main","project":{"path_with_namespace":"a/b"}}`, "Push Hook")
+	x := newFixture(f)
+	x.fake.Change(func(s *controller.Snapshot) { s.Source.URL = "https://git.example.com/a/b" })
 	f.Fuzz(func(t *testing.T, sender, body, event string) {
-		x := newFixture(t)
-		x.fake.Change(func(s *controller.Snapshot) { s.Source.URL = "https://git.example.com/a/b" })
-		w := x.ask("POST", "/webhook/"+sender, "", body, "X-Github-Event", event, "X-Gitlab-Event", event, "X-Gitea-Event", event)
-		if w.Code < 400 {
-			t.Errorf("%d without a signature", w.Code)
+		x.t = t
+		w := x.ask("POST", "/webhook/"+url.PathEscape(sender), "", body, "X-Github-Event", event, "X-Gitlab-Event", event, "X-Gitea-Event", event)
+		if w.Code < 400 || w.Code >= 500 || x.fake.Pokes() > 0 {
+			t.Errorf("%d without a signature, %d pokes", w.Code, x.fake.Pokes())
 		}
 	})
 }

@@ -30,14 +30,14 @@ const (
 // fixture is an API over a fake controller, with its files and a token of each scope.
 type fixture struct {
 	*API
-	t             *testing.T
+	t             testing.TB
 	fake          *apitest.Fake
 	dir           string
 	skew          atomic.Int64
 	reads, writes string // tokens
 }
 
-func newFixture(t *testing.T, change ...func(*Options)) *fixture {
+func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, fake: apitest.New(), dir: t.TempDir()}
 	o := Options{Controller: f.fake, Log: zerolog.Nop(), Tokens: f.path("tokens.yaml"), MetricsToken: f.path("metrics.token"), WebhookSecrets: f.path("webhook.secret"),
@@ -120,7 +120,7 @@ func problemIn(t *testing.T, w *httptest.ResponseRecorder) *Problem {
 }
 
 // get makes a request over the wire.
-func get(ctx context.Context, t *testing.T, url, token string, headers ...string) *http.Response {
+func get(ctx context.Context, t testing.TB, url, token string, headers ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

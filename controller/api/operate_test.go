@@ -153,8 +153,9 @@ func FuzzAction(f *testing.F) {
 	for _, op := range operations {
 		f.Add(op.path, `{"host": "web-1", "service": "gateway", "revision": "abc", "reason": "x", "until": "2030-01-01T00:00:00Z"}`)
 	}
+	x := newFixture(f)
 	f.Fuzz(func(t *testing.T, path, body string) {
-		x := newFixture(t)
+		x.t = t
 		known := false
 		for _, op := range operations {
 			known = known || op.path == path
@@ -166,7 +167,8 @@ func FuzzAction(f *testing.F) {
 		if w.Code >= 500 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		for _, a := range x.fake.Actions() {
+		all := x.fake.Actions()
+		for _, a := range all[max(0, len(all)-1):] {
 			if a.By != "token operator" || strings.ContainsAny(a.Host+a.Service+a.Revision+a.Reason, "\x00\n\x1b") || len(a.Reason) > maxReason {
 				t.Errorf("%+v", a)
 			}

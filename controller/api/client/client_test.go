@@ -246,3 +246,26 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// FuzzStream: whatever a server sends, events come once and in order.
+func FuzzStream(f *testing.F) {
+	f.Add("retry: 1000\n\nid: 2\ndata: {\"seq\": 2, \"message\": \"x\"}\n\n: alive\n\nevent: end\ndata: {}\n\n")
+	f.Add("data: {\"seq\": 3}\n\ndata: {\"seq\": 2}\n\ndata: {\ndata: }\n\n")
+	c, err := New(Options{URL: "https://evenkeel.example.com"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		after, last := uint64(1), uint64(1)
+		err := c.read(t.Context(), strings.NewReader(text), func() {}, &after, func(e controller.Event) error {
+			if e.Seq <= last {
+				t.Errorf("%d after %d", e.Seq, last)
+			}
+			last = e.Seq
+			return nil
+		})
+		if err == nil || after != last {
+			t.Errorf("%v, after %d, last %d", err, after, last)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -72,11 +73,16 @@ func (c *Client) stream(ctx context.Context, after *uint64, each func(controller
 		return err
 	}
 	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
+	return c.read(ctx, res.Body, func() { quiet.Reset(silence) }, after, each)
+}
+
+// read reads Server-Sent Events to their end; alive is called for each line.
+func (c *Client) read(ctx context.Context, body io.Reader, alive func(), after *uint64, each func(controller.Event) error) error {
+	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxEvent)
 	data, kind := "", ""
 	for lines.Scan() {
-		quiet.Reset(silence)
+		alive()
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
@@ -90,7 +96,7 @@ func (c *Client) stream(ctx context.Context, after *uint64, each func(controller
 				}
 			}
 			data, kind = "", ""
-		case field == "data":
+		case field == "data" && len(data)+len(value) <= maxEvent:
 			data += value
 		case field == "event":
 			kind = value
@@ -106,6 +112,9 @@ func (c *Client) event(data string, after *uint64, each func(controller.Event) e
 	var e controller.Event
 	if err := json.Unmarshal([]byte(data), &e); err != nil {
 		return failure("is it of this version?", "cannot understand an event of the controller at %s: %w", c.where, err)
+	}
+	if e.Seq <= *after {
+		return nil // told already
 	}
 	if err := each(e); err != nil {
 		return &callerError{err}

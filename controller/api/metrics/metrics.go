@@ -98,7 +98,7 @@ func (g gatherer) fleet() {
 
 func (g gatherer) source() {
 	src := g.s.Source
-	g.gauge(sourceUp, truth(src.Error == ""))
+	g.gauge(sourceUp, truth(src.Error == "" && !src.Fetched.IsZero()))
 	g.moment(sourceFetched, src.Fetched)
 	if src.Revision != "" {
 		g.gauge(revisionInfo, 1, src.Revision)

@@ -28,6 +28,7 @@ func TestDebounce(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		want := []time.Duration{0, 1000, 5300, 10300, 11300, 12300, 13300, 14300, 15300}
 		if len(at) != len(want) {
 			t.Fatalf("calls at %v", at)
@@ -42,6 +43,7 @@ func TestDebounce(t *testing.T) {
 		n := len(at)
 		time.Sleep(5 * time.Second)
 		ask(1)
+		synctest.Wait()
 		if len(at) != n {
 			t.Error("it calls after its end")
 		}
