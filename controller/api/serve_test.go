@@ -285,3 +285,21 @@ func TestHeadersAreCapped(t *testing.T) {
 		t.Errorf("%d", res.StatusCode)
 	}
 }
+
+func TestAGroupMayConnect(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	f := newFixture(t, func(o *Options) { o.Socket, o.SocketGroup = o.Tokens+".sock", "daemon" })
+	f.serving()
+	info, err := os.Stat(f.Socket)
+	if err != nil || info.Mode().Perm() != 0o660 || info.Sys().(*syscall.Stat_t).Gid == 0 {
+		t.Errorf("%v %v", info, err)
+	}
+	f.SocketGroup = "no-such-group"
+	f.Socket += "2"
+	if l, err := f.Listen(); err == nil {
+		l.Close()
+		t.Error("a group of none is taken")
+	}
+}
