@@ -38,9 +38,11 @@ func (l *loader) checkService(svc *Service, rev *Revision) {
 	for _, p := range append(checkService(svc.Spec), checkBalancers(svc.Spec.Drain, rev.Inventory)...) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
-	hosts := len(rev.Inventory.Select(svc.Spec.Selector))
+	selected := rev.Inventory.Select(svc.Spec.Selector)
+	hosts := len(selected)
 	merged := svc.Spec.Rollout.over(l.fleet.Spec.Rollout)
-	for _, p := range slices.Concat(checkRollout(merged), checkBudget(merged, hosts), checkCanary(svc.Spec.Rollout, merged, hosts)) {
+	for _, p := range slices.Concat(checkRollout(merged), checkBudget(merged, hosts), checkCanary(svc.Spec.Rollout, merged, hosts),
+		checkLabels(svc.Spec.Rollout, selected)) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
 	for _, p := range checkOwnWindows(svc.Spec.Windows, l.fleet.Spec.Windows) {

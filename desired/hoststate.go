@@ -152,7 +152,11 @@ type Strategy struct {
 	ProgressDeadline time.Duration
 	DrainTimeout     time.Duration
 	AutoRevert       bool
-	Order            string
+	Order            string      // unhealthy-first, inventory or by-label
+	ByLabel          string      // the label by which hosts are ordered, where Order is by-label
+	LeaderLast       *LeaderLast // where set, the host that leads comes last
+	Spread           string      // label; "": none
+	KeepGenerations  int
 	OnUnreachable    string
 	OnDrainTimeout   string
 	Gates            []GateSpec

@@ -69,9 +69,11 @@ type strategyJSON struct {
 	ProgressDeadline Duration       `json:"progressDeadline"`
 	DrainTimeout     Duration       `json:"drainTimeout"`
 	AutoRevert       bool           `json:"autoRevert"`
-	Order            string         `json:"order"`
+	Order            Order          `json:"order"`
+	Spread           string         `json:"spread,omitempty"`
 	OnUnreachable    string         `json:"onUnreachable"`
 	OnDrainTimeout   string         `json:"onDrainTimeout"`
+	KeepGenerations  int            `json:"keepGenerations,omitempty"`
 	Gates            []GateSpec     `json:"gates,omitempty"`
 	Windows          Windows        `json:"windows,omitempty"`
 }
@@ -83,7 +85,7 @@ func (s Strategy) MarshalJSON() ([]byte, error) {
 		Canary: s.Canary, Promote: s.Promote,
 		MinHealthyTime: Duration(s.MinHealthyTime), HealthyDeadline: Duration(s.HealthyDeadline),
 		ProgressDeadline: Duration(s.ProgressDeadline), DrainTimeout: Duration(s.DrainTimeout),
-		AutoRevert: s.AutoRevert, Order: s.Order,
+		AutoRevert: s.AutoRevert, Order: s.order(), Spread: s.Spread, KeepGenerations: s.KeepGenerations,
 		OnUnreachable: s.OnUnreachable, OnDrainTimeout: s.OnDrainTimeout,
 		Gates: s.Gates, Windows: s.Windows,
 	})
@@ -100,9 +102,10 @@ func (s *Strategy) UnmarshalJSON(b []byte) error {
 		Canary: j.Canary, Promote: j.Promote,
 		MinHealthyTime: j.MinHealthyTime.D(), HealthyDeadline: j.HealthyDeadline.D(),
 		ProgressDeadline: j.ProgressDeadline.D(), DrainTimeout: j.DrainTimeout.D(),
-		AutoRevert: j.AutoRevert, Order: j.Order,
+		AutoRevert: j.AutoRevert, Spread: j.Spread, KeepGenerations: j.KeepGenerations,
 		OnUnreachable: j.OnUnreachable, OnDrainTimeout: j.OnDrainTimeout,
 		Gates: j.Gates, Windows: j.Windows,
 	}
+	s.setOrder(j.Order)
 	return nil
 }

@@ -16,7 +16,7 @@ func TestStrategyAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"maxUnavailable":"25%","batches":[1,"50%"],"minHealthyTime":"1m30s","healthyDeadline":"5m0s","progressDeadline":"10m0s","drainTimeout":"30s",` +
-		`"autoRevert":true,"order":"unhealthy-first","onUnreachable":"count","onDrainTimeout":"halt"}`
+		`"autoRevert":true,"order":"unhealthy-first","onUnreachable":"count","onDrainTimeout":"halt","keepGenerations":5}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}
@@ -26,6 +26,11 @@ func TestStrategyAsJSON(t *testing.T) {
 	}
 	s.Windows = Windows{{Kind: WindowDeny, Schedule: "0 22 * * *", Duration: lasting(time.Hour), TimeZone: "Europe/Berlin", Reason: "x"}}
 	roundTrip(t, s)
+	for _, o := range []Order{{Word: OrderInventory}, {ByLabel: "rack"}, {LeaderLast: &LeaderLast{Command: "is-leader"}}, {ByLabel: "rack", LeaderLast: &LeaderLast{Command: "x"}}} {
+		s.setOrder(o)
+		s.Spread = "rack"
+		roundTrip(t, s)
+	}
 }
 
 func roundTrip(t *testing.T, s Strategy) {

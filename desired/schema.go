@@ -84,6 +84,17 @@ func (HealthSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s)
 // JSONSchemaExtend says that exactly one of the fields is set.
 func (GateSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) }
 
+// JSONSchemaExtend says that it may be a word, too.
+func (Order) JSONSchemaExtend(s *jsonschema.Schema) {
+	whole, least := *s, uint64(1)
+	whole.MinProperties = &least
+	words := make([]any, len(orderWords))
+	for i, w := range orderWords {
+		words[i] = w
+	}
+	*s = jsonschema.Schema{Description: s.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: words}, &whole}}
+}
+
 func exactlyOneProperty(s *jsonschema.Schema) {
 	one := uint64(1)
 	s.MinProperties, s.MaxProperties = &one, &one

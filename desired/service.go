@@ -143,10 +143,27 @@ type RolloutSpec struct {
 	ProgressDeadline *Duration      `yaml:"progressDeadline"`                                          // between two instances turning healthy; default 10m; 0: the first unhealthy one fails the rollout
 	DrainTimeout     *Duration      `yaml:"drainTimeout"`                                              // for sessions to end; default 30s
 	AutoRevert       *bool          `yaml:"autoRevert"`                                                // back to the previous generation where an instance does not turn healthy; default true
-	Order            string         `yaml:"order" jsonschema:"enum=unhealthy-first,enum=inventory"`    // default unhealthy-first
+	Order            Order          `yaml:"order"`                                                     // in which order hosts are visited: unhealthy-first (default), inventory, or a map
+	Spread           string         `yaml:"spread"`                                                    // a label: never two instances on hosts with the same value of it are down at once
 	OnUnreachable    string         `yaml:"onUnreachable" jsonschema:"enum=count,enum=skip,enum=halt"` // what an unreachable host is: counted as down (default), left out, or a reason to halt
 	OnDrainTimeout   string         `yaml:"onDrainTimeout" jsonschema:"enum=halt,enum=continue"`       // once drainTimeout is over with sessions left: undrain and halt (default), or go on
+	KeepGenerations  int            `yaml:"keepGenerations" jsonschema:"minimum=2,maximum=100"`        // how many generations a host keeps to go back to, with the one on disk; default 5; of several services on a host the most
 	Gates            []GateSpec     `yaml:"gates"`                                                     // asked before each host; all must be open; no templates
+}
+
+// Order is the order in which the hosts of a service are visited: a word, or a map with
+// byLabel, leaderLast or both.
+type Order struct {
+	Word       string      `yaml:"-" json:"-"`                             // unhealthy-first | inventory; "" where it is a map
+	ByLabel    string      `yaml:"byLabel" json:"byLabel,omitempty"`       // sorted by the value of this label as text; hosts without it come last
+	LeaderLast *LeaderLast `yaml:"leaderLast" json:"leaderLast,omitempty"` // the host that leads just now comes last of all
+}
+
+// LeaderLast is how a host is asked whether it leads: anew before each visit.
+type LeaderLast struct {
+	Command string   `yaml:"command" json:"command" jsonschema:"required"` // a line for sh -c on each host of the service, as root; exit 0: this host leads now. No template
+	User    string   `yaml:"user" json:"user,omitempty"`                   // whom it runs as; default root
+	Timeout Duration `yaml:"timeout" json:"timeout,omitempty"`             // of one answer; default 5s, at most 10s
 }
 
 // GateSpec is one outside word without which no host is touched; exactly one field is set.

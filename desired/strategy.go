@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -17,6 +18,12 @@ const (
 
 	OrderUnhealthyFirst = "unhealthy-first"
 	OrderInventory      = "inventory"
+	OrderByLabel        = "by-label" // in a Strategy; the repo says {byLabel: LABEL}
+
+	DefaultKeepGenerations = 5
+
+	DefaultLeaderTimeout = 5 * time.Second
+	maxLeaderTimeout     = 10 * time.Second // a look that takes longer is too old to go by
 
 	UnreachableCount = "count"
 	UnreachableSkip  = "skip"
@@ -48,8 +55,14 @@ func (r RolloutSpec) over(defaults RolloutSpec) RolloutSpec {
 	r.ProgressDeadline = firstSet(r.ProgressDeadline, defaults.ProgressDeadline)
 	r.DrainTimeout = firstSet(r.DrainTimeout, defaults.DrainTimeout)
 	r.AutoRevert = firstSet(r.AutoRevert, defaults.AutoRevert)
-	if r.Order == "" {
+	if r.Order == (Order{}) {
 		r.Order = defaults.Order
+	}
+	if r.Spread == "" {
+		r.Spread = defaults.Spread
+	}
+	if r.KeepGenerations == 0 {
+		r.KeepGenerations = defaults.KeepGenerations
 	}
 	if r.OnUnreachable == "" {
 		r.OnUnreachable = defaults.OnUnreachable
@@ -79,14 +92,16 @@ func (r RolloutSpec) Strategy() Strategy {
 		ProgressDeadline: orDefault(r.ProgressDeadline, DefaultProgressDeadline),
 		DrainTimeout:     orDefault(r.DrainTimeout, DefaultDrainTimeout),
 		AutoRevert:       r.AutoRevert == nil || *r.AutoRevert,
-		Order:            r.Order, OnUnreachable: r.OnUnreachable, OnDrainTimeout: r.OnDrainTimeout,
-		Gates: r.Gates,
+		Spread:           r.Spread, OnUnreachable: r.OnUnreachable, OnDrainTimeout: r.OnDrainTimeout,
+		KeepGenerations: r.KeepGenerations,
+		Gates:           r.Gates,
 	}
 	if !s.MaxUnavailable.Set {
 		s.MaxUnavailable = Count(1)
 	}
-	if s.Order == "" {
-		s.Order = OrderUnhealthyFirst
+	s.setOrder(r.Order)
+	if s.KeepGenerations == 0 {
+		s.KeepGenerations = DefaultKeepGenerations
 	}
 	if s.OnUnreachable == "" {
 		s.OnUnreachable = UnreachableCount
@@ -149,6 +164,12 @@ func checkRollout(r RolloutSpec) []fault.Problem {
 		impossible(key, fmt.Sprintf("minHealthyTime %s is not shorter than healthyDeadline %s: no instance could ever count as healthy",
 			s.MinHealthyTime, s.HealthyDeadline), "raise healthyDeadline above it")
 	}
+	if r.Spread != "" {
+		if why := inventory.CheckLabelKey(r.Spread); why != "" {
+			ps = append(ps, fault.Problem{Path: "rollout.spread", Rule: "bad-label", Message: why})
+		}
+	}
+	ps = append(ps, checkOrder("rollout.order", r.Order)...)
 	return append(ps, checkGates("rollout.gates", r.Gates)...)
 }
 

@@ -52,6 +52,9 @@ func checkAddress(address string) (message, mend string) {
 // looksLikeIPv4 tells an address of numbers only, which is never a host name.
 func looksLikeIPv4(s string) bool { return strings.Trim(s, "0123456789.") == "" }
 
+// CheckLabelKey says what is wrong with the key of a label; "" where nothing is.
+func CheckLabelKey(key string) string { return checkLabel(key, "") }
+
 // checkLabel says what is wrong with a label, by Kubernetes' rules: the key is an
 // optional DNS prefix and a slash, then at most 63 of letters, digits, "-", "_"
 // and ".", beginning and ending with a letter or digit; so is the value, or empty.

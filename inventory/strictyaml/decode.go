@@ -72,6 +72,12 @@ type decoder struct {
 	stopped bool
 }
 
+// Worded is a struct that may also be given as one word, which stands for a whole of it.
+// An error is as UnmarshalYAML's.
+type Worded interface{ UnmarshalWord(word string) error }
+
+var worded = reflect.TypeOf((*Worded)(nil)).Elem()
+
 var unmarshaler = reflect.TypeOf((*yaml.Unmarshaler)(nil)).Elem()
 
 // value decodes one node. Faults are collected; v keeps its zero value then.
@@ -86,6 +92,10 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, w wants, dep
 	}
 	if v.CanAddr() && v.Addr().Type().Implements(unmarshaler) {
 		d.custom(path, n, v.Addr().Interface().(yaml.Unmarshaler))
+		return
+	}
+	if n.Kind == yaml.ScalarNode && v.CanAddr() && v.Addr().Type().Implements(worded) {
+		d.refused(path, n, v.Addr().Interface().(Worded).UnmarshalWord(n.Value))
 		return
 	}
 	switch v.Kind() {
@@ -144,7 +154,11 @@ func (d *decoder) custom(path string, n *yaml.Node, u yaml.Unmarshaler) {
 			d.enter(fmt.Sprintf("%s[%d]", path, i), c, 0)
 		}
 	}
-	err := u.UnmarshalYAML(n)
+	d.refused(path, n, u.UnmarshalYAML(n))
+}
+
+// refused is what a value's own decoder said of it.
+func (d *decoder) refused(path string, n *yaml.Node, err error) {
 	if err == nil {
 		return
 	}
