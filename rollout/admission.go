@@ -25,9 +25,11 @@ type admission struct {
 	*standing
 	out      []Command
 	held     []held
-	heldBack []bool // by service: a visit that has not begun is among held
-	why      string // the reason that was given last
-	waits    string // that, as visits show it
+	heldBack []bool   // by service: a visit that has not begun is among held
+	yielding []*Visit // see yields
+	insists  bool     // they no longer yield
+	why      string   // the reason that was given last
+	waits    string   // that, as visits show it
 }
 
 // held is a visit that one of its services keeps waiting.
@@ -91,6 +93,11 @@ func (a *admission) admits(v *Visit) bool {
 			a.look(ss)
 			continue
 		}
+		if why := a.yields(at, v); why != "" && !a.insists {
+			ready = false
+			v.Reason, a.yielding = why, append(a.yielding, v)
+			continue
+		}
 		if h, waits := a.holds(at, v); waits && !(planted == "last host excused" && s.isLast(v)) {
 			ready = false
 			a.keep(v, at, h)
@@ -98,8 +105,9 @@ func (a *admission) admits(v *Visit) bool {
 	}
 	if ready {
 		for _, at := range a.r.disturbs[v.ID] {
-			if a.inFlight(at, v)+1 >= a.tally(at).allowed {
-				s.Services[at].Fresh = false
+			ss := &s.Services[at]
+			if a.inFlight(at, v)+1 >= a.tally(at).allowed || ss.Strategy.LeaderLast != nil {
+				ss.Fresh = false // leadership may have moved by the next one
 			}
 		}
 	}
@@ -146,12 +154,12 @@ func (a *admission) holds(service int, v *Visit) (Halt, bool) {
 	case y.lost != nil && ss.Strategy.OnUnreachable == desired.UnreachableHalt:
 		h.Kind, h.Host = HaltLost, y.lost.Host
 		h.Reason = fmt.Sprintf("%s of %s is unreachable, and onUnreachable is halt", ss.Service, h.Host)
-	case y.allows(v.Host):
-		return h, false
-	default:
+	case !y.allows(v.Host):
 		h.Reason = y.words(ss.Service)
+	default:
+		h.Reason = a.crowds(service, v)
 	}
-	return h, true
+	return h, h.Reason != ""
 }
 
 // hold sees to the services that keep visits waiting while none of theirs is in hand:

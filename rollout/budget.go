@@ -23,6 +23,7 @@ type Instance struct {
 	Missing     bool   `json:"missing,omitempty"` // never deployed there
 	Unreachable bool   `json:"unreachable,omitempty"`
 	Reason      string `json:"reason,omitempty"`
+	Lead        Lead   `json:"lead,omitzero"`
 }
 
 // Budget is the arithmetic by which a disruption may start or must wait.

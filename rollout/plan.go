@@ -28,6 +28,9 @@ type Input struct {
 	IgnoreWindows bool
 	// Promoted are services (by name) whose canaries were accepted for this revision.
 	Promoted map[string]bool
+	// Leads is, of services whose leader comes last, what their hosts answered, by
+	// service and host.
+	Leads map[string]map[string]Lead
 	// Ignore are differences that are left as they are.
 	Ignore []Ignore
 }
@@ -88,6 +91,8 @@ type ServicePlan struct {
 	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed and are no canaries
 	Canary    *CanaryPlan      `json:"canary,omitempty"`  // where a new revision goes by way of canaries
 	Window    *Opening         `json:"window,omitempty"`  // of a service with windows, when the hosts were observed
+	// Groups are the values of the label that the service is spread over, by host.
+	Groups map[string]string `json:"groups,omitempty"`
 }
 
 // Changed tells whether anything at all differs.
@@ -136,7 +141,7 @@ func Build(in Input) Plan {
 	for i := range in.Hosts {
 		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip, canaries)...)
 	}
-	orderVisits(&p, waves)
+	orderVisits(&p, in, waves)
 	canaries.share(&p)
 	sizeBatches(&p)
 	tellWindows(&p, in)
@@ -210,7 +215,15 @@ func servicePlans(in Input) []ServicePlan {
 				by[inst.Service] = sp
 			}
 			sp.Strategy.DrainTimeout = max(sp.Strategy.DrainTimeout, drainWait(inst))
-			sp.Instances = append(sp.Instances, observedInstance(h, inst))
+			is := observedInstance(h, inst)
+			is.Lead = in.Leads[inst.Service][inst.Host]
+			sp.Instances = append(sp.Instances, is)
+			if value, ok := h.Desired.Host.Labels[inst.Strategy.Spread]; ok && inst.Strategy.Spread != "" {
+				if sp.Groups == nil {
+					sp.Groups = map[string]string{}
+				}
+				sp.Groups[inst.Host] = value
+			}
 		}
 	}
 	out := make([]ServicePlan, 0, len(by))
@@ -371,15 +384,15 @@ func inOrder(actions []UnitAction, order []string) []UnitAction {
 }
 
 // orderVisits sorts all visits into the order in which they may begin: recoveries,
-// then quiet ones, then by wave, unhealthy hosts first where the service says so,
-// then as the inventory has the hosts.
-func orderVisits(p *Plan, waves map[string]int) {
-	ranks := rankVisits(p, waves)
+// then quiet ones, then by wave, and then as the services say: who leads last, unhealthy
+// hosts first, by a label's value; at last as the inventory has the hosts.
+func orderVisits(p *Plan, in Input, waves map[string]int) {
+	ranks := rankVisits(p, in, waves)
 	order := make([]int, len(p.Visits))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(ranks[a][:], ranks[b][:]) })
+	slices.SortStableFunc(order, func(a, b int) int { return ranks[a].compare(ranks[b]) })
 	sorted := make([]Visit, len(order))
 	for i, from := range order {
 		sorted[i] = p.Visits[from]
@@ -388,7 +401,7 @@ func orderVisits(p *Plan, waves map[string]int) {
 	for _, s := range p.Services {
 		after[s.Service] = s.After
 	}
-	p.Visits = inTurn(sorted, after, func(i int) int { return ranks[order[i]][0] })
+	p.Visits = inTurn(sorted, after, func(i int) int { return ranks[order[i]].kind })
 	for i := range p.Visits {
 		p.Visits[i].ID = i
 	}
@@ -405,47 +418,6 @@ func sizeBatches(p *Plan) {
 		}
 		s.Batches = batchSizes(s.Strategy.Batches, n)
 	}
-}
-
-// rank is by what visits are sorted: first numbers first.
-type rank [4]int
-
-// rankVisits ranks each visit: its kind, its wave, whether it is down, its host's place.
-func rankVisits(p *Plan, waves map[string]int) []rank {
-	place := map[string]int{}
-	for i, h := range p.Hosts {
-		place[h.Host] = i
-	}
-	down := map[string]map[string]bool{} // by host, where the service has such hosts first
-	for _, s := range p.Services {
-		for _, i := range s.Instances {
-			if s.Strategy.Order != "inventory" && !i.Up {
-				if down[i.Host] == nil {
-					down[i.Host] = map[string]bool{}
-				}
-				down[i.Host][i.Service] = true
-			}
-		}
-	}
-	ranks := make([]rank, len(p.Visits))
-	for i := range p.Visits {
-		v := &p.Visits[i]
-		r := rank{2, 1 << 30, 1, place[v.Host]}
-		switch {
-		case v.Recover:
-			r[0] = 0
-		case v.Quiet:
-			r[0] = 1
-		}
-		for _, s := range v.Services {
-			r[1] = min(r[1], waves[s])
-			if down[v.Host][s] {
-				r[2] = 0
-			}
-		}
-		ranks[i] = r
-	}
-	return ranks
 }
 
 // batchSizes spreads n hosts over the declared batches; the last one repeats, a

@@ -17,6 +17,8 @@ type relations struct {
 	// that one of them comes after and that the visit does not itself change.
 	changes, awaits [][]int
 	names           map[string]int // of services, also of those that go away: their numbers
+	// touching are, by service, all visits that disturb it, in order.
+	touching [][]int
 	// loud are, by service, the visits of which batches are made, in order. batch is, by visit and as disturbs has them, where in loud
 	// the visit's own batch begins.
 	loud  [][]int
@@ -29,7 +31,7 @@ func (s *State) related() *relations {
 		return s.relations
 	}
 	r := &relations{visits: len(s.Visits), services: len(s.Services), service: map[string]int{}, hostNumber: map[string]int{}, names: map[string]int{},
-		loud: make([][]int, len(s.Services))}
+		touching: make([][]int, len(s.Services)), loud: make([][]int, len(s.Services))}
 	after := map[string][]string{}
 	for i := range s.Services {
 		r.service[s.Services[i].Service] = i
@@ -58,6 +60,7 @@ func (r *relations) add(i int, v *Visit, after map[string][]string) {
 	for _, name := range v.Disturbs {
 		if at, ok := r.service[name]; ok {
 			disturbs = append(disturbs, at)
+			r.touching[at] = append(r.touching[at], i)
 			if v.inBatches(name) {
 				r.loud[at] = append(r.loud[at], i)
 			}

@@ -25,6 +25,7 @@ func (s *State) schedule() []Command {
 		}
 	}
 	a.hold()
+	a.lastOfAll()
 	if s.Halted != nil {
 		a.out = append(a.out, s.letGo()...)
 	}

@@ -81,12 +81,13 @@ type scripted struct {
 // do obeys one line:
 //
 //	service NAME hosts=h1,h2 [after=a] [max=1|25%] [batches=1,25%] [soak=2s] [deadline=30s] [progress=60s] [drain=10s] [norevert]
-//	        [promote=30s] [current=h3] [windows]
+//	        [promote=30s] [current=h3] [windows] [spread=h1:a,h2:b] [leader] [unreachable=skip]
 //	window SERVICE open|closed [for=1h]
 //	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [follows]
 //	begin | stop | replan | pause [WHY…] | resume | abort [WHY…] | promote [SERVICE] | block
-//	look SERVICE [down=h2:reason,…] [definite] [idle]
+//	look SERVICE [down=h2:reason,…] [definite] [idle] [gone=h2] [leads=h1,h2] [unsure=h3]
 //	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
+//	through HOST
 //	fail HOST REASON… | conflict HOST REASON… | unknown HOST
 //	wait DURATION
 func (s *scripted) do(w []string) {
@@ -126,6 +127,10 @@ func (s *scripted) do(w []string) {
 		s.window(w[1], w[2] == "open", opt["for"])
 	case "look":
 		s.look(w[1], opt)
+	case "through": // to the end of the visit
+		for _, open := s.uncommanded[w[1]]; open; _, open = s.uncommanded[w[1]] {
+			s.result([]string{"ok", w[1]}, map[string]string{"from": "1", "to": "2", "new": ""})
+		}
 	case "ok", "fail", "conflict", "unknown":
 		s.result(w, opt)
 	default:
@@ -162,9 +167,22 @@ func (s *scripted) service(name string, opt map[string]string) {
 	if _, ok := opt["windows"]; ok {
 		st.Windows = desired.Windows{{Kind: desired.WindowAllow, Schedule: "0 22 * * *"}}
 	}
+	if _, ok := opt["leader"]; ok {
+		st.LeaderLast = &desired.LeaderLast{Command: "is-leader"}
+	}
+	if u := opt["unreachable"]; u != "" {
+		st.OnUnreachable = u
+	}
 	sp := ServicePlan{Service: name, Strategy: st, Canary: &CanaryPlan{}}
 	if c := opt["current"]; c != "" {
 		sp.Canary.Current = strings.Split(c, ",")
+	}
+	if p := opt["spread"]; p != "" {
+		sp.Strategy.Spread, sp.Groups = "rack", map[string]string{}
+		for _, x := range strings.Split(p, ",") {
+			h, rack, _ := strings.Cut(x, ":")
+			sp.Groups[h] = rack
+		}
 	}
 	if a := opt["after"]; a != "" {
 		sp.After = strings.Split(a, ",")
@@ -225,7 +243,19 @@ func (s *scripted) look(service string, opt map[string]string) {
 	_, definite := opt["definite"]
 	_, idle := opt["idle"]
 	for i := range is {
-		is[i].Up, is[i].Reason = true, ""
+		is[i] = Instance{Host: is[i].Host, Service: is[i].Service, Up: true}
+		switch {
+		case ss.Strategy.LeaderLast == nil:
+		case slices.Contains(strings.Split(opt["leads"], ","), is[i].Host):
+			is[i].Lead.Is = LeadYes
+		case slices.Contains(strings.Split(opt["unsure"], ","), is[i].Host):
+			is[i].Lead = Lead{Is: LeadUnknown, Reason: "no answer"}
+		default:
+			is[i].Lead.Is = LeadNo
+		}
+		if slices.Contains(strings.Split(opt["gone"], ","), is[i].Host) {
+			is[i].Up, is[i].Definite, is[i].Unreachable, is[i].Reason = false, true, true, "unreachable"
+		}
 		for _, d := range strings.Split(opt["down"], ",") {
 			if h, reason, _ := strings.Cut(d, ":"); h == is[i].Host {
 				is[i].Up, is[i].Definite, is[i].Idle, is[i].Reason = false, definite, idle, reason

@@ -18,7 +18,9 @@ type standing struct {
 	flying     [][]int
 	recovering int // visits that recover, and have not ended
 	trouble    *Visit
+	underWay   int       // visits
 	tallies    []*judged // by service, once asked for
+	led        []*leaders
 }
 
 // none is above the place of every visit.
@@ -27,7 +29,7 @@ const none = int(^uint(0) >> 1)
 func (s *State) standing() *standing {
 	r := s.related()
 	t := &standing{s: s, r: r, active: make([]int, len(r.onHost)), firstOpen: nones(len(r.onHost)), changing: nones(len(r.names)),
-		inBatch: nones(len(s.Services)), flying: make([][]int, len(s.Services)), tallies: make([]*judged, len(s.Services))}
+		inBatch: nones(len(s.Services)), flying: make([][]int, len(s.Services)), tallies: make([]*judged, len(s.Services)), led: make([]*leaders, len(s.Services))}
 	for i := range s.Visits {
 		v := &s.Visits[i]
 		if v.Phase == PhaseEnded {
@@ -49,7 +51,8 @@ func (s *State) standing() *standing {
 	}
 	for at, visits := range r.loud {
 		for place, i := range visits {
-			if s.Visits[i].Phase != PhaseEnded {
+			// One that yields to others is waited for by no batch: it would wait for them.
+			if v := &s.Visits[i]; v.Phase != PhaseEnded && t.yields(at, v) == "" {
 				t.inBatch[at] = place
 				break
 			}
@@ -68,11 +71,12 @@ func nones(n int) []int {
 
 // fly notes that visit i is under way.
 func (t *standing) fly(i int) {
+	t.underWay++
 	t.active[t.r.host[i]]++
 	for _, at := range t.r.disturbs[i] {
 		t.flying[at] = append(t.flying[at], i)
 		if y := t.tallies[at]; y != nil {
-			y.fly(t.s.Visits[i].Host)
+			y.take(t.s.Visits[i].Host)
 		}
 	}
 }
@@ -128,6 +132,15 @@ func (t *standing) turn(v *Visit) bool {
 type judged struct {
 	*tally
 	fallen, lost *Instance // see holds
+	spread       *spread   // nil: over nothing
+}
+
+// take notes that a visit has host in hand.
+func (y *judged) take(host string) {
+	y.fly(host)
+	if y.spread != nil {
+		y.spread.fly(host)
+	}
 }
 
 // tally counts a service's instances, once a pass.
@@ -135,8 +148,11 @@ func (t *standing) tally(service int) *judged {
 	if t.tallies[service] == nil {
 		ss := &t.s.Services[service]
 		y := &judged{tally: newTally(ss.Strategy, ss.Instances)}
+		if ss.Strategy.Spread != "" {
+			y.spread = newSpread(ss.Groups, y.tally)
+		}
 		for _, i := range t.flying[service] {
-			y.fly(t.s.Visits[i].Host)
+			y.take(t.s.Visits[i].Host)
 		}
 		y.fallen = t.fallen(service)
 		if i := slices.IndexFunc(ss.Instances, func(is Instance) bool { return is.Unreachable }); i >= 0 {

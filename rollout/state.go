@@ -43,6 +43,8 @@ type ServiceState struct {
 	Strategy  desired.Strategy `json:"strategy"`
 	Instances []Instance       `json:"instances"`
 	Batches   []int            `json:"batches,omitempty"`
+	// Groups are the values of the label that the service is spread over, by host.
+	Groups map[string]string `json:"groups,omitempty"`
 	// Fresh tells that Instances were looked at after the last visit of the
 	// service began or ended.
 	Fresh    bool          `json:"fresh"`
@@ -84,7 +86,7 @@ const (
 func New(id string, p Plan) State {
 	s := State{ID: id, Revision: p.Revision, Visits: slices.Clone(p.Visits), WindowsIgnored: p.WindowsIgnored}
 	for _, sp := range p.Services {
-		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches,
+		s.Services = append(s.Services, ServiceState{Service: sp.Service, After: sp.After, Strategy: sp.Strategy, Instances: slices.Clone(sp.Instances), Batches: sp.Batches, Groups: sp.Groups,
 			Canary: canaryOf(sp)})
 	}
 	s.related()

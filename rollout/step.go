@@ -130,10 +130,21 @@ func (m *mover) end(r Result, reason string) {
 	case ResultFailed:
 		halt(HaltFailed)
 	case ResultLost:
-		halt(HaltLost)
+		if !m.s.skips(v) {
+			halt(HaltLost)
+		}
 	case ResultConflict:
 		m.s.Replan, m.s.Stopping = !m.s.Aborted, orElse(m.s.Stopping, v.Host+" changed meanwhile: "+v.Reason)
 	}
+}
+
+// skips tells whether a host that no longer answers is left out, as all services of the
+// visit say: nothing was done there yet, so that the others may go on.
+func (s *State) skips(v *Visit) bool {
+	return !v.Recorded && !v.Recover && !v.LeftDrained() && !slices.ContainsFunc(v.Concerns(), func(name string) bool {
+		ss := s.service(name)
+		return ss == nil || ss.Strategy.OnUnreachable != desired.UnreachableSkip
+	})
 }
 
 // lookLasts is for how long a look at a service holds beyond the end of a visit.
@@ -142,6 +153,9 @@ const lookLasts = 2 * time.Second
 // serves notes that the host just visited is up, as its own probes and its balancers have
 // told a moment ago: a look that is young enough then still holds for all others.
 func (s *State) serves(ss *ServiceState, v *Visit) {
+	if ss.Strategy.LeaderLast != nil { // who leads is asked anew
+		return
+	}
 	if v.Quiet || !slices.Contains(v.Disturbs, ss.Service) || s.At-ss.LookedAt > lookLasts {
 		return
 	}
