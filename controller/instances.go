@@ -34,9 +34,12 @@ func (fx *effects) instances(ctx context.Context, service string) []rollout.Inst
 		wg.Go(func() {
 			fx.slots <- struct{}{}
 			defer func() { <-fx.slots }()
-			ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+			inst, host := h.instance(service), h.Desired.Host
+			live, cancel := context.WithTimeout(ctx, liveTimeout)
 			defer cancel()
-			out[i] = fx.f.live(ctx, h.instance(service), h.Desired.Host, fx.fence)
+			if out[i] = fx.f.live(live, inst, host, fx.fence); !out[i].Unreachable {
+				out[i].Lead = fx.f.leads(ctx, inst, host, fx.fence)
+			}
 		})
 	}
 	wg.Wait()

@@ -66,6 +66,10 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 	}
 	v.balancers = f.balancerEpoch(ctx, v)
 	v.Plan = rollout.Build(v.Input)
+	if leads := f.askLeaders(ctx, v); len(leads) > 0 {
+		v.Input.Leads = leads
+		v.Plan = rollout.Build(v.Input)
+	}
 	v.Took = time.Since(began)
 	return v, nil
 }

@@ -23,6 +23,7 @@ type Lines struct {
 	waiting  map[string]string              // by service: the budget's arithmetic last told
 	canaries map[string]rollout.CanaryState // by service, as last told
 	closed   map[string]bool                // by service: its windows, as last told
+	leads    map[string]string              // by service
 	paused   bool
 	stopped  string
 	halted   string
@@ -40,6 +41,7 @@ type lastLine struct {
 func (l *Lines) Of(st rollout.State) []string {
 	if l.visits == nil {
 		l.closed = map[string]bool{}
+		l.leads = map[string]string{}
 		l.visits, l.waiting, l.canaries = map[int]lastLine{}, map[string]string{}, map[string]rollout.CanaryState{}
 	}
 	var out []string
@@ -58,6 +60,10 @@ func (l *Lines) Of(st rollout.State) []string {
 			} else {
 				out = append(out, show.Clean(s.Service)+": windows open")
 			}
+		}
+		if text := rollout.LeadWords(s.Instances); text != l.leads[s.Service] {
+			l.leads[s.Service] = text
+			out = append(out, show.Clean(s.Service+": "+text))
 		}
 		if s.Sum != "" && s.Sum != l.waiting[s.Service] {
 			l.waiting[s.Service] = s.Sum

@@ -83,6 +83,9 @@ func (v *planView) serviceOrder(name string, add func(title, text string)) {
 	if len(sp.Batches) > 1 {
 		how += fmt.Sprintf("; batches of %s", batches(sp.Batches))
 	}
+	if sp.Strategy.Spread != "" {
+		how += "; never two of one " + Clean(sp.Strategy.Spread)
+	}
 	if len(sp.After) > 0 {
 		how += "; after " + Clean(strings.Join(sp.After, ", "))
 	}
@@ -98,6 +101,9 @@ func (v *planView) serviceOrder(name string, add func(title, text string)) {
 	add(title, nameList(hosts, sep, 8)+faint.of("  "+how))
 	if w := sp.Window; w != nil && !w.Open {
 		add("", yellow.of(Clean(w.Words(name))+" → waits"))
+	}
+	if text := rollout.LeadWords(sp.Instances); text != "" {
+		add("", faint.of("the leader last: "+Clean(text)+"; each is asked again before its turn"))
 	}
 	sum := Clean(sp.Budget.String())
 	if mayBegin {
