@@ -129,7 +129,7 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 			x.asItWas(e)
 		}
 	}
-	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Record: &record}
+	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
 	if v.Reverting {
 		op.To, op.Expect = v.From, nil
 	}
@@ -137,6 +137,15 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 		op.Expect = nil
 	}
 	return op
+}
+
+// keep is how many generations the host keeps: of what its services say, the most.
+func (h *HostInput) keep() int {
+	n := 0
+	for i := range h.Desired.Instances {
+		n = max(n, h.Desired.Instances[i].Strategy.KeepGenerations)
+	}
+	return n
 }
 
 // exchange gathers what a switch must find, and what it must leave.
@@ -180,7 +189,7 @@ func (x *exchange) asItWas(e hostdriver.Entry) {
 // services that the step did not have in hand is left as it is.
 func (h *HostInput) Mend() hostdriver.Switch {
 	o := h.Observation
-	op := hostdriver.Switch{To: o.Switching.From}
+	op := hostdriver.Switch{To: o.Switching.From, Keep: h.keep()}
 	if o.Step == nil {
 		return op
 	}
