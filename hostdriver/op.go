@@ -65,7 +65,8 @@ type Expect struct {
 
 // Switch makes a staged (or kept) generation the one on disk: every file written
 // beside its place and fsynced, then all renamed, links turned, what the
-// generation on disk had and this one has not removed; then daemon-reload and
+// generation on disk had and this one has not removed; then daemon-reload
+// (unless nothing that systemd or a generator may read was changed) and
 // the units enabled and disabled as the manifest says. It is journaled on the host:
 // after a crash, doing it again (or switching to From) leaves one whole generation.
 type Switch struct {

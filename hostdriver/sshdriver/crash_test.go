@@ -31,7 +31,7 @@ exit $s
 `
 
 var shimmed = []string{"mv", "cp", "rm", "ln", "chown", "chmod", "mkdir", "sync", "sha256sum", "stat", "cat", "readlink", "systemctl", "getent",
-	"head", "flock", "dd", "rmdir", "timeout", "sort", "systemd-run", "tar", "tee", "mkfifo"}
+	"head", "flock", "dd", "rmdir", "timeout", "find", "systemd-run", "tar", "tee", "mkfifo"}
 
 // newMortalHost is a shellHost whose requests die when told to.
 func newMortalHost(t *testing.T, shell string) *shellHost {

@@ -3,9 +3,11 @@
 
 collect() {
 	protected="$NL$TO$NL$from$NL"
-	[ -e "$D/step" ] && step=$(cat "$D/step") && step_number from && step_number to
+	step=
+	[ -e "$D/step" ] && read -r step <"$D/step" && step_number from && step_number to
 	set +f
 	for f in "$D"/started/* "$D"/wanted/*; do
+		[ -e "$f" ] || continue
 		case $keys in
 		*"${NL}unit$TAB${f##*/}$NL"*) ;;
 		*) rm -f -- "$f" ;;
@@ -18,17 +20,26 @@ collect() {
 	done
 	set -f
 	[ "$n" -gt "$KEEP" ] || return 0
-	# In order of age; the shell's globs are in alphabetical order.
-	for g in $(printf '%s\n' $kept | sort -n); do
-		[ "$n" -gt "$KEEP" ] || break
+	set --
+	while [ "$n" -gt "$KEEP" ] && oldest; do
+		set -- "$@" "$D/generations/$old"
+		protected="$protected$old$NL" n=$((n - 1))
+	done
+	[ $# = 0 ] || rm -rf -- "$@"
+	collect_blobs
+	collect_releases
+}
+
+# oldest: the lowest number that is not protected, in $old. Globs are in alphabetical order.
+oldest() {
+	old=
+	for g in $kept; do
 		case $protected in
 		*"$NL$g$NL"*) continue ;;
 		esac
-		rm -rf -- "$D/generations/$g"
-		n=$((n - 1))
+		[ "$old" ] && [ "$old" -lt "$g" ] || old=$g
 	done
-	collect_blobs
-	collect_releases
+	[ "$old" ]
 }
 
 # step_number KEY: a number of the step's record, which is one line of JSON.
@@ -42,15 +53,7 @@ step_number() {
 }
 
 collect_blobs() {
-	set +f
-	set -- "$D"/blobs/*
-	set -f
-	[ -e "$1" ] || return 0
-	unused=
-	for line in $(stat --printf='%h %n\n' -- "$@"); do
-		[ "${line%% *}" = 1 ] && unused="$unused$NL${line#* }"
-	done
-	[ -z "$unused" ] || rm -f -- $unused
+	find "$D/blobs" -maxdepth 1 -type f -links 1 -name '[0-9a-f]*' -delete
 }
 
 collect_releases() {

@@ -1,10 +1,12 @@
 # enable.sh: units reloaded, enabled and disabled as the generation that generation.sh has
 # put in place says, told by UnitFileState.
 
-# states_of UNIT…: $loads and $files, a word each in the order given, from one systemctl.
-# A template is never loaded: only its file has a state.
+# states_of UNIT…: $loads and $files, a word each in the order given, from one systemctl,
+# whose answer stays in $shown and whose units, those that are no templates, in $plain. A
+# template is never loaded: only its file has a state. $due tells whether systemd itself
+# knows that it has an older file of one.
 states_of() {
-	loads= files= plain=
+	loads= files= plain= due=
 	for unit; do
 		case $unit in
 		*@.*) ;;
@@ -12,7 +14,7 @@ states_of() {
 		esac
 	done
 	shown=
-	[ -z "$plain" ] || shown=$(systemctl show --no-pager -p LoadState,UnitFileState -- $plain 2>&1) || {
+	[ -z "$plain" ] || show $plain || {
 		why="systemctl show: $shown"
 		return 1
 	}
@@ -21,6 +23,7 @@ states_of() {
 		case $line in
 		LoadState=*) l=$((l + 1)) && eval "load$l=\${line#*=}" ;;
 		UnitFileState=*) f=$((f + 1)) && eval "file$f=\${line#*=}" ;;
+		NeedDaemonReload=yes) due=1 ;;
 		esac
 	done
 	n=0
@@ -46,7 +49,7 @@ states_of() {
 # disable_gone: the units that only the other generation had, while their files are
 # still there to tell what enabling them has made.
 disable_gone() {
-	list=
+	list= turned_off=
 	for line in $gone; do
 		split "$line"
 		[ "$kind" = unit ] && [ "$enabled" = yes ] && list="$list$NL$name"
@@ -62,24 +65,23 @@ disable_gone() {
 		shift
 	done
 	[ "$disable" ] || return 0
+	turned_off=1
 	try systemctl --no-reload disable -- $disable || {
 		why="cannot disable: $why"
 		return 1
 	}
 }
 
-reload() {
-	try timeout 90 systemctl daemon-reload && return 0
-	why="systemctl daemon-reload: $why" mend="look at journalctl -b _PID=1 there"
-	return 1
-}
-
-# set_units: daemon-reload in any case (NeedDaemonReload overlooks new drop-in folders,
-# systemd#31752), then enabled or disabled as the manifest says, told by strings, for
-# the exit status of is-enabled is 0 for some that cannot be enabled.
+# set_units: daemon-reload where anything may need it, then enabled or disabled as the
+# manifest says, told by strings, for the exit status of is-enabled is 0 for some that
+# cannot be enabled. What systemd said last of all units is left in $shown and $plain.
 set_units() {
 	enable_new
-	reload || return 1
+	reloaded=
+	if must_reload; then
+		reload || return 1
+		reloaded=1
+	fi
 	list= wants=
 	i=0
 	while [ "$i" -lt "$count" ]; do
@@ -88,15 +90,25 @@ set_units() {
 		[ "$kind" = unit ] || continue
 		list="$list$NL$name" wants="$wants$NL$enabled $state"
 	done
+	set -- $list
+	number=$#
+	and_others
+	plain=
 	[ "$list" ] || return 0
 	states_of $list || return 1
+	if [ "$due" ] && [ -z "$reloaded" ]; then
+		reload && states_of $list || return 1
+	fi
 	enable= disable=
 	set -- $list
 	for file in $files; do
+		[ "$number" -gt 0 ] || break
+		number=$((number - 1))
 		judge "$1" "$file" || return 1
 		shift
 	done
 	[ "$enable$disable" ] || return 0
+	plain=
 	[ -z "$enable" ] || try systemctl --no-reload enable -- $enable || {
 		why="cannot enable: $why" mend="see whether the unit's [Install] section is right"
 		return 1
@@ -108,11 +120,24 @@ set_units() {
 	reload
 }
 
+# and_others adds the other units of the other generation to $list: the controller is told
+# of them, too.
+and_others() {
+	for line in $othertext; do
+		split "$line"
+		[ "$kind" = unit ] || continue
+		case "$list$NL" in
+		*"$NL$name$NL"*) ;;
+		*) list="$list$NL$name" ;;
+		esac
+	done
+}
+
 # enable_new: units that only this generation has are enabled before the reload, which
 # then need not come twice: it is the dearest thing in a switch. What is not plain about
 # one is left to set_units, which looks at all of them anyway.
 enable_new() {
-	list= i=0
+	turned_on= list= i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
 		entry "$i"
@@ -133,6 +158,7 @@ enable_new() {
 		[ $# = 0 ] || shift
 	done
 	[ $# = 0 ] && [ "$list" ] || return 0
+	turned_on=1
 	systemctl --no-reload enable -- $list >/dev/null 2>&1
 	return 0
 }

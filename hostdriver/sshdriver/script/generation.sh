@@ -47,10 +47,32 @@ key() {
 	esac
 }
 
+# two_texts FILE FILE: $first and $text, for the price of one.
+two_texts() {
+	if [ "$1" != "$2" ] && [ -f "$1" ] && [ -f "$2" ] && text=$(cat -- "$1" "$2"); then
+		first=${text%%"${NL}evenkeel$TAB"*}
+		if [ "$first" != "$text" ]; then
+			text=${text#"$first$NL"}
+			case $first in
+			*"$NL"*) first=${first#*"$NL"} ;;
+			*) first= ;;
+			esac
+			case $text in
+			*"$NL"*) text=${text#*"$NL"} ;;
+			*) text= ;;
+			esac
+			return 0
+		fi
+	fi
+	text_of "$1" || return 1
+	first=$text
+	text_of "$2"
+}
+
 load_generation() {
 	count=0 keys=$NL gone= gonenames= names= others=$NL
-	text_of "$D/generations/$other/manifest" || return 1
-	othertext=$text
+	two_texts "$D/generations/$other/manifest" "$D/generations/$to/manifest" || return 1
+	othertext=$first
 	for line in $othertext; do
 		split "$line"
 		key
@@ -60,7 +82,6 @@ load_generation() {
 		why="generation $to is not kept there" mend="stage it again"
 		return 1
 	fi
-	text_of "$D/generations/$to/manifest" || return 1
 	for line in $text; do
 		split "$line"
 		key
@@ -310,6 +331,7 @@ prove() {
 
 prepare_link() {
 	case $stat in
+	a*" -> \"$target\"") return 0 ;; # as stat quotes it, if it has nothing to quote
 	a*) [ "$(readlink -- "$name")" = "$target" ] && return 0 ;;
 	esac
 	prepare_place || return 1
@@ -373,16 +395,19 @@ remove_gone() {
 			return 1
 		}
 	fi
-	[ "$dirs" = "$NL" ] || try sync -- $dirs
+	return 0
 }
 
+# turn_current makes all renames durable, too: until the journal is gone the files count as
+# mixed anyway.
 turn_current() {
 	if [ "$to" = 0 ]; then
+		[ "$dirs" = "$NL" ] || try sync -- $dirs || return 1
 		drop "$D/current"
 		return
 	fi
-	rm -f -- "$D/current.new"
-	try ln -s -- "generations/$to" "$D/current.new" && try mv -fT -- "$D/current.new" "$D/current" && try sync -- "$D" && return 0
+	[ ! -L "$D/current.new" ] || rm -f -- "$D/current.new"
+	try ln -s -- "generations/$to" "$D/current.new" && try mv -fT -- "$D/current.new" "$D/current" && try sync -- $dirs "$D" && return 0
 	why="cannot turn $D/current: $why" mend=$ADVICE_DISK
 	return 1
 }

@@ -7,15 +7,21 @@
 op_switch() {
 	begin_change
 	come_from
-	check_expect
-	put_record
+	check_step
 	to=$TO other=$from touched= mend=
 	load_generation && survey || die failed "$why; nothing was changed" "$mend"
-	rearm
+	check_expect
+	if [ "$DEADMAN" != 0 ] || [ -e "$D/deadman" ]; then
+		put_record
+		rearm
+		RECORD=
+	fi
 	[ ! -e "$D/switching" ] || clear_beside
 	if [ -z "$journaled" ]; then
 		mend=$ADVICE_DISK
-		save_found && put "$D/switching" "$from $TO" || undo
+		save_found && put_journal || undo
+	else
+		put_record
 	fi
 	carry_out || undo
 	drop "$D/switching" || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
@@ -26,10 +32,16 @@ op_switch() {
 
 # come_from: the generation on disk, or the other one of a switch that was cut.
 come_from() {
-	from=0 journaled=
+	from=0 journaled= resumed=
 	if [ -L "$D/current" ]; then
-		from=$(readlink -- "$D/current")
-		from=${from##*/}
+		from=
+		[ -f "$D/current/manifest" ] && IFS=$TAB read -r a b from rest <"$D/current/manifest"
+		case $from in
+		'' | *[!0-9]*)
+			from=$(readlink -- "$D/current")
+			from=${from##*/}
+			;;
+		esac
 	fi
 	[ -e "$D/switching" ] || return 0
 	IFS=' ' read -r a b <"$D/switching"
@@ -45,18 +57,23 @@ come_from() {
 		die conflict "a switch from generation $a to $b was cut, and this one is to $TO" "switch to $a or $b first"
 		;;
 	esac
-	journaled=1
+	journaled=1 resumed=1
 }
 
 # check_expect: what is to be replaced must be what the controller saw. In a switch that
 # was cut, what either generation has is as good.
 check_expect() {
 	[ "$EXPECT" ] || return 0
+	was_surveyed
 	names=
 	for line in $EXPECT; do
-		names="$names$NL${line#*"$TAB"}"
+		case $surveyed in
+		*"$NL${line#*"$TAB"}$TAB"*) ;;
+		*) names="$names$NL${line#*"$TAB"}" ;;
+		esac
 	done
-	stats=$(stat --printf="$STAT" -- $names 2>/dev/null)
+	stats=
+	[ -z "$names" ] || stats=$(stat --printf="$STAT" -- $names 2>/dev/null)
 	files=
 	for line in $stats; do
 		path_of "$line"
@@ -78,7 +95,7 @@ check_expect() {
 		now=-
 		if [ -e "$name" ] || [ -L "$name" ]; then
 			now=other
-			[ -f "$name" ] && [ ! -L "$name" ] && now=$(digest_of "$name")
+			[ -f "$name" ] && [ ! -L "$name" ] && digest_of "$name"
 		fi
 		[ "$now" = "${line%%"$TAB"*}" ] && continue
 		[ "$journaled" ] && either "$name" && continue
@@ -86,7 +103,27 @@ check_expect() {
 	done
 }
 
+# was_surveyed lists what is known already, "PATH DIGEST" with a tab between.
+was_surveyed() {
+	surveyed=$NL i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		eval "name=\$P$i stat=\$T$i sum=\$H$i"
+		case $stat in
+		8*) [ -z "$sum" ] || surveyed="$surveyed$name$TAB$sum$NL" ;;
+		esac
+	done
+}
+
+# digest_of PATH, in $now.
 digest_of() {
+	case $surveyed in
+	*"$NL$1$TAB"*)
+		now=${surveyed#*"$NL$1$TAB"}
+		now=${now%%"$NL"*}
+		return
+		;;
+	esac
 	for sum in $sums; do
 		case $sum in
 		\\*) sum_name "${sum#\\}" ;;
@@ -94,10 +131,19 @@ digest_of() {
 		esac
 		[ "$name" = "$1" ] || continue
 		sum=${sum#\\}
-		printf '%s' "${sum%% *}"
+		now=${sum%% *}
 		return
 	done
-	printf unreadable
+	now=unreadable
+}
+
+# put_journal: from here on the files count as mixed. The record of the step comes first.
+put_journal() {
+	if [ "$RECORD" ]; then
+		put_two "$D/step" "$RECORD" "$D/switching" "$from $TO"
+	else
+		put "$D/switching" "$from $TO"
+	fi
 }
 
 # either NAME: in a cut switch, whether $now is what one of the two generations has there.
@@ -177,10 +223,10 @@ keep_blob() {
 
 # undo: the switch failed in the middle. The host goes back by itself.
 undo() {
-	reason=$why advice=$mend
+	reason=$why advice=$mend journaled=1
 	[ "$DEADMAN" = 0 ] || stand_down
 	if [ -z "$touched" ]; then
-		[ "$journaled" ] || drop "$D/switching"
+		[ "$resumed" ] || drop "$D/switching"
 		die failed "$reason; nothing in use was changed" "$advice"
 	fi
 	if [ "$from" != "$TO" ] && switch_to "$from" "$TO" && drop "$D/switching"; then
@@ -190,22 +236,21 @@ undo() {
 	die failed "$reason; files of two generations may be mixed until a switch succeeds" "$advice"
 }
 
-# tell_units: the state of all units of both generations.
+# tell_units: the state of all units of both generations, as it was told a moment ago if
+# nothing was done to them since.
 tell_units() {
-	units=
-	for line in $othertext; do
-		split "$line"
-		[ "$kind" = unit ] && units="$units$NL$name"
-	done
-	i=0
-	while [ "$i" -lt "$count" ]; do
-		i=$((i + 1))
-		entry "$i"
-		[ "$kind" = unit ] || continue
-		case "$units$NL" in
-		*"$NL$name$NL"*) ;;
-		*) units="$units$NL$name" ;;
-		esac
-	done
-	show_units
+	if [ -z "$plain" ]; then
+		list= i=0
+		while [ "$i" -lt "$count" ]; do
+			i=$((i + 1))
+			entry "$i"
+			[ "$kind" = unit ] && list="$list$NL$name"
+		done
+		and_others
+		units=$list
+		show_units
+		return
+	fi
+	rec units $plain
+	printf '%s\n' "$shown" >&3
 }
