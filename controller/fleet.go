@@ -89,20 +89,24 @@ type Suspended struct {
 	Instances       map[[2]string]string // host, service
 }
 
-// on is what is held on one host: see rollout.HostInput.
-func (s Suspended) on(host string) map[string]string {
-	var hold map[string]string
+// holds is what is not to be touched on one host, by the fleet repo's or an operator's
+// word: see rollout.HostInput.
+func (f *Fleet) holds(h inventory.Host) map[string]string {
+	hold := map[string]string{}
 	put := func(service, why string) {
-		if hold == nil {
-			hold = map[string]string{}
+		if why != "" {
+			hold[service] = why
 		}
-		hold[service] = why
 	}
-	if why := orWords(s.All, s.Hosts[host]); why != "" {
-		put("", why)
+	put("", orWords(f.Suspended.All, orWords(f.Suspended.Hosts[h.Name], h.Suspend)))
+	for _, s := range f.Revision.Services {
+		put(s.Name, s.Spec.Suspend.Why())
 	}
-	for at, why := range s.Instances {
-		if at[0] == host {
+	for name, why := range f.Suspended.Services {
+		put(name, why)
+	}
+	for at, why := range f.Suspended.Instances {
+		if at[0] == h.Name {
 			put(at[1], why)
 		}
 	}

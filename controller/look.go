@@ -92,15 +92,9 @@ const (
 func (f *Fleet) skipped() map[string]string {
 	skip := map[string]string{}
 	for _, s := range f.Revision.Services {
-		switch {
-		case !matches(f.Services, s.Name):
+		if !matches(f.Services, s.Name) {
 			skip[s.Name] = notAsked
-		case s.Spec.Suspend:
-			skip[s.Name] = suspended
 		}
-	}
-	for name, why := range f.Suspended.Services {
-		skip[name] = why
 	}
 	for _, q := range f.Revision.Quarantined {
 		if q.Service != "" {
@@ -150,7 +144,7 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	if in.Skip != "" && f.HostsOnly {
 		return in, nil
 	}
-	in.Hold = f.Suspended.on(h.Name)
+	in.Hold = f.holds(h)
 	hs, err := f.Revision.Resolve(ctx, h)
 	in.Desired = hs
 	in.Desired.Host = h

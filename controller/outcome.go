@@ -44,6 +44,8 @@ type Ended struct {
 	Faults []desired.Fault
 	// Claims are hosts that another controller claims, by host: nothing was done.
 	Claims map[string]string
+	// Suspended tells that what is suspended, and differs, counts as not done.
+	Suspended bool
 	// Stopped tells that the operator stopped it; Err why it could not go on.
 	Stopped bool
 	Err     error
@@ -178,6 +180,9 @@ func (o *Outcome) hostsLeft(e Ended) {
 				Mend: "let that controller do it, or say --take-over"})
 			continue
 		}
+		if o.suspended(e, h); h.SuspendedWhy() != "" {
+			continue
+		}
 		if !h.Reachable {
 			o.NotDone = append(o.NotDone, NotDone{Host: h.Host, Result: Unreachable, Reason: h.Reason, Mend: e.Mends[h.Host]})
 			continue
@@ -192,6 +197,21 @@ func (o *Outcome) hostsLeft(e Ended) {
 			}
 			o.NotDone = append(o.NotDone, n)
 		}
+	}
+}
+
+// suspended takes what was left as it is although it differs, or is not known.
+func (o *Outcome) suspended(e Ended, h rollout.HostPlan) {
+	for _, s := range h.Suspended {
+		if !e.Suspended || s.Changes == 0 && h.Reachable {
+			continue
+		}
+		n := NotDone{Host: h.Host, Result: Blocked, Reason: s.Reason}
+		if s.Service != "" {
+			n.Services = []string{s.Service}
+			n.Reason = s.Service + " is " + s.Reason
+		}
+		o.NotDone = append(o.NotDone, n)
 	}
 }
 

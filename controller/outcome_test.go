@@ -47,6 +47,17 @@ var closed = rollout.State{ID: "r", Halted: &rollout.Halt{Kind: rollout.HaltBloc
 		Opening: desired.Opening{Until: time.Date(2026, 3, 2, 22, 0, 0, 0, time.UTC), Why: "outside of every allow window"}}}}},
 	Visits: []rollout.Visit{{Host: "web-1", Services: []string{"gateway"}, Disturbs: []string{"gateway"}}}}
 
+// suspendedPlan has two suspended hosts that differ or do not answer, two on which
+// gateway is suspended, and one of which nothing is to be said.
+func suspendedPlan() rollout.Plan {
+	return with(fleetPlan("web-1", "web-2", "web-3", "web-4", "web-5"), func(p *rollout.Plan) {
+		p.Hosts[1].Suspended = []rollout.SuspendedPlan{{Reason: "suspended: disk", Changes: 2}}
+		p.Hosts[2].Suspended = []rollout.SuspendedPlan{{Service: "gateway", Reason: "suspended: freeze", Changes: 1}}
+		p.Hosts[3].Suspended = []rollout.SuspendedPlan{{Service: "gateway", Reason: "suspended: freeze"}}
+		p.Hosts[4].Reachable, p.Hosts[4].Suspended = false, []rollout.SuspendedPlan{{Reason: "suspended: gone"}}
+	})
+}
+
 func TestOutcome(t *testing.T) {
 	refused := visit("web-1", rollout.ResultFailed, "another controller holds the lock")
 	refused.Refused = true
@@ -106,6 +117,9 @@ func TestOutcome(t *testing.T) {
 			"not done: web-2 (blocked: gateway waits for promotion: canary web-1 healthy); web-3 (blocked: comes after what is blocked: gateway waits for promotion: canary web-1 healthy)"},
 		{"outside of the windows", Ended{Plan: fleetPlan("web-1"), State: closed}, Blocked, 7,
 			"not done: web-1 (blocked: gateway: windows closed until Mon 2026-03-02 22:00 UTC, outside of every allow window)"},
+		{"suspended, and it differs", Ended{Plan: suspendedPlan(), Suspended: true, State: rollout.State{ID: "r"}}, Blocked, 7,
+			"not done: web-2 (blocked: suspended: disk); web-3 (blocked: gateway is suspended: freeze); web-5 (blocked: suspended: gone)"},
+		{"the same, for a controller that was told so", Ended{Plan: suspendedPlan(), State: rollout.State{ID: "r"}}, Converged, 0, "converged: 5 hosts at 4f1c2d9"},
 		{"stopped when all was done anyway", Ended{Plan: fleetPlan("web-1"), Stopped: true, State: rollout.State{ID: "r", Stopping: "stopped by the operator",
 			Visits: []rollout.Visit{visit("web-1", rollout.ResultDone, "")}}}, Converged, 0, "converged: 1 host at 4f1c2d9"},
 		{"stopped at once, with a host drained", Ended{Plan: fleetPlan("web-2"), Stopped: true, Err: errors.New("stopped at once"), State: rollout.State{ID: "r", Visits: []rollout.Visit{inHand}}},

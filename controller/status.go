@@ -73,7 +73,7 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 			continue
 		}
 		name := in.Desired.Host.Name
-		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Suspended: in.Hold[""] != "", Reason: orWords(in.Reason, in.Hold[""])})
+		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Suspended: in.Hold[""] != "", Reason: both(in.Hold[""], in.Reason)})
 		r.Instances = append(r.Instances, hostInstances(v, in, func(service string) rollout.Instance {
 			return stands[[2]string{name, service}]
 		})...)
@@ -109,12 +109,20 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 		}
 	}
 	for _, name := range d.Removed {
-		if v.Input.Skip[name] == "" && !slices.Contains(in.Desired.Held, name) {
+		if v.Input.Skip[name] == "" && in.Hold[""] == "" && in.Hold[name] == "" && !slices.Contains(in.Desired.Held, name) {
 			out = append(out, InstanceStatus{Host: in.Desired.Host.Name, Service: name, Sync: OutOfSync, Health: UnknownHealth, Revision: applied(in, name), Reason: "no longer wanted on this host"})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b InstanceStatus) int { return strings.Compare(a.Service, b.Service) })
 	return out
+}
+
+// both joins two reasons, either of which may be missing.
+func both(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // suspendedWhy is why an instance is not to be touched, by the repo's or an operator's
@@ -125,12 +133,8 @@ func suspendedWhy(v *View, in *rollout.HostInput, inst *desired.Instance) string
 		return in.Hold[""]
 	case in.Hold[inst.Service] != "":
 		return in.Hold[inst.Service]
-	case strings.HasPrefix(v.Input.Skip[inst.Service], suspended):
-		return v.Input.Skip[inst.Service]
-	case inst.Suspend:
-		return suspended
 	}
-	return ""
+	return inst.Suspend
 }
 
 func instanceStatus(in *rollout.HostInput, inst *desired.Instance, d rollout.Difference, live rollout.Instance) InstanceStatus {

@@ -56,8 +56,13 @@ func TestReport(t *testing.T) {
 			`{"sync":"OutOfSync","health":"Missing","revision":"","stale":false,"rollout":"","reason":"gateway.service: is new"}`},
 		{"unreachable", func(in *rollout.HostInput) { in.Observation, in.Reason = nil, "unreachable: no answer" }, rollout.Instance{Unreachable: true},
 			`{"sync":"Unknown","health":"Unknown","revision":"","stale":false,"rollout":"","reason":"unreachable: no answer"}`},
-		{"suspended", func(in *rollout.HostInput) { in.Desired.Instances[0].Suspend = true }, up,
+		{"suspended", func(in *rollout.HostInput) { in.Desired.Instances[0].Suspend = "suspended" }, up,
 			`{"sync":"Synced","health":"Suspended","revision":"` + commit + `","stale":false,"rollout":"","reason":"suspended"}`},
+		{"suspended on this host, although it differs", func(in *rollout.HostInput) {
+			in.Hold = map[string]string{"": "suspended: its disk is being replaced"}
+			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
+		}, rollout.Instance{Reason: "gateway.service is inactive"},
+			`{"sync":"OutOfSync","health":"Suspended","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is inactive; and 1 more difference"}`},
 		{"held for its faults", func(in *rollout.HostInput) { in.Desired.Instances, in.Desired.Held = nil, []string{"gateway"} }, rollout.Instance{},
 			`{"sync":"Unknown","health":"Unknown","revision":"` + commit + `","stale":false,"rollout":"","reason":"its files have faults"}`},
 		{"no longer wanted", func(in *rollout.HostInput) { in.Desired.Instances = nil }, rollout.Instance{},

@@ -37,7 +37,7 @@ type Instance struct {
 	Service     string
 	Host        string
 	After       []string
-	Suspend     bool
+	Suspend     string // why it is to be left as it is
 	Users       []UserSpec
 	Directories []Directory
 	Files       []File // every regular file: unit files, drop-ins, env files, others; by path

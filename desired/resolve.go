@@ -83,7 +83,7 @@ func (r *Revision) ResolveAll(ctx context.Context) ([]HostState, error) {
 func (r *Revision) instance(ctx context.Context, c *compiled, sc *scope) (Instance, Faults) {
 	sc.service = c.svc
 	in := Instance{
-		Service: c.svc.Name, Host: sc.host.Name, After: c.svc.Spec.After, Suspend: c.svc.Spec.Suspend,
+		Service: c.svc.Name, Host: sc.host.Name, After: c.svc.Spec.After, Suspend: c.svc.Spec.Suspend.Why(),
 		Users: c.svc.Spec.Users, Directories: c.directories, Strategy: c.strategy,
 	}
 	p, faults := c.parts(ctx, r, sc)

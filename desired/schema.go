@@ -64,6 +64,8 @@ func scalarSchema(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: json.Number("0"), Maximum: json.Number("1000000")},
 			text(`^([0-9]|[1-9][0-9]|100)%$`, "a share of the service's hosts", "25%")}}
+	case reflect.TypeOf(inventory.Suspend{}):
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "boolean"}, text(`\S`, "why", "its disk is being replaced")}}
 	case reflect.TypeOf(Number(0)):
 		return &jsonschema.Schema{Type: "number"}
 	case reflect.TypeOf(StringList{}):

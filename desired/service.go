@@ -45,7 +45,7 @@ type ServiceSpec struct {
 	Drain       []DrainSpec        `yaml:"drain"`                          // how an instance is taken out of traffic
 	Health      []HealthSpec       `yaml:"health"`                         // what proves that an instance serves
 	Windows     Windows            `yaml:"windows"`                        // when its restarts and reloads may begin, beside the fleet's windows
-	Suspend     bool               `yaml:"suspend"`                        // leave its instances as they are
+	Suspend     inventory.Suspend  `yaml:"suspend"`                        // leave its instances as they are: true, or why
 }
 
 // Windows are when what disturbs may begin. Deny wins; where there is any allow window,

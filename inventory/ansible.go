@@ -44,6 +44,9 @@ func (b *Builder) connectVars(h *Host, d *declaredHost) {
 	} else if s, ok := b.textVar(h, d, "ansible_ssh_common_args"); ok {
 		h.Jump = proxyJump(s)
 	}
+	if s, ok := b.textVar(h, d, "evenkeel_suspend"); ok {
+		h.Suspend = suspendOf(s).Why()
+	}
 	for _, key := range []string{"ansible_port", "ansible_ssh_port"} {
 		v, ok := h.Vars[key]
 		if !ok {

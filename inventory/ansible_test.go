@@ -26,6 +26,9 @@ func story(inv Inventory) string {
 		if h.Jump != "" {
 			fmt.Fprintf(&b, " jump=%s", h.Jump)
 		}
+		if h.Suspend != "" {
+			fmt.Fprintf(&b, " (%s)", h.Suspend)
+		}
 		if len(h.Groups) > 0 {
 			fmt.Fprintf(&b, " groups=%s", strings.Join(h.Groups, ","))
 		}
@@ -34,7 +37,7 @@ func story(inv Inventory) string {
 		}
 		vars := map[string]string{}
 		for k, v := range h.Vars {
-			if !strings.HasPrefix(k, "ansible_") && k != "evenkeel_labels" {
+			if !strings.HasPrefix(k, "ansible_") && k != "evenkeel_labels" && k != "evenkeel_suspend" {
 				text, _ := json.Marshal(v)
 				vars[k] = string(text)
 			}

@@ -97,7 +97,7 @@ func (b *Builder) Build() (Inventory, fault.Faults) {
 
 func (b *Builder) build(l *layers, d *declaredHost) Host {
 	h := Host{
-		Name: d.name, Address: d.spec.Address, Port: d.spec.Port, User: d.spec.User, Jump: d.spec.Jump,
+		Name: d.name, Address: d.spec.Address, Port: d.spec.Port, User: d.spec.User, Jump: d.spec.Jump, Suspend: d.spec.Suspend.Why(),
 		Source: fmt.Sprintf("%s:%d", d.pos.File, d.pos.Line),
 	}
 	lay := l.of(d)

@@ -14,7 +14,8 @@
 //
 // Of an Ansible inventory, every group that a host is in (parents included, "all"
 // and "ungrouped" not) becomes the label ansible_group/NAME: "true", and a var
-// evenkeel_labels (a map, at a group or a host) gives further labels. Where to
+// evenkeel_labels (a map, at a group or a host) gives further labels, evenkeel_suspend
+// (true or a reason) leaves a host as it is. Where to
 // connect comes from ansible_host, ansible_port, ansible_user and the ProxyJump of
 // ansible_ssh_common_args (or evenkeel_jump). Jinja is not evaluated and Ansible
 // Vault is not opened: where either stands in one of these, it is a fault.

@@ -4,10 +4,11 @@ package inventory
 // already laid under its own.
 type Host struct {
 	Name    string            `json:"name"`
-	Address string            `json:"address"`        // name or IP address to dial; the Name where none was given
-	Port    int               `json:"port,omitempty"` // 0: ssh's own (the ssh_config's, else 22)
-	User    string            `json:"user,omitempty"` // "" : the fleet's or the operator's
-	Jump    string            `json:"jump,omitempty"` // ProxyJump: a host's name or [user@]host[:port], comma separated
+	Address string            `json:"address"`           // name or IP address to dial; the Name where none was given
+	Port    int               `json:"port,omitempty"`    // 0: ssh's own (the ssh_config's, else 22)
+	User    string            `json:"user,omitempty"`    // "" : the fleet's or the operator's
+	Jump    string            `json:"jump,omitempty"`    // ProxyJump: a host's name or [user@]host[:port], comma separated
+	Suspend string            `json:"suspend,omitempty"` // why it is to be left as it is, "" where it is not
 	Labels  map[string]string `json:"labels,omitempty"`
 	Groups  []string          `json:"groups,omitempty"` // sorted, parents included
 	Vars    map[string]any    `json:"-"`                // may hold secrets of the operator's: never printed

@@ -77,6 +77,22 @@ f.yaml:22:7: missing key "name" in "hosts[15]"
 h h groups=eu labels=x:y vars=a:2,b:3
 f.yaml:11:27: group eu has the var "a" already: it is declared at f.yaml:5:16 too
 `},
+		"suspended hosts": {head + `
+  hosts:
+    - {name: a, suspend: true}
+    - {name: b, suspend: "its disk is being replaced"}
+    - {name: c, suspend: false}
+    - {name: d, suspend: [x]}
+    - {name: e, suspend: " "}
+`, `
+a a (suspended)
+b b (suspended: its disk is being replaced)
+c c
+d d
+e e
+f.yaml:10:26: "suspend" must be true, false or a reason: write true, or why it is suspended: "its disk is being replaced"
+f.yaml:11:26: "suspend" is no reason: write true, or why it is suspended: "its disk is being replaced"
+`},
 		"a group misnamed": {head + "  groups: {\"a b\": {children: [c]}, c: {children: [d]}}\n", `
 f.yaml:5:19: group name "a b" has other than letters, digits, "-", "_" and "."
 f.yaml:5:51: group c names the group "d", which is declared nowhere: there is c
@@ -104,6 +120,17 @@ func TestMixedSources(t *testing.T) {
 a a
 b b groups=web labels=ansible_group/web:true
 hosts:2:1: host "a" is declared twice: it stands at a.yaml:5:11 already
+`)
+}
+
+func TestSuspendedByAnsible(t *testing.T) {
+	compare(t, built(func(b *Builder) {
+		b.AddINI("hosts", []byte("a evenkeel_suspend=True\nb evenkeel_suspend='moves to rack 7'\nc evenkeel_suspend=no\nd\n"))
+	}), `
+a a (suspended)
+b b (suspended: moves to rack 7)
+c c
+d d
 `)
 }
 

@@ -23,6 +23,7 @@ type HostSpec struct {
 	Port    int               `yaml:"port" jsonschema:"minimum=1,maximum=65535"` // of its sshd; default the ssh_config's, else 22
 	User    string            `yaml:"user"`                                      // to log in as; default the fleet's or the operator's
 	Jump    string            `yaml:"jump"`                                      // ProxyJump: a host's name or [user@]host[:port], comma separated
+	Suspend Suspend           `yaml:"suspend"`                                   // leave the host as it is: true, or why
 	Labels  map[string]string `yaml:"labels"`                                    // what selectors pick by
 	Groups  []string          `yaml:"groups"`                                    // groups it is in
 	Vars    map[string]any    `yaml:"vars"`                                      // for templates, as .Vars

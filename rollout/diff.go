@@ -16,6 +16,8 @@ type Difference struct {
 	// Removed are services that the host's manifest names and the revision does
 	// not want there (any more).
 	Removed []string
+	// Suspended is what is left as it is; Build fills it in.
+	Suspended []SuspendedPlan
 }
 
 // DiffOptions are what Diff needs beside the two sides.

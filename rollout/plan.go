@@ -77,8 +77,28 @@ type HostPlan struct {
 	Reason    string    `json:"reason,omitempty"` // why it is not reachable, or not to be touched
 	Changes   []Change  `json:"changes"`
 	Problems  []Problem `json:"problems,omitempty"`
+	// Suspended are services that are to be left as they are here, by name, or the host
+	// as a whole; those of which nothing differs, too.
+	Suspended []SuspendedPlan `json:"suspended,omitempty"`
 	// Recover names the step that somebody left unfinished on this host.
 	Recover *hostdriver.StepRecord `json:"recover,omitempty"`
+}
+
+// SuspendedPlan is what is left as it is on a host.
+type SuspendedPlan struct {
+	Service string `json:"service,omitempty"` // "": the whole host
+	Reason  string `json:"reason"`
+	Changes int    `json:"changes"` // that would have been made
+}
+
+// SuspendedWhy is why the whole host is left as it is, "" where it is not.
+func (h HostPlan) SuspendedWhy() string {
+	for _, s := range h.Suspended {
+		if s.Service == "" {
+			return s.Reason
+		}
+	}
+	return ""
 }
 
 // ServicePlan is one service's strategy and budget over its hosts.
@@ -168,7 +188,11 @@ func refusesPrune(in Input, p *Plan) bool {
 // planHost is the difference of one host without what must not be touched.
 func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 	if h.Observation == nil {
-		return Difference{Problems: h.Failed}
+		d := Difference{Problems: h.Failed}
+		if h.Skip == "" && h.Hold[""] != "" {
+			d.Suspended = []SuspendedPlan{{Reason: h.Hold[""]}}
+		}
+		return d
 	}
 	d := Diff(h.Desired, *h.Observation, opt)
 	d.Changes = WithoutIgnored(d.Changes, in.Ignore)
@@ -181,14 +205,51 @@ func planHost(h *HostInput, in Input, opt DiffOptions) Difference {
 		_, s := in.Skip[service]
 		return s || h.Skip != "" || failed[service] || h.holds(service) != ""
 	}
+	d.Suspended = h.suspended(d, func(service string) bool {
+		_, s := in.Skip[service]
+		return s || h.Skip != ""
+	})
 	d.Changes = slices.DeleteFunc(d.Changes, func(c Change) bool { return skip(c.Service) })
 	d.Removed = slices.DeleteFunc(d.Removed, skip)
 	d.Problems = slices.DeleteFunc(d.Problems, func(p Problem) bool { return skip(p.Service) && !failed[p.Service] })
 	return d
 }
 
+// suspended lists what is held on the host, with what differs of it.
+func (h *HostInput) suspended(d Difference, skip func(string) bool) []SuspendedPlan {
+	by := map[string]*SuspendedPlan{}
+	note := func(service string, changes int) {
+		why := h.holds(service)
+		if why == "" || skip(service) {
+			return
+		}
+		at := service
+		if h.Hold[""] != "" {
+			at = ""
+		}
+		if by[at] == nil {
+			by[at] = &SuspendedPlan{Service: at, Reason: why}
+		}
+		by[at].Changes += changes
+	}
+	for i := range h.Desired.Instances {
+		note(h.Desired.Instances[i].Service, 0)
+	}
+	for _, c := range d.Changes {
+		note(c.Service, 1)
+	}
+	if h.Hold[""] != "" {
+		note("", 0)
+	}
+	var out []SuspendedPlan
+	for _, name := range sortedKeys(by) {
+		out = append(out, *by[name])
+	}
+	return out
+}
+
 func hostPlan(h *HostInput, d Difference) HostPlan {
-	hp := HostPlan{Host: h.Desired.Host.Name, Reachable: h.Observation != nil, Reason: h.Reason, Changes: d.Changes, Problems: d.Problems}
+	hp := HostPlan{Host: h.Desired.Host.Name, Reachable: h.Observation != nil, Reason: h.Reason, Changes: d.Changes, Problems: d.Problems, Suspended: d.Suspended}
 	if h.Skip != "" || h.Hold[""] != "" {
 		hp.Reason = orElse(h.Skip, h.Hold[""])
 	}

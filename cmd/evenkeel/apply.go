@@ -32,7 +32,7 @@ whether they are promoted; elsewhere apply ends there, and apply --promote goes 
 
 Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
 unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked: by another
-controller, by a window, or for want of a promotion. The last line says what was not done.`
+controller, by a window, as suspended, or for want of a promotion. The last line says what was not done.`
 
 func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
@@ -283,7 +283,7 @@ func (r *applying) pass() error {
 // report says how it ended, and gives the exit code.
 func (r *applying) report(err error) error {
 	e := controller.Ended{Plan: r.view.Plan, State: r.state, Earlier: r.earlier, Skipped: r.view.Skipped(), Mends: r.view.Mends(),
-		Faults: r.fleet.Revision.Quarantined, Stopped: r.declined || r.stop.stopping(), Why: r.why}
+		Faults: r.fleet.Revision.Quarantined, Suspended: true, Stopped: r.declined || r.stop.stopping(), Why: r.why}
 	if r.refused {
 		e.Claims = r.view.Claims(r.fleet.Holder)
 	}

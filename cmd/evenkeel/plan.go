@@ -97,7 +97,7 @@ func planExit(f *controller.Fleet, v *controller.View) exitCode {
 	skipped := v.Skipped()
 	incomplete := len(f.Revision.Quarantined) > 0
 	for _, h := range v.Plan.Hosts {
-		incomplete = incomplete || !skipped[h.Host] && (!h.Reachable || len(h.Problems) > 0)
+		incomplete = incomplete || !skipped[h.Host] && h.SuspendedWhy() == "" && (!h.Reachable || len(h.Problems) > 0)
 	}
 	switch {
 	case v.Plan.Changed() || len(v.Cut()) > 0:

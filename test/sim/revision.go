@@ -70,7 +70,7 @@ func releasePath(service, sum string) string {
 func (c *catalog) instance(s *Service, x Content, host int) desired.Instance {
 	yes := true
 	inst := desired.Instance{
-		Service: s.Name, Host: hostName(host), After: s.After, Suspend: x.Suspended, Strategy: s.Strategy.desired(),
+		Service: s.Name, Host: hostName(host), After: s.After, Suspend: inventory.Suspend{On: x.Suspended}.Why(), Strategy: s.Strategy.desired(),
 		Users:       []desired.UserSpec{{Name: s.Name, Home: "/opt/" + s.Name}},
 		Directories: []desired.Directory{{Path: "/etc/" + s.Name, Owner: "root", Group: s.Name, Mode: 0o750}},
 		Health:      []desired.HealthSpec{{HTTP: &desired.HTTPHealth{Port: 8080, Path: "/healthz"}}},

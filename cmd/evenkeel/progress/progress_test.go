@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -73,6 +75,38 @@ func TestLinesTellOperatorsWords(t *testing.T) {
 	tell(rollout.Event{Kind: rollout.EventResume, By: "bob"})
 	tell(rollout.Event{Kind: rollout.EventAbort, By: "bob", Reason: "wrong version"})
 	transcript(t, "words", text.String())
+}
+
+func TestLinesTellWhatIsWaitedFor(t *testing.T) {
+	var lines Lines
+	var text strings.Builder
+	st := twoHosts()
+	tell := func(change func(*rollout.ServiceState)) {
+		st.Services = slices.Clone(st.Services)
+		change(&st.Services[0])
+		for _, l := range lines.Of(st) {
+			fmt.Fprintln(&text, l)
+		}
+		st.At += 10 * time.Second
+	}
+	canary := func(c rollout.CanaryState) func(*rollout.ServiceState) {
+		c.Hosts = []string{"web-1"}
+		return func(s *rollout.ServiceState) { s.Canary = c }
+	}
+	until := time.Date(2026, 3, 2, 22, 0, 0, 0, time.UTC)
+	tell(func(s *rollout.ServiceState) {
+		s.Window = rollout.WindowState{Known: true, Opening: rollout.Opening{Opening: desired.Opening{Until: until, Why: "outside of every allow window"}}}
+	})
+	fmt.Fprintln(&text, show.Plain(View(st, st.At, Size{110, 24})))
+	tell(func(s *rollout.ServiceState) { s.Window.Open = true })
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryRolling}))
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryWaiting, Until: 10 * time.Minute}))
+	fmt.Fprintln(&text, show.Plain(View(st, st.At, Size{110, 24})))
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryWaiting, Until: 10 * time.Minute})) // nothing new
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryWaiting, Down: "web-1 is down: status 503"}))
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryWaiting, Said: true, By: "alice"}))
+	tell(canary(rollout.CanaryState{Phase: rollout.CanaryPromoted, Said: true, By: "alice"}))
+	transcript(t, "waits", text.String())
 }
 
 func TestViewAtSomeMoments(t *testing.T) {

@@ -183,6 +183,7 @@ func (v *planView) summary() string {
 	part(unfinished, "to be finished or undone", yellow)
 	part(held, "held back by a problem", red)
 	part(len(v.unreachable), "unreachable", red)
+	part(len(v.suspended), "suspended", yellow)
 	part(len(v.same), "as desired", green)
 	if len(v.same) == len(v.asked) {
 		parts = []string{green.of("all as desired")}

@@ -53,6 +53,7 @@ type planView struct {
 	asked       []rollout.HostPlan
 	changing    []rollout.HostPlan // with changes, problems, or a step to finish
 	unreachable []rollout.HostPlan
+	suspended   []rollout.HostPlan // as a whole, or with something left undone and nothing to do
 	same        []rollout.HostPlan
 	visited     map[string][]rollout.Visit // by host
 }
@@ -65,10 +66,14 @@ func newPlanView(p rollout.Plan, o PlanOptions) *planView {
 		}
 		v.asked = append(v.asked, h)
 		switch {
+		case h.SuspendedWhy() != "":
+			v.suspended = append(v.suspended, h)
 		case !h.Reachable:
 			v.unreachable = append(v.unreachable, h)
 		case len(h.Changes) > 0 || len(h.Problems) > 0 || h.Recover != nil || slices.Contains(o.Cut, h.Host):
 			v.changing = append(v.changing, h)
+		case slices.ContainsFunc(h.Suspended, func(s rollout.SuspendedPlan) bool { return s.Changes > 0 }):
+			v.suspended = append(v.suspended, h)
 		default:
 			v.same = append(v.same, h)
 		}
@@ -241,6 +246,7 @@ func (v *planView) inTheWay() string {
 			b.WriteString("  " + mend(m) + "\n")
 		}
 	}
+	v.suspensions(&b)
 	for _, f := range v.Faults {
 		what := "the fleet repo"
 		if f.Service != "" {

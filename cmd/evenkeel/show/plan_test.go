@@ -95,6 +95,25 @@ func TestPlanWithCanaries(t *testing.T) {
 	golden(t, "plan_canary", text.String())
 }
 
+func TestPlanWithSuspensionsAndWindows(t *testing.T) {
+	p := rollout.Plan{Revision: "4f1c2d9", WindowsIgnored: []string{"auth: windows closed, outside of every allow window"}}
+	for i, h := range webs(1, 6) {
+		hp := changedHost(h)
+		if hp.Changes = hp.Changes[1:]; i > 1 {
+			hp.Changes = nil
+		}
+		p.Hosts = append(p.Hosts, hp)
+	}
+	p.Hosts[2].Suspended = []rollout.SuspendedPlan{{Reason: "suspended: its disk is being replaced", Changes: 3}}
+	p.Hosts[3].Reachable, p.Hosts[3].Suspended = false, []rollout.SuspendedPlan{{Reason: "suspended: its disk is being replaced"}}
+	p.Hosts[4].Suspended = []rollout.SuspendedPlan{{Service: "auth", Reason: "suspended", Changes: 1}}
+	p.Hosts[5].Suspended = []rollout.SuspendedPlan{{Service: "auth", Reason: "suspended"}}
+	p.Services = []rollout.ServicePlan{serviceOf("gateway", webs(1, 6), nil)}
+	p.Services[0].Window = &rollout.Opening{Opening: desired.Opening{Until: time.Date(2026, 3, 2, 22, 0, 0, 0, time.UTC), Why: "outside of every allow window"}}
+	p.Visits = []rollout.Visit{restartOf(0, "web-1", "gateway"), restartOf(1, "web-2", "gateway")}
+	golden(t, "plan_held", Plan(p, PlanOptions{}))
+}
+
 func TestPlanOfAMixedFleet(t *testing.T) {
 	hosts := webs(1, 5)
 	p := rollout.Plan{Revision: "4f1c2d9", Warnings: []string{"service ledger is suspended"}}

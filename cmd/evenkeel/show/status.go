@@ -29,7 +29,9 @@ func Status(r controller.Report) string {
 		b.WriteString("\n")
 	}
 	for _, h := range r.Hosts {
-		if !h.Reachable {
+		if h.Suspended {
+			b.WriteString(yellow.of(markWarn+" "+Clean(h.Name)) + ": " + Clean(h.Reason) + "\n")
+		} else if !h.Reachable {
 			b.WriteString(red.of(markBad+" "+Clean(h.Name)) + ": " + Clean(h.Reason) + "\n")
 		}
 	}
@@ -58,11 +60,17 @@ func statusSum(r controller.Report) string {
 	if stale > 0 {
 		parts = append(parts, yellow.of(fmt.Sprintf("%d stale", stale)))
 	}
-	down := 0
+	down, suspended := 0, 0
 	for _, h := range r.Hosts {
 		if !h.Reachable {
 			down++
 		}
+		if h.Suspended {
+			suspended++
+		}
+	}
+	if suspended > 0 {
+		parts = append(parts, yellow.of(fmt.Sprintf("%d suspended", suspended)))
 	}
 	if down > 0 {
 		parts = append(parts, red.of(fmt.Sprintf("%d unreachable", down)))
