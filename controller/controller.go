@@ -276,7 +276,13 @@ func (c *Controller) record(ctx context.Context, e Event) {
 	if e.Type == Warning {
 		log = c.log.Warn()
 	}
-	log.Str("reason", e.Reason).Str("host", e.Host).Str("service", e.Service).Str("revision", e.Revision).Str("by", e.By).Msg(e.Message)
+	log.Str("reason", e.Reason)
+	for _, f := range [][2]string{{"host", e.Host}, {"service", e.Service}, {"revision", e.Revision}, {"rollout", e.Rollout}, {"by", e.By}} {
+		if f[1] != "" {
+			log.Str(f[0], f[1])
+		}
+	}
+	log.Msg(e.Message)
 	if err := c.ledger.event(ctx, e); err != nil {
 		c.log.Error().Err(err).Msg("an event cannot be saved")
 	}

@@ -82,11 +82,16 @@ func (a *app) sshOptions(rev *desired.Revision) sshdriver.Options {
 		become = *s.Become
 	}
 	inv := rev.Inventory
-	return sshdriver.Options{User: s.User, IdentityFiles: s.Identity, KnownHosts: s.KnownHosts, Become: become, Concurrency: s.Concurrency, ConnectTimeout: s.ConnectTimeout,
-		ResolveJump: func(name string) (sshdriver.Target, bool) {
-			h, ok := inv.Find(name)
-			return sshdriver.TargetFor(h), ok
-		}}
+	return s.options(become, func(name string) (sshdriver.Target, bool) {
+		h, ok := inv.Find(name)
+		return sshdriver.TargetFor(h), ok
+	})
+}
+
+// options are how hosts are reached, by the operator's settings.
+func (s SSHSettings) options(become bool, jump func(name string) (sshdriver.Target, bool)) sshdriver.Options {
+	return sshdriver.Options{User: s.User, IdentityFiles: s.Identity, KnownHosts: s.KnownHosts, Become: become, Concurrency: s.Concurrency,
+		ConnectTimeout: s.ConnectTimeout, ResolveJump: jump}
 }
 
 // filtersMatch refuses a --host or --service that picks nothing: most often it is

@@ -60,7 +60,7 @@ func (a *app) command() *cobra.Command {
 	flags.String("log-format", "text", "text or json")
 	root.AddCommand(
 		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(),
-		a.applyCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
+		a.applyCommand(), a.serveCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
 		a.initCommand(), a.validateCommand(), a.schemaCommand(),
 		a.tokenCommand(), a.versionCommand(),
 	)

@@ -34,6 +34,13 @@ type Settings struct {
 	Webhook   WebhookSettings   `mapstructure:"webhook"`
 	Metrics   MetricsSettings   `mapstructure:"metrics"`
 	Log       LogSettings       `mapstructure:"log"`
+
+	// Of the controller, beside API, Webhook and Metrics.
+	Name       string        `mapstructure:"name"` // by which hosts know it; default evenkeel@HOSTNAME
+	Git        GitSettings   `mapstructure:"git"`
+	Store      StoreSettings `mapstructure:"store"`
+	Drift      DriftSettings `mapstructure:"drift"`
+	StopWithin time.Duration `mapstructure:"stopWithin"` // for the hosts in hand, at the end; default 2m
 }
 
 // SSHSettings win over the fleet repo's and ssh_config's.
@@ -103,7 +110,8 @@ var flagKeys = map[string]string{
 	"server": "server.url", "token-file": "server.tokenFile", "server-ca": "server.ca", "tokens": "api.tokens", "log-level": "log.level", "log-format": "log.format",
 }
 
-var defaults = map[string]any{"repo": ".", "output": "text", "log.level": "warn", "log.format": "text"}
+var defaults = map[string]any{"repo": ".", "output": "text", "log.level": "warn", "log.format": "text", "git.branch": "main", "git.poll": "1m",
+	"drift.mode": "correct", "store.path": "/var/lib/evenkeel/evenkeel.db"}
 
 const envPrefix = "EVENKEEL_"
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,8 @@ func TestSettingsPrecedence(t *testing.T) {
 		check func(Settings) any
 		want  any
 	}{
-		{"nothing said", "", nil, nil, func(s Settings) any { return s }, Settings{Repo: ".", Output: "text", Log: LogSettings{"warn", "text"}}},
+		{"nothing said", "", nil, nil, func(s Settings) any { return s }, Settings{Repo: ".", Output: "text", Log: LogSettings{"warn", "text"},
+			Git: GitSettings{Branch: "main", Poll: time.Minute}, Drift: DriftSettings{Mode: "correct"}, Store: StoreSettings{Path: "/var/lib/evenkeel/evenkeel.db"}}},
 		{"a file", file, nil, nil, func(s Settings) any { return s.SSH.User }, "file"},
 		{"a file's one for many", file, nil, nil, func(s Settings) any { return s.SSH.KnownHosts }, []string{"/file"}},
 		{"a file's number", file, nil, nil, func(s Settings) any { return s.SSH.Concurrency }, 7},

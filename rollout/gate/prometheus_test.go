@@ -114,15 +114,16 @@ func TestPrometheusSendsItsToken(t *testing.T) {
 }
 
 func TestPrometheusThatIsAway(t *testing.T) {
-	of := func(url string) Gate {
-		return gateOf(t, desired.GateSpec{Prometheus: &desired.PrometheusGate{URL: url, Query: "up", Timeout: desired.Duration(200 * time.Millisecond)}}, Deps{})
+	within := func(url string, limit time.Duration) Gate {
+		return gateOf(t, desired.GateSpec{Prometheus: &desired.PrometheusGate{URL: url, Query: "up", Timeout: desired.Duration(limit)}}, Deps{})
 	}
+	of := func(url string) Gate { return within(url, 20*time.Second) }
 	wantError(t, of("http://"+freeAddress(t)), "connection refused", "is it running there")
 	release := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer slow.Close()
 	defer close(release)
-	wantError(t, of(slow.URL), "no answer within 200ms", "a longer `timeout`")
+	wantError(t, within(slow.URL, 200*time.Millisecond), "no answer within 200ms", "a longer `timeout`")
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()

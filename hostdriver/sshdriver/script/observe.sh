@@ -57,28 +57,47 @@ own_records() {
 		f=${f%/manifest}
 		kept="$kept ${f##*/}"
 	done
-	set --
-	# The last two are not sent: they answer for most users and groups without NSS.
-	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* \
-		"$D"/current/manifest /etc/passwd /etc/group; do
-		[ -f "$f" ] && set -- "$@" "$f"
-	done
 	set -f
+	own_list
 	if [ -L "$D/current" ] && [ ! -f "$D/current/manifest" ]; then
 		die failed "$D/current names a generation that is not there" \
 			"restore $D from a backup, or move it away to have the host adopted anew"
 	fi
 	own=
-	[ $# = 0 ] || own=$(head -c 4194304 -v -- "$@" 2>&1) || own_unreadable
+	[ -z "$own_files" ] || own=$(head -c 4194304 -v -- $own_files 2>&1) || own_unreadable
 	rec own
 	printf '%s\n' "${own%%"==> /etc/"*}" >&3
 	rec kept $kept
 	own_names
 }
 
+# own_list: the records that are there now, whose names have no blanks. One that is
+# being written (NAME.new) is none yet.
+own_list() {
+	own_files=
+	set +f
+	# The last two are not sent: they answer for most users and groups without NSS.
+	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* \
+		"$D"/current/manifest /etc/passwd /etc/group; do
+		case $f in
+		*.new) continue ;;
+		esac
+		[ -f "$f" ] && own_files="$own_files$f$NL"
+	done
+	set -f
+}
+
+# own_unreadable: a file that was there a moment ago is gone: somebody is changing the
+# records. The list is made anew, unless it fails again and again.
 own_unreadable() {
 	counter
 	if [ "$seq" != "$before" ]; then
+		return
+	fi
+	unread=$((${unread:-0} + 1))
+	if [ "$unread" -le 20 ]; then
+		own_list
+		own=$(head -c 4194304 -v -- $own_files 2>&1) || own_unreadable
 		return
 	fi
 	die failed "its own records in $D cannot be read: $own" "look at the filesystem of $D"

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/gitssh"
+	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/desired/gitrepo"
+	"github.com/evenkeel/evenkeel/hostdriver/sshdriver"
+)
+
+// gitSource is a gitrepo as the controller wants it.
+type gitSource struct {
+	*gitrepo.Repo
+	ssh *gitssh.Client
+}
+
+var _ controller.Git = (*gitSource)(nil)
+
+// openGit opens the bare repository. Nothing is fetched yet. hosts are the settings for
+// hosts, whose known keys serve for git's server, too, where it has none of its own.
+func openGit(g GitSettings, hosts SSHSettings, dir string) (*gitSource, error) {
+	if g.Dir != "" {
+		dir = g.Dir
+	}
+	known := g.KnownHosts
+	if len(known) == 0 {
+		known = hosts.KnownHosts
+	}
+	client, err := gitssh.New(sshdriver.Options{IdentityFiles: g.Identity, KnownHosts: known, ConnectTimeout: hosts.ConnectTimeout})
+	if err != nil {
+		return nil, err
+	}
+	repo, err := gitrepo.Open(gitrepo.Options{URL: g.URL, Branch: g.Branch, Dir: dir, SSH: client,
+		HTTP: gitrepo.HTTP{Username: g.Username, TokenFile: g.TokenFile, CAFile: g.CA}})
+	if err != nil {
+		_ = client.Close()
+		return nil, mendable(gitrepo.MendOf(err), "%w", err)
+	}
+	return &gitSource{Repo: repo, ssh: client}, nil
+}
+
+func (g *gitSource) close() {
+	_ = g.Repo.Close()
+	_ = g.ssh.Close()
+}
+
+// Fetch implements controller.Git.
+func (g *gitSource) Fetch(ctx context.Context) (string, error) {
+	c, err := g.Repo.Fetch(ctx)
+	return c.ID, err
+}
+
+// Describe implements controller.Git.
+func (g *gitSource) Describe(_ context.Context, id string) (controller.CommitInfo, error) {
+	c, err := g.Repo.Commit(id)
+	return controller.CommitInfo{Subject: c.Subject, Author: c.Author.String(), Committed: c.Committer.When}, err
+}
+
+// Files implements controller.Git.
+func (g *gitSource) Files(_ context.Context, id string) (fs.FS, error) { return g.Repo.FS(id) }
+
+// Verify implements controller.Git: no signers are pinned.
+func (g *gitSource) Verify(context.Context, string) (string, error) { return "", nil }
