@@ -24,6 +24,7 @@ type Difference struct {
 type DiffOptions struct {
 	Salt  string // of the Query that the Observation answers
 	Prune bool   // take away services the revision no longer has on the host
+	Terse bool   // leave out the texts of diffs, where nobody will read them
 
 	texts *diffTexts // those of other hosts of the same Plan
 }
@@ -32,7 +33,7 @@ type DiffOptions struct {
 // answer Query(hs, opt.Salt). It decides nothing about order or budget.
 func Diff(hs desired.HostState, o hostdriver.Observation, opt DiffOptions) Difference {
 	if opt.texts == nil {
-		opt.texts = newDiffTexts()
+		opt.texts = newDiffTexts(opt.Terse)
 	}
 	d := differ{host: hs.Host.Name, o: o, salt: opt.Salt, texts: opt.texts, desired: hs}
 	for i := range hs.Instances {

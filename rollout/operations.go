@@ -206,11 +206,11 @@ func differs(e hostdriver.Entry, o *hostdriver.Observation) bool {
 	got := o.Paths[e.Name]
 	switch e.Kind {
 	case hostdriver.KindFile:
-		return got.Type != "" && (got.Type != hostdriver.PathFile || got.SHA256 != e.SHA256 || access(got.Owner, got.Group, got.Mode) != access(e.Owner, e.Group, e.Mode))
+		return got.Type != "" && (got.Type != hostdriver.PathFile || got.SHA256 != e.SHA256 || !sameAccess(got, e.Owner, e.Group, e.Mode))
 	case hostdriver.KindLink:
 		return got.Type != "" && (got.Type != hostdriver.PathSymlink || got.Target != e.Target)
 	case hostdriver.KindDirectory:
-		return got.Type != "" && (got.Type != hostdriver.PathDir || access(got.Owner, got.Group, got.Mode) != access(e.Owner, e.Group, e.Mode))
+		return got.Type != "" && (got.Type != hostdriver.PathDir || !sameAccess(got, e.Owner, e.Group, e.Mode))
 	case hostdriver.KindUnit:
 		u, told := o.Units[e.Name]
 		return told && (u.Load == "masked" || e.Enabled == "yes" && u.File != "enabled" || e.Enabled == "no" && (u.File == "enabled" || u.File == "enabled-runtime"))
@@ -296,11 +296,15 @@ func (v *Visit) Invocations(now map[string]hostdriver.UnitState) map[string]stri
 // Remaining is the first thing that still differs of the visit's services; nil where
 // nothing does.
 func (h *HostInput) Remaining(v *Visit, o hostdriver.Observation, salt string) *Change {
-	d := Diff(h.Desired, o, DiffOptions{Salt: salt})
+	d := Diff(h.Desired, o, DiffOptions{Salt: salt, Terse: true})
 	for i := range d.Changes {
 		if slices.Contains(v.Services, d.Changes[i].Service) {
 			return &d.Changes[i]
 		}
 	}
 	return nil
+}
+
+func sameAccess(got hostdriver.PathState, owner, group string, mode uint32) bool {
+	return got.Owner == owner && got.Group == group && got.Mode == mode
 }

@@ -19,6 +19,8 @@ type Input struct {
 	// EmptyOK lets every managed service be taken away at once; without it, a
 	// revision that wants nothing anywhere prunes nothing.
 	EmptyOK bool
+	// Terse leaves the texts of diffs out.
+	Terse bool
 	// Skip are services (by name) that are not to be touched: suspended, or not
 	// among those asked for. They still count in the budget.
 	Skip map[string]string // name to reason
@@ -150,7 +152,7 @@ func Build(in Input) Plan {
 	p := Plan{Revision: in.Revision}
 	diffs := make([]Difference, len(in.Hosts))
 	p.Hosts = make([]HostPlan, 0, len(in.Hosts))
-	opt := DiffOptions{Salt: in.Salt, Prune: in.Prune && !refusesPrune(in, &p), texts: newDiffTexts()}
+	opt := DiffOptions{Salt: in.Salt, Prune: in.Prune && !refusesPrune(in, &p), texts: newDiffTexts(in.Terse)}
 	for i := range in.Hosts {
 		diffs[i] = planHost(&in.Hosts[i], in, opt)
 		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))

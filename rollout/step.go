@@ -34,13 +34,12 @@ func Step(s State, e Event) (State, []Command) {
 		if e.Visit < 0 || e.Visit >= len(s.Visits) {
 			break
 		}
-		v := s.Visits[e.Visit] // a copy: its slices and maps are never written to in place
+		v := &s.Visits[e.Visit] // a copy already; its slices and maps are never written to in place
 		if v.Attempt != e.Attempt && planted != "late result accepted" || !v.Active() {
 			break // late, or of another life
 		}
-		m := mover{s: &s, v: &v}
+		m := mover{s: &s, v: v}
 		m.result(e)
-		s.Visits[e.Visit] = v
 		out = append(out, m.out...)
 	}
 	out = append(out, s.schedule()...)

@@ -14,7 +14,8 @@ import (
 // diffTexts are diffs already made: what differs on one host often differs on many in
 // the same way.
 type diffTexts struct {
-	made map[diffOf]map[string]diffText
+	made  map[diffOf]map[string]diffText
+	terse bool // keys alone
 }
 
 // diffOf is what a diff is of, but for what is on the host. Which variables are secret
@@ -30,7 +31,9 @@ type diffText struct {
 	keys []string
 }
 
-func newDiffTexts() *diffTexts { return &diffTexts{made: map[diffOf]map[string]diffText{}} }
+func newDiffTexts(terse bool) *diffTexts {
+	return &diffTexts{made: map[diffOf]map[string]diffText{}, terse: terse}
+}
 
 // diff is fileDiff's. The keys are shared: they must not be changed.
 func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, []string) {
@@ -54,7 +57,7 @@ func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, [
 	if t.made[of] == nil {
 		t.made[of] = map[string]diffText{}
 	}
-	diff, keys := fileDiff(f, onHost)
+	diff, keys := t.fileDiff(f, onHost)
 	t.made[of][string(had)] = diffText{diff: diff, keys: keys}
 	return diff, keys
 }
@@ -63,7 +66,7 @@ func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, [
 // be read back) to f, and the keys of an env file that differ. No value that came
 // out of a SOPS file stands in it, nor any value of such a file that is on the
 // host: there, only keys are named.
-func fileDiff(f *desired.File, onHost *hostdriver.Content) (diff string, keys []string) {
+func (t *diffTexts) fileDiff(f *desired.File, onHost *hostdriver.Content) (diff string, keys []string) {
 	var had []byte
 	if onHost != nil {
 		had = onHost.Bytes()
@@ -72,6 +75,8 @@ func fileDiff(f *desired.File, onHost *hostdriver.Content) (diff string, keys []
 		keys = differingKeys(f, had)
 	}
 	switch {
+	case t.terse:
+		return "", keys
 	case f.Secret && f.Kind == desired.FileEnv:
 		return udiff.Unified(f.Path, f.Path, redactedEnv(had, f, keys), redactedWanted(f)), keys
 	case f.Secret:

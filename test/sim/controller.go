@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -88,7 +89,7 @@ func (c *controller) kill(drop bool) {
 		t.ended = true
 	}
 	for _, t := range c.tasks {
-		t.cancel()
+		t.co.cancel()
 	}
 	c.tasks = nil
 	c.sim.operator.over(c)
@@ -172,7 +173,7 @@ func (c *controller) takeOver(t *task) {
 // look observes every host at once and plans.
 func (c *controller) look(t *task) {
 	s := c.sim
-	in := rollout.Input{Revision: revisionID(c.revision), Salt: fmt.Sprintf("salt-%d-%d", c.id, s.trips), Prune: true, Skip: map[string]string{}}
+	in := rollout.Input{Revision: revisionID(c.revision), Salt: fmt.Sprintf("salt-%d-%d", c.id, s.trips), Prune: true, Terse: !s.secrets, Skip: map[string]string{}}
 	for i, x := range s.sc.Revisions[c.revision].Services {
 		name := s.sc.Services[i].Name
 		if x.Suspended {
@@ -187,7 +188,11 @@ func (c *controller) look(t *task) {
 	seen, calls := make([]hostdriver.Observation, n), make([]call, n)
 	for i, h := range s.world.Hosts {
 		in.Hosts[i].Desired = s.catalog.state(c.revision, i)
-		calls[i] = observing(h, rollout.Query(in.Hosts[i].Desired, in.Salt), 20*time.Second, &seen[i])
+		q := rollout.Query(in.Hosts[i].Desired, in.Salt)
+		if !s.secrets {
+			withoutDiffs(q)
+		}
+		calls[i] = observing(h, q, 20*time.Second, &seen[i])
 	}
 	for i, err := range t.all(calls) {
 		if err != nil {
@@ -200,6 +205,15 @@ func (c *controller) look(t *task) {
 	c.input = in
 	c.plan = rollout.Build(in)
 	s.stats.Plans++
+}
+
+// withoutDiffs asks for no content that is good for nothing but a diff to be looked at.
+func withoutDiffs(q hostdriver.Query) {
+	for i := range q.Paths {
+		if !strings.HasSuffix(q.Paths[i].Path, ".env") {
+			q.Paths[i].MaxContent = 0
+		}
+	}
 }
 
 // repair takes back every switch that was cut in the middle.
@@ -328,7 +342,7 @@ func (c *controller) command(st rollout.State, cmd rollout.Command) {
 		})
 		return
 	}
-	v := st.Visits[cmd.Visit]
+	v := &st.Visits[cmd.Visit] // never written to: Step makes a new one
 	c.sim.faults.phase(string(cmd.Phase), v.Host)
 	if c.dead || !c.running {
 		return

@@ -19,7 +19,7 @@ type effect struct {
 	*task
 	c     *controller
 	state rollout.State
-	v     rollout.Visit
+	v     *rollout.Visit
 	h     *handled
 	e     *rollout.Event
 	cmd   rollout.Command
@@ -84,7 +84,7 @@ func (x *effect) do() error {
 	case rollout.CmdWait:
 		return x.wait(x.e)
 	case rollout.CmdStop:
-		return x.apply(hostdriver.UnitOps{Actions: x.h.UnitActions(&x.v, true), Timeout: x.unitTimeout()})
+		return x.apply(hostdriver.UnitOps{Actions: x.h.UnitActions(x.v, true), Timeout: x.unitTimeout()})
 	case rollout.CmdSwitch:
 		return x.switchTo()
 	case rollout.CmdUnits:
@@ -119,10 +119,10 @@ func (x *effect) observeLight() (hostdriver.Observation, error) {
 	return x.observe(x.h.host, hostdriver.Query{Light: true, Units: x.v.Watch}, x.rest())
 }
 
-func (x *effect) unitTimeout() time.Duration { return x.state.UnitTimeout(&x.v) }
+func (x *effect) unitTimeout() time.Duration { return x.state.UnitTimeout(x.v) }
 
 func (x *effect) record() hostdriver.StepRecord {
-	return x.state.StepRecord(&x.v, &x.h.HostInput, x.fence(), world.Wall(x.c.sim.world.Now()))
+	return x.state.StepRecord(x.v, &x.h.HostInput, x.fence(), world.Wall(x.c.sim.world.Now()))
 }
 
 func (x *effect) fence() hostdriver.Fence {
@@ -142,17 +142,17 @@ func (x *effect) precheck() error {
 	if x.e.Drains, err = x.toDrain(); err != nil {
 		return err
 	}
-	return x.apply(x.h.Needs(&x.v))
+	return x.apply(x.h.Needs(x.v))
 }
 
 func (x *effect) stage() error {
-	op := x.h.Stage(&x.v, x.h.manifest, x.h.kept)
+	op := x.h.Stage(x.v, x.h.manifest, x.h.kept)
 	x.e.From, x.e.To = x.h.manifest.Generation, op.Manifest.Generation
 	return x.apply(op)
 }
 
 func (x *effect) switchTo() error {
-	op := x.h.Switch(&x.v, x.h.manifest, x.record())
+	op := x.h.Switch(x.v, x.h.manifest, x.record())
 	if x.v.Tries > 0 { // the reply was lost: look, rather than do it again
 		o, err := x.observeLight()
 		if err != nil {
@@ -178,7 +178,7 @@ func (x *effect) verify() error {
 		return err
 	}
 	x.h.note(o)
-	if c := x.h.Remaining(&x.v, o, salt); c != nil {
+	if c := x.h.Remaining(x.v, o, salt); c != nil {
 		if planted == "secret in a reason" {
 			c.Reason += ": " + x.secret(c.Service)
 		}
@@ -197,7 +197,7 @@ func (x *effect) units() error {
 		return nil
 	}
 	rec := x.record()
-	op := hostdriver.UnitOps{Actions: x.h.UnitActions(&x.v, false), Timeout: x.unitTimeout()}
+	op := hostdriver.UnitOps{Actions: x.h.UnitActions(x.v, false), Timeout: x.unitTimeout()}
 	if x.v.Recorded {
 		op.Record = &rec
 	}
@@ -209,7 +209,7 @@ func (x *effect) revertUnits() error {
 	if err != nil {
 		return err
 	}
-	op := hostdriver.UnitOps{Actions: x.h.RevertActions(&x.v, o.Units), Timeout: x.unitTimeout()}
+	op := hostdriver.UnitOps{Actions: x.h.RevertActions(x.v, o.Units), Timeout: x.unitTimeout()}
 	if len(op.Actions) == 0 {
 		return nil
 	}
@@ -217,7 +217,7 @@ func (x *effect) revertUnits() error {
 }
 
 func (x *effect) probe() error {
-	o, err := x.observeLight()
+	o, err := x.observe(x.h.host, hostdriver.Query{Light: true, UnitsOnly: true, Units: x.v.Watch}, x.rest())
 	if err != nil {
 		return err
 	}

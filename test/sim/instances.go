@@ -54,7 +54,7 @@ func (s *simulation) live(h *world.Host, inst *desired.Instance) rollout.Instanc
 			units = append(units, u.Name)
 		}
 	}
-	o := h.Observe(hostdriver.Query{Light: true, Units: units})
+	o := h.Observe(hostdriver.Query{Light: true, UnitsOnly: true, Units: units})
 	is := rollout.JudgeUnits(inst, o.Units)
 	if !is.Up {
 		return is

@@ -14,7 +14,7 @@ import (
 var errViolated = errors.New("an invariant was violated")
 
 func main() {
-	debug.SetGCPercent(800) // many short lives
+	debug.SetGCPercent(1600) // many short lives
 	if err := command(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(800)
+	debug.SetGCPercent(1600)
 	goleak.VerifyTestMain(m)
 }
 

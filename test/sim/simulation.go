@@ -25,6 +25,7 @@ type simulation struct {
 	edited      map[string]time.Duration // host and service to when a hand wrote into a file of it last
 	ambiguous   map[*world.Server]bool   // taken out by hand while a step was in hand there
 	dirty       []*world.Host
+	idle        []*coroutine
 	trips       uint64
 	stats       Stats
 	found       *Violation
@@ -64,7 +65,7 @@ const settled = time.Minute
 
 // Run runs a Scenario to its end or to the first violation. trace may be nil.
 func Run(sc *Scenario, trace io.Writer) (*Violation, Stats) {
-	s := &simulation{sc: sc, trace: trace, by: map[[2]string]*instance{}, edited: map[string]time.Duration{}, ambiguous: map[*world.Server]bool{}, secrets: trace != nil || planted != "" || sc.Seed%64 == 0}
+	s := &simulation{sc: sc, trace: trace, by: map[[2]string]*instance{}, edited: map[string]time.Duration{}, ambiguous: map[*world.Server]bool{}, secrets: trace != nil || planted != "" || sc.Seed%256 == 0}
 	s.stats.Faults = map[string]int{}
 	s.books.open()
 	s.catalog = newCatalog(sc)
@@ -91,8 +92,11 @@ func Run(sc *Scenario, trace io.Writer) (*Violation, Stats) {
 	for _, c := range s.controllers {
 		c.dead = true
 		for _, t := range c.tasks {
-			t.cancel()
+			t.co.cancel()
 		}
+	}
+	for _, co := range s.idle {
+		co.cancel()
 	}
 	s.stats.Virtual = s.world.Now()
 	return s.found, s.stats

@@ -24,16 +24,14 @@ type call struct {
 // task is straight-line code of a controller that is suspended at every call: it is
 // run by the simulation's one loop, so a crash can come between any two calls.
 type task struct {
-	c      *controller
-	phase  string // of the command it carries out, for faults
-	on     string // the host of the visit it works for
-	yield  func([]call) bool
-	resume func() ([]call, bool)
-	cancel func()
-	errs   []error
-	left   int // calls without an answer yet
-	then   func()
-	ended  bool
+	c     *controller
+	phase string // of the command it carries out, for faults
+	on    string // the host of the visit it works for
+	co    *coroutine
+	errs  []error
+	left  int // calls without an answer yet
+	then  func()
+	ended bool
 }
 
 // errKilled unwinds the tasks of a controller that died.
@@ -42,26 +40,52 @@ var errKilled = errors.New("the controller was killed")
 // errLost is what a caller knows whose reply was lost.
 var errLost = context.DeadlineExceeded
 
-// run starts a task and runs it up to its first call; then follows its end.
-func (c *controller) run(phase, on string, body func(*task), then func()) {
-	t := &task{c: c, phase: phase, on: on, then: then}
-	t.resume, t.cancel = iter.Pull(func(yield func([]call) bool) {
+// coroutine runs the bodies of tasks, one after another: a goroutine whose stack has
+// grown already is worth keeping.
+type coroutine struct {
+	body   func()
+	yield  func([]call) bool
+	resume func() ([]call, bool)
+	cancel func()
+}
+
+// coroutine is one that is free.
+func (s *simulation) coroutine() *coroutine {
+	if n := len(s.idle); n > 0 {
+		co := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return co
+	}
+	co := &coroutine{}
+	co.resume, co.cancel = iter.Pull(func(yield func([]call) bool) {
 		defer func() {
 			if r := recover(); r != nil && r != any(errKilled) {
 				panic(r)
 			}
 		}()
-		t.yield = yield
-		body(t)
+		co.yield = yield
+		for {
+			co.body()
+			if !yield(nil) { // the body has ended
+				return
+			}
+		}
 	})
+	return co
+}
+
+// run starts a task and runs it up to its first call; then follows its end.
+func (c *controller) run(phase, on string, body func(*task), then func()) {
+	t := &task{c: c, phase: phase, on: on, then: then, co: c.sim.coroutine()}
+	t.co.body = func() { body(t) }
 	c.tasks = append(c.tasks, t)
 	t.proceed()
 }
 
 // proceed runs a task on to its next calls, or its end.
 func (t *task) proceed() {
-	calls, more := t.resume()
-	if !more {
+	calls, _ := t.co.resume()
+	if calls == nil {
 		t.end()
 		t.then()
 		return
@@ -79,7 +103,7 @@ func (t *task) proceed() {
 
 func (t *task) end() {
 	t.ended = true
-	t.cancel()
+	t.c.sim.idle = append(t.c.sim.idle, t.co)
 	for i, x := range t.c.tasks {
 		if x == t {
 			t.c.tasks = append(t.c.tasks[:i], t.c.tasks[i+1:]...)
@@ -93,7 +117,7 @@ func (t *task) all(calls []call) []error {
 	if len(calls) == 0 {
 		return nil
 	}
-	if !t.yield(calls) {
+	if !t.co.yield(calls) {
 		panic(errKilled)
 	}
 	return t.errs

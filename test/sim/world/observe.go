@@ -10,14 +10,16 @@ import (
 
 // Observe answers q as the host is now. It must be powered.
 func (h *Host) Observe(q hostdriver.Query) hostdriver.Observation {
-	o := hostdriver.Observation{
-		Host: h.Name, At: Wall(h.now()), Clock: Wall(h.now()), BootID: h.Name + "-boot-" + strconv.Itoa(h.boot), Systemd: "252",
-		Units: make(map[string]hostdriver.UnitState, len(q.Units)), Manifest: h.Manifest, Kept: h.kept(),
-		Started: maps.Clone(h.StartedAs), Step: h.Step, Switching: h.Switching, Epoch: h.Epoch, Holder: h.Holder, Claim: h.Claim,
-	}
+	o := hostdriver.Observation{Host: h.Name, At: Wall(h.now()), Units: make(map[string]hostdriver.UnitState, len(q.Units))}
 	for _, name := range q.Units {
 		o.Units[name] = h.unitState(name)
 	}
+	if q.Light && q.UnitsOnly {
+		return o
+	}
+	o.Clock, o.BootID, o.Systemd = o.At, h.Name+"-boot-"+strconv.Itoa(h.boot), "252"
+	o.Manifest, o.Kept, o.Started = h.Manifest, h.kept(), maps.Clone(h.StartedAs)
+	o.Step, o.Switching, o.Epoch, o.Holder, o.Claim = h.Step, h.Switching, h.Epoch, h.Holder, h.Claim
 	if q.Light {
 		return o
 	}
