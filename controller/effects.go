@@ -31,7 +31,8 @@ type handled struct {
 	manifest hostdriver.Manifest // as last seen
 	kept     []uint64
 	started  map[string]hostdriver.StartedAs
-	armed    bool // a dead man's timer waits on the host
+	armed    bool      // a dead man's timer waits on the host
+	word     time.Time // when something was sent that the host then obeyed
 }
 
 func newEffects(f *Fleet, v *View) *effects {
@@ -170,7 +171,7 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 		}
 		return fx.probe(ctx, e, v, h)
 	case rollout.CmdUndrain:
-		return fx.undrain(ctx, v, h)
+		return fx.undrain(ctx, st, v, h)
 	case rollout.CmdClear:
 		if err := fx.disarm(ctx, h); err != nil {
 			return err
@@ -183,8 +184,21 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 }
 
 func (fx *effects) apply(ctx context.Context, h *handled, op hostdriver.Op) error {
+	asked := time.Now()
 	_, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+	if err == nil {
+		h.mu.Lock()
+		h.word = asked
+		h.mu.Unlock()
+	}
 	return err
+}
+
+// obeyed tells whether the host has obeyed within the last d.
+func (h *handled) obeyed(d time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.word) < d
 }
 
 // record is what the host keeps of the step in hand.

@@ -66,12 +66,11 @@ func (f *Fleet) judge(ctx context.Context, inst *desired.Instance, host inventor
 		is.Up, is.Reason = false, why
 		return is
 	}
-	why, err := f.traffic(ctx, inst, host, fence)
-	if err != nil {
-		why = err.Error()
-	}
-	if why != "" {
-		is.Up, is.Reason, is.Definite = false, why, true
+	switch t, err := f.traffic(ctx, inst, host, fence); {
+	case err != nil:
+		is.Up, is.Reason, is.Definite = false, err.Error(), true
+	case t.why != "":
+		is.Up, is.Reason, is.Definite, is.Idle = false, t.why, t.drained, t.none
 	}
 	return is
 }
@@ -177,7 +176,7 @@ func (f *Fleet) healthDeps(inst *desired.Instance, host inventory.Host, fence ho
 
 // units starts, restarts and reloads, unless a balancer sends traffic again.
 func (fx *effects) units(ctx context.Context, e *rollout.Event, st State, v rollout.Visit, h *handled) error {
-	drained, err := fx.stillDrained(ctx, v, h)
+	drained, err := fx.stillDrained(ctx, e, v, h)
 	if err != nil {
 		return &notYet{reason: err.Error()}
 	}

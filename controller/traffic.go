@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -74,10 +75,15 @@ func (fx *effects) toDrain(ctx context.Context, v rollout.Visit, h *handled) ([]
 	return out, nil
 }
 
-// drainers are the adapters behind what the visit has drained or is about to.
+// drainers are the adapters behind what the visit has drained, or is about to, of the
+// services it disturbs. What a former step left of others is to be undrained, but not
+// disturbed again.
 func (fx *effects) drainers(v rollout.Visit, h *handled) ([]drain.Drainer, error) {
 	var out []drain.Drainer
 	for _, rec := range v.Drained {
+		if !slices.Contains(v.Drains, rec.Service) {
+			continue
+		}
 		d, err := drain.FromRecord(rec, h.Desired.Host, fx.f.drainDeps(fx.fence), drainSpecs(h))
 		if err != nil {
 			return nil, err
@@ -87,9 +93,33 @@ func (fx *effects) drainers(v rollout.Visit, h *handled) ([]drain.Drainer, error
 	return out, nil
 }
 
+// Times of asking a host whether it still obeys.
+const (
+	freshWord = 500 * time.Millisecond // within which its last word need not be asked for again
+	staleWord = 2 * time.Second        // after which a word that was so long on its way counts no more
+)
+
+// fenced asks the host whether it still obeys this controller, right before something
+// is said to a balancer: a balancer knows no epochs, and one that was superseded must
+// neither take out what the other has put back nor put back what the other took out.
+func (fx *effects) fenced(ctx context.Context, h *handled) error {
+	for {
+		if h.obeyed(freshWord) {
+			return nil
+		}
+		asked := time.Now()
+		if err := fx.apply(ctx, h, hostdriver.Precheck{}); err != nil || time.Since(asked) < staleWord {
+			return err
+		}
+	}
+}
+
 func (fx *effects) drain(ctx context.Context, _ *rollout.Event, v rollout.Visit, h *handled) error {
 	ds, err := fx.drainers(v, h)
 	if err != nil {
+		return err
+	}
+	if err := fx.fenced(ctx, h); err != nil {
 		return err
 	}
 	for _, d := range ds {
@@ -112,7 +142,7 @@ func (fx *effects) wait(ctx context.Context, e *rollout.Event, v rollout.Visit, 
 		switch {
 		case err != nil:
 			return err
-		case st.Known && !st.Drained:
+		case st.Forgot():
 			e.Forgot = true
 		case st.Sessions < 0:
 			unknown = true
@@ -126,28 +156,53 @@ func (fx *effects) wait(ctx context.Context, e *rollout.Event, v rollout.Visit, 
 	return nil
 }
 
-// stillDrained asks again, just before a restart: a balancer that was reloaded
-// may have forgotten.
-func (fx *effects) stillDrained(ctx context.Context, v rollout.Visit, h *handled) (bool, error) {
-	if !v.Draining {
-		return true, nil
-	}
-	var e rollout.Event
-	err := fx.wait(ctx, &e, v, h)
-	return !e.Forgot, err
-}
-
-func (fx *effects) undrain(ctx context.Context, v rollout.Visit, h *handled) error {
-	ds, err := fx.drainers(v, h)
-	if err != nil {
-		return err
-	}
-	for _, d := range ds {
-		if err := d.Undrain(ctx); err != nil {
-			return err
+// stillDrained asks again, just before a restart, for all that must be out of rotation:
+// a balancer that was reloaded may have forgotten, also what a hand had taken out. What
+// is in rotation by now is named in the event, as what will have to be undone.
+func (fx *effects) stillDrained(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) (bool, error) {
+	for _, name := range v.Drains {
+		inst := h.instance(name)
+		if inst == nil {
+			continue
+		}
+		for _, spec := range inst.Drain {
+			d, err := drain.New(spec, h.Desired.Host, fx.f.drainDeps(fx.fence))
+			if err != nil {
+				return false, err
+			}
+			st, err := d.Status(ctx)
+			if err != nil {
+				return false, err
+			}
+			if st.Forgot() {
+				e.Drains, err = fx.toDrain(ctx, v, h)
+				return false, err
+			}
 		}
 	}
-	return nil
+	return true, nil
+}
+
+func (fx *effects) undrain(ctx context.Context, st State, v rollout.Visit, h *handled) error {
+	if err := fx.fenced(ctx, h); err != nil {
+		return err
+	}
+	current, _ := h.current()
+	var failed error
+	for _, rec := range v.Drained {
+		if h.instance(rec.Service) == nil && st.Leaves(v.Host, rec.Service, current) {
+			fx.f.Log.Warn().Str("host", v.Host).Str("service", rec.Service).Msg("drain stays, for the service leaves the host")
+			continue
+		}
+		d, err := drain.FromRecord(rec, h.Desired.Host, fx.f.drainDeps(fx.fence), drainSpecs(h))
+		if err == nil {
+			err = d.Undrain(ctx)
+		}
+		if failed == nil {
+			failed = err // the others are brought back all the same
+		}
+	}
+	return failed
 }
 
 // backInRotation tells, as an error, which balancer does not send traffic yet.
@@ -157,29 +212,39 @@ func (fx *effects) backInRotation(ctx context.Context, v rollout.Visit, h *handl
 		if inst == nil {
 			continue
 		}
-		if st, err := fx.f.traffic(ctx, inst, h.Desired.Host, fx.fence); err != nil {
+		if t, err := fx.f.traffic(ctx, inst, h.Desired.Host, fx.fence); err != nil {
 			return err
-		} else if st != "" {
-			return &notYet{reason: st}
+		} else if t.why != "" {
+			return &notYet{reason: t.why}
 		}
 	}
 	return nil
 }
 
-// traffic says why a balancer sends an instance no traffic; "" where all do.
-func (f *Fleet) traffic(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence) (string, error) {
+// traffic is what an instance's balancers say of it.
+type traffic struct {
+	why     string // one of them sends it none; "" where all do
+	drained bool   // one has it drained: it comes back by somebody's word only
+	none    bool   // all have it drained: it surely gets none
+}
+
+// traffic asks them.
+func (f *Fleet) traffic(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence) (traffic, error) {
+	t := traffic{none: len(inst.Drain) > 0}
 	for _, spec := range inst.Drain {
 		d, err := drain.New(spec, host, f.drainDeps(fence))
 		if err != nil {
-			return "", err
+			return t, err
 		}
 		st, err := d.Status(ctx)
 		if err != nil {
-			return "", err
+			return t, err
 		}
-		if st.Known && st.Drained || !st.Up {
-			return fmt.Sprintf("%s has it %s", drain.Describe(spec), st.State), nil
+		out := st.Known && st.Drained
+		if t.why == "" && (out || !st.Up) {
+			t.why = fmt.Sprintf("%s has it %s", drain.Describe(spec), st.State)
 		}
+		t.drained, t.none = t.drained || out, t.none && out
 	}
-	return "", nil
+	return t, nil
 }

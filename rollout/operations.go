@@ -308,3 +308,10 @@ func (h *HostInput) Remaining(v *Visit, o hostdriver.Observation, salt string) *
 func sameAccess(got hostdriver.PathState, owner, group string, mode uint32) bool {
 	return got.Owner == owner && got.Group == group && got.Mode == mode
 }
+
+// Leaves tells whether a service goes away from a host by this rollout, or has gone by
+// the manifest that the host has now. What was drained of it then stays so.
+func (s State) Leaves(host, service string, current hostdriver.Manifest) bool {
+	return !slices.ContainsFunc(current.Entries, func(e hostdriver.Entry) bool { return e.Service == service }) ||
+		slices.ContainsFunc(s.Visits, func(v Visit) bool { return v.Host == host && slices.Contains(v.Removed, service) })
+}

@@ -62,6 +62,7 @@ type handled struct {
 	manifest hostdriver.Manifest
 	kept     []uint64
 	started  map[string]hostdriver.StartedAs
+	word     time.Duration // when something was sent that the host then obeyed
 }
 
 func (h *handled) note(o hostdriver.Observation) {

@@ -111,7 +111,11 @@ func (x *effect) actor() *world.Actor {
 }
 
 func (x *effect) apply(op hostdriver.Op) error {
+	asked := x.c.sim.world.Now()
 	_, err := x.task.apply(x.h.host, x.actor(), x.fence(), op, x.rest())
+	if err == nil {
+		x.h.word = asked
+	}
 	return err
 }
 
@@ -341,19 +345,24 @@ func (x *effect) stillDrained() (bool, error) {
 	return true, nil
 }
 
-// staleWord is the age at which a host's word that it still obeys us counts no more.
-const staleWord = 2 * time.Second
+// Times of asking a host whether it still obeys.
+const (
+	freshWord = 500 * time.Millisecond // within which its last word need not be asked for again
+	staleWord = 2 * time.Second        // after which a word that was so long on its way counts no more
+)
 
 // fenced asks the host whether it still obeys this controller, right before something
 // is said to a balancer: a balancer knows no epochs, and one that was superseded must
 // neither take out what the other has put back nor put back what the other took out.
-// A word that was long on its way says nothing.
 func (x *effect) fenced() error {
 	if planted == "host's word not asked" {
 		return nil
 	}
 	for {
 		asked := x.c.sim.world.Now()
+		if x.h.word > 0 && asked-x.h.word < freshWord {
+			return nil
+		}
 		if err := x.apply(hostdriver.Precheck{}); err != nil || x.c.sim.world.Now()-asked < staleWord {
 			return err
 		}
@@ -364,18 +373,20 @@ func (x *effect) undrain() error {
 	if err := x.fenced(); err != nil {
 		return err
 	}
+	var failed error
 	for _, r := range x.v.Drained {
-		if inst := x.h.Instance(r.Service); inst == nil || len(inst.Drain) == 0 {
-			if x.c.sim.sc.Revisions[x.c.revision].Empty {
-				return &hostdriver.Error{Kind: hostdriver.Failed, Host: x.v.Host, Op: "undrain", Err: errors.New("the repo does not know this drain")}
-			}
-			continue // not a service of this host any more
+		if x.h.Instance(r.Service) == nil && x.state.Leaves(x.v.Host, r.Service, x.h.manifest) {
+			continue
 		}
-		if err := x.server("undrain", r.Spec["backend"], r.Spec["server"], true, x.rest(), func(s *world.Server) { s.Undrain(x.actor()) }); err != nil {
-			return err
+		err := error(&hostdriver.Error{Kind: hostdriver.Failed, Host: x.v.Host, Op: "undrain", Err: errors.New("the repo does not know this drain")})
+		if x.h.Instance(r.Service) != nil {
+			err = x.server("undrain", r.Spec["backend"], r.Spec["server"], true, x.rest(), func(s *world.Server) { s.Undrain(x.actor()) })
+		}
+		if failed == nil {
+			failed = err // the others are brought back all the same
 		}
 	}
-	return nil
+	return failed
 }
 
 func (x *effect) backInRotation() error {
