@@ -43,6 +43,9 @@ func (s State) StepRecord(v *Visit, h *HostInput, f hostdriver.Fence, at time.Ti
 	}
 	if o := h.Observation; o != nil && o.Step != nil {
 		r.Over = o.Step.Epoch
+		if v.To == 0 && v.Former != nil { // it brings nothing itself: whoever comes next needs to know as much as this one
+			r.From, r.To = o.Step.From, o.Step.To
+		}
 	}
 	return r
 }
