@@ -175,6 +175,7 @@ func (c *controller) takeOver(t *task) {
 func (c *controller) look(t *task) {
 	s := c.sim
 	in := rollout.Input{Revision: revisionID(c.revision), Salt: fmt.Sprintf("salt-%d-%d", c.id, s.trips), Prune: true, Terse: !s.secrets, Skip: map[string]string{}}
+	in.EmptyOK = !s.sc.Revisions[c.revision].Empty // who takes every service away one by one means it
 	for i, x := range s.sc.Revisions[c.revision].Services {
 		name := s.sc.Services[i].Name
 		if x.Suspended {
