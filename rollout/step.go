@@ -140,7 +140,7 @@ func (m *mover) end(r Result, reason string) {
 // skips tells whether a host that no longer answers is left out, as all services of the
 // visit say: nothing was done there yet, so that the others may go on.
 func (s *State) skips(v *Visit) bool {
-	return !v.Recorded && !v.Recover && !v.LeftDrained() && !slices.ContainsFunc(v.Concerns(), func(name string) bool {
+	return !v.Recorded && !v.Recover && !v.Switched && !v.Restarted && !v.LeftDrained() && !slices.ContainsFunc(v.Concerns(), func(name string) bool {
 		ss := s.service(name)
 		return ss == nil || ss.Strategy.OnUnreachable != desired.UnreachableSkip
 	})

@@ -389,7 +389,7 @@ func (s *simulation) outcomesTold(c *controller) {
 	for i := range st.Visits {
 		v := &st.Visits[i]
 		bad := v.Result == rollout.ResultFailed || v.Result == rollout.ResultReverted || v.Result == rollout.ResultLost
-		if bad && st.Halted == nil {
+		if bad && st.Halted == nil && !leftOut(c, v) {
 			s.violated("honesty", "the visit of %s ended %s and the rollout did not halt", v.Host, v.Result)
 		}
 		if bad && v.Reason == "" {

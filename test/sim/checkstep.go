@@ -64,11 +64,25 @@ func (s *simulation) checkLooked(c *controller, v *rollout.Visit, service string
 	}
 }
 
+// leftOut tells that a visit was lost before anything was done on its host, and that all
+// its services say that such a host is left out.
+func leftOut(c *controller, v *rollout.Visit) bool {
+	if v.Result != rollout.ResultLost || v.Recorded || v.Recover || v.Switched || v.Restarted || v.LeftDrained() {
+		return false
+	}
+	return !slices.ContainsFunc(v.Concerns(), func(name string) bool {
+		return slices.ContainsFunc(c.state.Services, func(s rollout.ServiceState) bool {
+			return s.Service == name && s.Strategy.OnUnreachable != "skip"
+		})
+	})
+}
+
 // checkEarlier judges one other visit at the moment when v begins.
 func (s *simulation) checkEarlier(c *controller, v, w *rollout.Visit) {
 	switch {
 	case w.Active() && (w.Tries > 0 || w.Failing != ""):
 		s.violated("S2", "the visit of %s begins while that of %s is in trouble: %s %s", v.Host, w.Host, w.Phase, w.Reason)
+	case leftOut(c, w):
 	case w.Phase == rollout.PhaseEnded && w.Result != rollout.ResultDone:
 		s.violated("S2", "the visit of %s begins after that of %s ended %s", v.Host, w.Host, w.Result)
 	case w.Phase == rollout.PhaseEnded:
