@@ -42,6 +42,7 @@ race: ## all tests that need no hosts, with the race detector
 	EVENKEEL_LAB=off CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 lab-test: build nullspace ## all tests on real hosts
+	go test -count=1 -timeout 15m -tags planted -run Planted ./test/sim
 	go test -count=1 -timeout 30m -p 1 ./test/... ./hostdriver/...
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many

@@ -2,12 +2,12 @@ package rollout
 
 // schedule begins what may begin now, in the plan's order.
 func (s *State) schedule() []Command {
-	if s.Stopping != "" || s.Halted != nil && planted != "halt ignored" {
+	if s.Stopping != "" || s.halted() {
 		return s.letGo()
 	}
 	a := admission{s: s, standing: s.standing(), heldBack: make([]bool, len(s.Services))}
 	a.canaries()
-	if s.Halted != nil {
+	if s.halted() {
 		return append(a.out, s.letGo()...)
 	}
 	a.resume()
@@ -31,6 +31,9 @@ func (s *State) schedule() []Command {
 	}
 	return a.out
 }
+
+// halted tells that no further visit begins.
+func (s *State) halted() bool { return s.Halted != nil && planted != "halt ignored" }
 
 // letGo lets the visits that have disturbed nothing and wait for the budget end.
 func (s *State) letGo() []Command {

@@ -314,7 +314,7 @@ func (m *mover) next() {
 // agedSince tells whether the look that let v begin is too old by now to disturb
 // anything by: what it needed may have taken long to bring.
 func (s *State) agedSince(v *Visit) bool {
-	return planted != "budget not asked again" && slices.ContainsFunc(v.Disturbs, func(name string) bool {
+	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
 		ss := s.service(name)
 		return ss != nil && s.At-ss.LookedAt > freshFor
 	})

@@ -32,15 +32,15 @@ func TestSeeds(t *testing.T) {
 			t.Fatalf("EVENKEEL_SIM_SEEDS: %v", err)
 		}
 	}
-	if testing.Short() {
-		n = 300
+	if testing.Short() || raced {
+		n = 200
 	}
 	report(t, campaign(seeds(1, n), 0, 0))
 }
 
 // Every crash, every lost message and every power cut, at every effect of small fleets.
 func TestEveryBoundary(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raced {
 		t.Skip("takes half a minute")
 	}
 	report(t, campaign(everyBoundary, 0, 0))
