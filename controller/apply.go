@@ -20,10 +20,10 @@ type State = rollout.State
 // that follow. It must return soon and must not keep or change the slices.
 type Reporter func(State, rollout.Event, []rollout.Command)
 
-// Apply carries a View's Plan out and returns the last State. control takes an
-// operator's words: events whose kind is FromOperator, any others are dropped; it may
-// be nil, and may be closed. When ctx ends, everything ends at once, and the State tells
-// what was left.
+// Apply carries out the Plan of a View that Seize returned, and returns the last State.
+// control takes an operator's words: events whose kind is FromOperator, any others are
+// dropped; it may be nil, and may be closed. When ctx ends, everything ends at once, and
+// the State tells what was left.
 //
 // An error means that the rollout could not go on (a State that cannot be saved);
 // what went wrong on hosts is in the State.
@@ -34,7 +34,8 @@ func (f *Fleet) Apply(ctx context.Context, control <-chan rollout.Event, v *View
 
 // Repair finishes what a crash cut in the middle of a switch: such hosts go back
 // to the generation they came from, so that what is observed is one whole
-// generation. It tells whether there was anything to repair; then Look again.
+// generation. It tells whether there was anything to repair; then LookAgain. v is one
+// that Seize returned.
 func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
 	var g multierror.Group
 	found := false
@@ -54,10 +55,14 @@ func (f *Fleet) Repair(ctx context.Context, v *View) (bool, error) {
 	return found, g.Wait().ErrorOrNil()
 }
 
-// fence is above every epoch that was seen on a host.
+// fence is the one by which the hosts were taken over or, before, one above every epoch
+// that was seen on a host.
 func (f *Fleet) fence(v *View) hostdriver.Fence {
 	if f.Epoch > 0 { // a controller's, which it takes from its store
 		return hostdriver.Fence{Epoch: f.Epoch, Holder: f.Holder, Claimed: f.Claimed, TakeOver: f.TakeOver}
+	}
+	if v.taken != nil {
+		return v.taken.fence
 	}
 	fe := hostdriver.Fence{Epoch: v.balancers + 1, Holder: f.Holder, TakeOver: f.TakeOver}
 	for _, h := range v.Input.Hosts {

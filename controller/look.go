@@ -26,6 +26,8 @@ type View struct {
 	Plan  rollout.Plan
 	// Errors are, by host, why it was not observed.
 	Errors map[string]error
+	// taken is what is known since the hosts were taken over; nil before.
+	taken *taken
 	// balancers is the highest epoch that a host has obeyed on which only a balancer's
 	// configuration is written.
 	balancers uint64

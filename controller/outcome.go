@@ -46,6 +46,8 @@ type Ended struct {
 	Claims map[string]string
 	// Suspended tells that what is suspended, and differs, counts as not done.
 	Suspended bool
+	// Overtaken, where set, is who else is at work there: nothing was done.
+	Overtaken *Overtaken
 	// Stopped tells that the operator stopped it; Err why it could not go on.
 	Stopped bool
 	Err     error
@@ -178,6 +180,11 @@ func (o *Outcome) hostsLeft(e Ended) {
 		if by, ok := e.Claims[h.Host]; ok {
 			o.NotDone = append(o.NotDone, NotDone{Host: h.Host, Result: Blocked, Reason: "belongs to controller " + by,
 				Mend: "let that controller do it, or say --take-over"})
+			continue
+		}
+		if e.Overtaken != nil && e.Overtaken.Host == h.Host {
+			o.NotDone = append(o.NotDone, NotDone{Host: h.Host, Result: Blocked, Reason: e.Overtaken.Error(),
+				Mend: "wait until it has ended, and run apply again"})
 			continue
 		}
 		if o.suspended(e, h); h.SuspendedWhy() != "" {

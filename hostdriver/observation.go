@@ -69,6 +69,8 @@ type Observation struct {
 	Epoch     uint64
 	Holder    string // who last mutated
 	Claim     string // the controller that claims this host, or ""
+	// Mutations counts what has begun and ended there through evenkeel since it booted.
+	Mutations uint64
 }
 
 // PathType is what a path is.

@@ -14,10 +14,18 @@ type Result struct {
 	Units map[string]UnitState
 	// Staged is the number of bytes that had to travel.
 	Staged int64
+	// Mutations is, after Obey, the host's count as it was before (see Observation).
+	Mutations uint64
 	// Output and Exit are those of Run.
 	Output []byte
 	Exit   int
 }
+
+// Obey makes the host obey the Fence from now on, and does nothing else: from then on
+// whoever was at work there with an older epoch is refused, and has ended what it was
+// at. Where Result.Mutations is what an Observation has, nobody has changed anything
+// through evenkeel since that was made.
+type Obey struct{}
 
 // Precheck looks, without changing anything, for what the step would trip over.
 // It fails with kind Failed and a mend for a person.
@@ -138,6 +146,7 @@ type Run struct {
 	Timeout time.Duration
 }
 
+func (Obey) op() string      { return "obey" }
 func (Precheck) op() string  { return "precheck" }
 func (Stage) op() string     { return "stage" }
 func (Switch) op() string    { return "switch" }

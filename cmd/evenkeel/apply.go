@@ -99,6 +99,7 @@ type applying struct {
 	why     string // nothing was begun
 	declined,
 	refused bool
+	overtaken *controller.Overtaken
 }
 
 // errDeclined ends an apply to which the operator said no.
@@ -119,12 +120,19 @@ func (r *applying) run() error {
 	if err := r.ask(); err != nil {
 		return err
 	}
-	if len(r.view.Cut()) > 0 {
-		if err := r.repair(); err != nil {
+	var was *controller.View
+	for pass := 1; r.due(); pass++ {
+		if err := r.seize(was); err != nil {
 			return err
 		}
-	}
-	for pass := 1; len(r.view.Plan.Visits) > 0; pass++ {
+		if len(r.view.Cut()) > 0 {
+			if err := r.repair(); err != nil {
+				return err
+			}
+		}
+		if len(r.view.Plan.Visits) == 0 {
+			return nil
+		}
 		if err := r.pass(); err != nil {
 			return err
 		}
@@ -133,6 +141,7 @@ func (r *applying) run() error {
 			return err
 		}
 		r.keep()
+		was = r.view
 		if err := r.look(); err != nil {
 			return err
 		}
@@ -246,15 +255,45 @@ func (r *applying) ask() error {
 	return nil
 }
 
+// errOvertaken ends an apply that found another one at work.
+var errOvertaken = errors.New("overtaken")
+
+// seize takes the hosts over; was is the View that was carried out before. What another
+// one did since the plan was shown may have changed it: then it is shown again.
+func (r *applying) seize(was *controller.View) error {
+	v, err := r.fleet.Seize(r.stop.ctx, was, r.view)
+	if errors.As(err, &r.overtaken) {
+		r.why = "not begun: " + r.overtaken.Error()
+		return errOvertaken
+	}
+	if err != nil {
+		return err
+	}
+	same := controller.SamePlan(r.view.Plan, v.Plan)
+	r.view = v
+	if same || len(v.Cut()) > 0 { // what is cut is taken back first
+		return nil
+	}
+	return r.replanned()
+}
+
 // repair takes back switches that were cut in the middle, and plans anew.
 func (r *applying) repair() error {
 	r.say("taking back what was cut in the middle on " + show.Names(r.view.Cut()))
 	if _, err := r.fleet.Repair(r.stop.ctx, r.view); err != nil {
 		return fmt.Errorf("cannot take back a switch that was cut: %w", err)
 	}
-	if err := r.look(); err != nil {
+	v, err := r.fleet.LookAgain(r.stop.ctx, r.view)
+	if err != nil {
 		return err
 	}
+	r.view = v
+	return r.replanned()
+}
+
+// replanned shows a plan that is another than the one agreed to, and asks again.
+func (r *applying) replanned() error {
+	r.say(show.Yellow("! the hosts have changed meanwhile"))
 	r.showPlan()
 	if len(r.view.Plan.Visits) == 0 {
 		return nil
@@ -283,11 +322,11 @@ func (r *applying) pass() error {
 // report says how it ended, and gives the exit code.
 func (r *applying) report(err error) error {
 	e := controller.Ended{Plan: r.view.Plan, State: r.state, Earlier: r.earlier, Skipped: r.view.Skipped(), Mends: r.view.Mends(),
-		Faults: r.fleet.Revision.Quarantined, Suspended: true, Stopped: r.declined || r.stop.stopping(), Why: r.why}
+		Faults: r.fleet.Revision.Quarantined, Suspended: true, Stopped: r.declined || r.stop.stopping(), Why: r.why, Overtaken: r.overtaken}
 	if r.refused {
 		e.Claims = r.view.Claims(r.fleet.Holder)
 	}
-	if err != nil && !errors.Is(err, errDeclined) {
+	if err != nil && !errors.Is(err, errDeclined) && !errors.Is(err, errOvertaken) {
 		e.Err = err
 		if m := mendOf(err); m != "" {
 			r.say("  mend: " + show.Clean(m))

@@ -23,12 +23,31 @@ var fenceCases = []contractCase{
 			k.Fatalf("a refused op must do nothing: %+v", o)
 		}
 	}},
+	{"obey raises the epoch and tells whether anything changed since a reading", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "x").deploy()
+		was := k.records()
+		k.fence = hostdriver.Fence{Epoch: was.Epoch + 1, Holder: "newer"}
+		res := k.apply(hostdriver.Obey{})
+		equal(k, "mutations since the reading", res.Mutations-was.Mutations, 0)
+		o := k.records()
+		equal(k, "epoch", o.Epoch, was.Epoch+1)
+		equal(k, "holder", o.Holder, "newer")
+		equal(k, "generation", o.Manifest.Generation, 1)
+		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Phase: "drain", Epoch: k.fence.Epoch}})
+		k.fence = hostdriver.Fence{Epoch: o.Epoch + 1, Holder: "newest"}
+		if res := k.apply(hostdriver.Obey{}); res.Mutations == o.Mutations {
+			k.Fatalf("a step was put in hand since the reading, and %d mutations are counted as then", res.Mutations)
+		}
+		if o := k.records(); o.Step == nil || o.Step.Phase != "drain" {
+			k.Fatalf("the step in hand must stay: %+v", o.Step)
+		}
+	}},
 	{"every op is refused to an older epoch", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "x").deploy()
 		k.fence.Epoch = 9
 		k.apply(hostdriver.ClearStep{})
 		k.fence = hostdriver.Fence{Epoch: 8, Holder: "older"}
-		for _, op := range []hostdriver.Op{hostdriver.Precheck{}, k.draft(2).op(), hostdriver.Switch{To: 1}, hostdriver.Disarm{}, start("ssh.service"),
+		for _, op := range []hostdriver.Op{hostdriver.Obey{}, hostdriver.Precheck{}, k.draft(2).op(), hostdriver.Switch{To: 1}, hostdriver.Disarm{}, start("ssh.service"),
 			hostdriver.PutStep{}, hostdriver.ClearStep{}, hostdriver.Claim{}, hostdriver.Run{Line: "true"}} {
 			k.refused(hostdriver.Refused, op)
 		}

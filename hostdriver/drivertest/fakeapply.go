@@ -37,7 +37,11 @@ func (h *FakeHost) apply(f hostdriver.Fence, op hostdriver.Op) (hostdriver.Resul
 		h.claim = ""
 	}
 	h.mutations = append(h.mutations, hostdriver.OpName(op))
+	before := h.changes
+	h.changes += 2
 	switch op := op.(type) {
+	case hostdriver.Obey:
+		return hostdriver.Result{Mutations: before}, nil
 	case hostdriver.Stage:
 		return h.stage(op)
 	case hostdriver.Switch:

@@ -51,6 +51,7 @@ type FakeHost struct {
 	listeners   map[string]listener
 	commands    func(hostdriver.Run) ([]byte, int)
 	mutations   []string
+	changes     uint64 // begun and ended, since it booted
 
 	watches     []*fakeWatch
 	reloads     int  // daemon-reloads, and changes of enablement
@@ -205,6 +206,7 @@ func (h *FakeHost) Pass(d time.Duration) { h.fleet.Pass(d) }
 func (h *FakeHost) Reboot() {
 	h.do(func() {
 		h.boots++
+		h.changes = 0
 		h.deadman = nil
 		h.units = map[string]*unit{}
 		for name := range h.enabled {

@@ -27,7 +27,7 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	o := hostdriver.Observation{Host: h.name, At: now, BootID: h.bootID(), Clock: now, Systemd: "252",
 		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{}, Users: map[string]hostdriver.UserState{},
 		Groups: map[string]bool{}, Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
-		Started: maps.Clone(h.started), Epoch: h.epoch, Holder: h.holder, Claim: h.claim}
+		Started: maps.Clone(h.started), Epoch: h.epoch, Holder: h.holder, Claim: h.claim, Mutations: h.changes}
 	h.observeRecords(&o)
 	for _, u := range q.Units {
 		o.Units[u] = h.state(u)

@@ -20,7 +20,7 @@ const maxEpoch = 1 << 62
 
 // opNames are what follows "cannot", by hostdriver.OpName.
 var opNames = map[string]string{
-	"precheck": "precheck", "stage": "stage on", "switch": "switch", "disarm": "disarm the dead man's timer of",
+	"obey": "take over", "precheck": "precheck", "stage": "stage on", "switch": "switch", "disarm": "disarm the dead man's timer of",
 	"units": "act on units of", "put step": "save the step of", "clear step": "clear the step of", "claim": "claim", "run": "run a command on",
 }
 
@@ -77,6 +77,8 @@ func (d *Driver) change(f hostdriver.Fence, op hostdriver.Op) (*change, error) {
 		return nil, err
 	}
 	switch op := op.(type) {
+	case hostdriver.Obey:
+		return &change{request: request{script: d.mutation(f), call: "op_obey"}, result: obeyResult}, nil
 	case hostdriver.Precheck:
 		return d.precheck(f, op)
 	case hostdriver.Stage:
@@ -153,6 +155,17 @@ func (d *Driver) simple(f hostdriver.Fence, call string, set func(*script) error
 }
 
 func noResult([]record) (hostdriver.Result, error) { return hostdriver.Result{}, nil }
+
+// obeyResult reads the count of mutations.
+func obeyResult(records []record) (hostdriver.Result, error) {
+	for _, r := range records {
+		if r.kind == "obeys" {
+			n, err := parseCount(r.arg(0))
+			return hostdriver.Result{Mutations: n}, err
+		}
+	}
+	return hostdriver.Result{}, errors.New("the reply lacks the part obeys")
+}
 
 // unitsResult reads the records "units".
 func unitsResult(records []record) (hostdriver.Result, error) {

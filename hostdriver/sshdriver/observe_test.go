@@ -38,7 +38,7 @@ func sampleReply() []byte {
 			"Id=none.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n\n" +
 			"Id=m.service\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nActiveEnterTimestamp=n/a\n"},
 		[2]string{"templates", "t@.service enabled disabled\n"},
-		[2]string{"host 9ce22dd5-ffca-4c37-b8d1-b164f127d10a 252.39-1", ""},
+		[2]string{"host 9ce22dd5-ffca-4c37-b8d1-b164f127d10a 252.39-1 6", ""},
 		[2]string{"procs", "42 a.service\n"},
 		[2]string{"stat", "8124 444 0 root 0 root 0 1700000100.250000000 1700000100.250000000 5 /proc/self/status //\"/proc/self/status\"\n" +
 			"a1ff 777 0 root 0 root 0 1700000000.0 1700000000.0 6 /proc/42/exe //\"/proc/42/exe\" -> \"/opt/app (deleted)\"\n" +

@@ -229,7 +229,9 @@ func (p *observationParser) takeHost(rec record) error {
 		return fmt.Errorf("the boot id reads %s", printable(boot, 60))
 	}
 	p.obs.BootID, p.obs.Systemd = boot, version
-	return nil
+	var err error
+	p.obs.Mutations, err = parseCount(rec.arg(2))
+	return err
 }
 
 func (p *observationParser) takeClock(rec record) (err error) {

@@ -141,33 +141,40 @@ func (c *controller) cut() bool {
 	})
 }
 
-// takeOver raises the epoch of every host that answers, with an operation that does
-// nothing else, before the look by which everything is decided: from then on whoever
-// was at work there is refused, and what it had in hand is in the hosts' records. A
-// host where that is not known is left alone. Where one is refused, another has come
-// first or at the same moment: two must not share out the hosts, for each would have
-// the whole budget, so this one does nothing.
+// takeOver is package controller's Seize: it raises the epoch of the hosts that the plan
+// is about with an operation that does nothing else, before the look by which everything
+// is decided. From then on whoever was at work there is refused, and what it had in hand
+// is in the hosts' records. A host where that is not known is left alone. Where one is
+// refused, another has come first or at the same moment: two must not share out the
+// hosts, for each would have the whole budget, so this one does nothing.
 func (c *controller) takeOver(t *task) {
 	f := c.fence()
 	c.epoch, c.busy = f.Epoch, map[int]string{}
-	var calls []call
+	must := rollout.MustObey(c.input, c.plan)
 	var hosts []int
-	for i := range c.input.Hosts {
-		if c.input.Hosts[i].Observation == nil {
-			continue
+	for i, h := range c.sim.world.Hosts {
+		if slices.Contains(must, h.Name) {
+			hosts = append(hosts, i)
 		}
-		h := c.sim.world.Hosts[i]
-		a := &world.Actor{Controller: c.id, Visit: -1, Epoch: f.Epoch}
-		hosts = append(hosts, i)
-		calls = append(calls, call{what: "take over", host: h, changes: true, limit: quickOp, there: func(answer func(error)) {
-			h.Do(a, f, hostdriver.UnitOps{}, func(_ hostdriver.Result, err error) { answer(err) })
-		}})
 	}
-	for i, err := range t.all(calls) {
-		if err != nil {
-			c.busy[hosts[i]] = err.Error()
+	first := min(1, len(hosts)) // where two begin at the same moment, it decides
+	for _, some := range [][]int{hosts[:first], hosts[first:]} {
+		var calls []call
+		for _, i := range some {
+			h, a := c.sim.world.Hosts[i], &world.Actor{Controller: c.id, Visit: -1, Epoch: f.Epoch}
+			calls = append(calls, call{what: "take over", host: h, changes: true, limit: quickOp, there: func(answer func(error)) {
+				h.Do(a, f, hostdriver.UnitOps{}, func(_ hostdriver.Result, err error) { answer(err) })
+			}})
 		}
-		c.blocked = c.blocked || hostdriver.KindOf(err) == hostdriver.Refused
+		for i, err := range t.all(calls) {
+			if err != nil {
+				c.busy[some[i]] = err.Error()
+			}
+			c.blocked = c.blocked || hostdriver.KindOf(err) == hostdriver.Refused
+		}
+		if c.blocked {
+			return
+		}
 	}
 }
 

@@ -137,6 +137,13 @@ check_step() {
 	die conflict "a step of epoch $of is in hand there" "another apply began it meanwhile: observe again, and finish or undo it first"
 }
 
+# op_obey: nothing but the fence, and how many mutations had begun or ended before.
+op_obey() {
+	begin_change
+	rec obeys "$seq"
+	finish
+}
+
 op_put_step() {
 	begin_change
 	put_record

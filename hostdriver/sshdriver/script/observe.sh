@@ -330,7 +330,7 @@ look_host() {
 		version=${version%%[!0-9.]*}
 		;;
 	esac
-	rec host "${boot:--}" "${version:--}"
+	rec host "${boot:--}" "${version:--}" "$before"
 }
 
 # look_users tells the passwd and group lines of who was asked for, and of the users'

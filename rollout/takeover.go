@@ -1,0 +1,36 @@
+package rollout
+
+import "slices"
+
+// MustObey are the hosts, by name in the input's order, that must obey this controller
+// and no other before anything of the plan is carried out: those that it visits or finds
+// in the middle of a switch, and those on which a service runs that it disturbs, for
+// whoever is at work there uses the same budget. Hosts that did not answer, or on which
+// nothing may be done, are not among them.
+func MustObey(in Input, p Plan) []string {
+	var disturbed []string
+	visited := map[string]bool{}
+	for _, v := range p.Visits {
+		visited[v.Host] = true
+		disturbed = append(disturbed, v.Disturbs...)
+	}
+	var out []string
+	for i := range in.Hosts {
+		h := &in.Hosts[i]
+		name := h.Desired.Host.Name
+		if h.Observation == nil || h.Skip != "" {
+			continue
+		}
+		shares := false
+		for _, inst := range h.Desired.Instances {
+			shares = shares || slices.Contains(disturbed, inst.Service)
+		}
+		for _, e := range h.Observation.Manifest.Entries {
+			shares = shares || slices.Contains(disturbed, e.Service)
+		}
+		if visited[name] || shares || h.Observation.Switching != nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
