@@ -28,6 +28,8 @@ type stage struct {
 	lb    *lab.HAProxy
 	repo  string
 	hosts []*lab.Host
+
+	changes int // made by change
 }
 
 // newStage makes hosts on which a program is at /usr/local/bin/ledger, as operators
