@@ -89,9 +89,6 @@ func (s Soak) Judge(x Sample, before map[string]string, fresh func(unit string) 
 		}
 	}
 	if reason != "" {
-		if planted == "soak not begun again" {
-			next.Good, next.Since = s.Good, s.Since
-		}
 		return next, Waiting, reason
 	}
 	next.Good, next.Since = true, at

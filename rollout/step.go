@@ -221,7 +221,7 @@ func (m *mover) result(e Event) {
 		v.Replace = e.Before
 		m.next()
 	case PhaseUnits:
-		if e.Forgot && planted != "forgotten drain ignored" {
+		if e.Forgot {
 			m.drainAgain(e)
 			return
 		}

@@ -146,11 +146,3 @@ func (s *stage) untouched(hosts ...*lab.Host) func() {
 		}
 	}
 }
-
-// drained expects that n servers are drained just now.
-func (s *stage) drained(n int) {
-	s.t.Helper()
-	if got := s.servers()["DRAIN"] + s.servers()["MAINT"]; got != n {
-		s.t.Errorf("%d servers are drained, want %d: %v", got, n, s.servers())
-	}
-}

@@ -19,9 +19,9 @@ var plantable = []string{
 	// in the engine
 	"budget ignores unreachable", "budget ignores what is in flight", "stale look reused", "last host excused",
 	"batches ignored", "after ignored", "halt ignored", "trouble ignored", "fallen ignored",
-	"undrained before healthy", "old process accepted", "soak not begun again", "crash loop accepted",
+	"undrained before healthy", "old process accepted", "crash loop accepted",
 	"revert reports success", "revert skips health",
-	"forgotten drain ignored", "stop leaves drained", "recovery forgets drains", "record cleared before undrain", "drained before recorded",
+	"stop leaves drained", "recovery forgets drains", "record cleared before undrain", "drained before recorded",
 	"unknown is failure", "unknown is success", "late result accepted", "prunes everything",
 	// beside it
 	"restarts without looking", "switch without journal", "hand's drain taken over", "two at once", "host's word not asked", "secret in a reason",
