@@ -70,7 +70,7 @@ func (c *Controller) drainHost(ctx context.Context, a Action) (string, error) {
 	c.mu.Lock()
 	c.drains[a.Host] = rec
 	c.mu.Unlock()
-	if err := fx.drain(ctx, nil, rollout.Visit{Host: a.Host, Progress: rollout.Progress{Drained: records}}, fx.hosts[a.Host]); err != nil {
+	if err := fx.drain(ctx, nil, rollout.Visit{Host: a.Host, Drains: services, Progress: rollout.Progress{Drained: records}}, fx.hosts[a.Host]); err != nil {
 		return "", fmt.Errorf("%s may be drained in part; undrain takes it back: %w", a.Host, err)
 	}
 	c.queue.Add(healthKey(a.Host))

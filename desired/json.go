@@ -106,6 +106,8 @@ func (s *Strategy) UnmarshalJSON(b []byte) error {
 		OnUnreachable: j.OnUnreachable, OnDrainTimeout: j.OnDrainTimeout,
 		Gates: j.Gates, Windows: j.Windows,
 	}
-	s.setOrder(j.Order)
+	if j.Order != (Order{}) {
+		s.setOrder(j.Order)
+	}
 	return nil
 }

@@ -63,6 +63,9 @@ func fill(t *testing.T, v reflect.Value, depth int) {
 			}
 			fill(t, v.Field(i), depth+1)
 		}
+		if s, ok := v.Addr().Interface().(*desired.Strategy); ok {
+			s.Order = desired.OrderByLabel // which ByLabel means
+		}
 	default:
 		t.Fatalf("what is a %s?", v.Type())
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -71,7 +72,7 @@ func (s *shell) ask(ctx context.Context, begin string, rq request) (res Result, 
 	case err != nil:
 	case t.over:
 		res.Exit = t.status
-		fit = intact && !t.spoilt && answered(out, rq)
+		fit = intact && !t.spoilt && !t.short.Load() && answered(out, rq)
 	default: // the shell itself has ended
 		res, err = s.session.Wait(ctx)
 		res.Stdout = out
@@ -112,7 +113,8 @@ type turn struct {
 	tail    []byte // what was read last, as far as the mark may begin in it
 	over    bool
 	status  int
-	spoilt  bool // something follows, or too little was sent
+	spoilt  bool        // something follows
+	short   atomic.Bool // too little was sent
 }
 
 func (t *turn) Read(p []byte) (int, error) {
@@ -153,7 +155,7 @@ func (t *turn) Write(p []byte) (int, error) { return t.session.Write(p) }
 // sent: the shell's input goes on, unless the payload is less than the host waits for.
 func (t *turn) sent(err error) {
 	if err != nil {
-		t.spoilt = true
+		t.short.Store(true)
 		_ = t.session.CloseWrite()
 	}
 }

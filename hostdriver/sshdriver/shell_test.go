@@ -174,7 +174,7 @@ func TestTurnFindsItsEnd(t *testing.T) {
 			u.look([]byte(said[i:min(i+size, len(said))]))
 		}
 		if !u.over || u.spoilt || u.status != 137 {
-			t.Fatalf("in pieces of %d: %+v", size, u)
+			t.Fatalf("in pieces of %d: over %t, spoilt %t, status %d", size, u.over, u.spoilt, u.status)
 		}
 	}
 }
@@ -267,7 +267,7 @@ func TestRequestsAtOnce(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			hung := make(chan error)
 			go func() {
-				_, err := exchange(ctx, d.line, host, request{op: "test", script: newScript(d.places), call: "sleep 60; finish"})
+				_, err := exchange(ctx, d.line, host, request{op: "test", script: newScript(d.places), call: "sleep 60.0417; finish"})
 				hung <- err
 			}()
 			awaitTrue(t, "the shell is busy", func() bool {
@@ -291,7 +291,7 @@ func TestRequestsAtOnce(t *testing.T) {
 			if err := clearStep(t.Context(), d, host); err != nil {
 				t.Error(err)
 			}
-			awaitTrue(t, "nothing is left of it", func() bool { return leftRunning(t, "sleep 60") == "" })
+			awaitTrue(t, "nothing is left of it", func() bool { return leftRunning(t, "sleep 60.0417") == "" })
 		})
 	}
 }
