@@ -29,8 +29,8 @@ func (c *Controller) drainHost(ctx context.Context, a Action) (string, error) {
 	if err := c.known(a); err != nil {
 		return "", err
 	}
-	if !c.mutate.TryLock() {
-		return "", fmt.Errorf("a rollout is under way: pause it first, or wait for its end")
+	if !c.lockMutate(ctx) {
+		return "", fmt.Errorf("a rollout is under way: abort it first, or wait for its end")
 	}
 	defer c.mutate.Unlock()
 	f := c.fleet()
@@ -75,6 +75,19 @@ func (c *Controller) drainHost(ctx context.Context, a Action) (string, error) {
 	}
 	c.queue.Add(healthKey(a.Host))
 	return fmt.Sprintf("%s is out of traffic at %s", a.Host, number(len(rec.Records), "place")), nil
+}
+
+// lockMutate waits for a look at the fleet that is under way, and for no rollout.
+func (c *Controller) lockMutate(ctx context.Context) bool {
+	for !c.mutate.TryLock() {
+		c.mu.Lock()
+		rolls := c.control != nil
+		c.mu.Unlock()
+		if rolls || !pause(ctx, 20*time.Millisecond) {
+			return false
+		}
+	}
+	return true
 }
 
 // allowsDrain asks the budget of every service on the host, by a look at all instances.

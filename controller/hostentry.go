@@ -28,7 +28,7 @@ type hostEntry struct {
 	// from then on is drift, and no part of a rollout that has yet to come.
 	synced      string
 	settled     time.Time              // when a visit of ours last ended there: what was read before says nothing of it
-	corrections map[string][]time.Time // by service, when drift was corrected lately
+	corrections map[string][]time.Time // by service and subject, when it was put right lately
 	watch       *hostWatch
 	dirty       bool // it was seen to change while a rollout was under way
 }

@@ -165,58 +165,69 @@ const (
 )
 
 // flaps notes a correction that is about to be made and returns 0, or how long to wait
-// with it.
+// with it: where everything that differs was put right too often lately.
 func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostPlan) time.Duration {
 	now := time.Now()
-	services := map[string]bool{}
+	subjects := map[string]bool{}
 	for _, ch := range plan.Changes {
-		services[ch.Service] = true
+		subjects[ch.Service+" "+ch.Subject] = true
 	}
 	c.mu.Lock()
-	var wait time.Duration
-	var flapping string
-	for s := range services {
-		times := slices.DeleteFunc(e.corrections[s], func(t time.Time) bool { return now.Sub(t) > forgetFlapIn })
-		e.corrections[s] = times
-		recent := 0
-		for _, t := range times {
-			if now.Sub(t) < flapWindow {
-				recent++
-			}
-		}
-		if recent < flapsFrom {
-			continue
-		}
-		pause := min(mostFlap, leastFlap<<min(recent-flapsFrom, 10))
-		if left := pause - now.Sub(times[len(times)-1]); left > wait {
-			wait, flapping = left, s
+	wait := time.Duration(-1)
+	for s := range subjects {
+		if left := e.flapping(s, now); wait < 0 || left < wait {
+			wait = left
 		}
 	}
-	if wait == 0 {
-		for s := range services {
+	if wait <= 0 {
+		for s := range subjects {
 			e.corrections[s] = append(e.corrections[s], now)
 		}
 		c.mu.Unlock()
 		return 0
 	}
-	told := false
-	drift := slices.Clone(e.drift)
-	for i := range drift {
-		d := &drift[i]
-		if d.Service == flapping && d.Class != DriftForeign {
-			told = told || d.Class != DriftFlapping
-			d.Class, d.Corrected, d.Next = DriftFlapping, len(e.corrections[flapping]), now.Add(wait).UTC()
+	var told []Event
+	e.drift = slices.Clone(e.drift)
+	for i := range e.drift {
+		d := &e.drift[i]
+		times := e.corrections[d.Service+" "+d.Subject]
+		if d.Class == DriftForeign || len(times) == 0 {
+			continue
 		}
+		if d.Class != DriftFlapping {
+			told = append(told, Event{Type: Warning, Reason: ReasonFlapping, Host: e.name, Service: d.Service,
+				Message: fmt.Sprintf("%s on %s was put right %d times within the hour: somebody else changes it, too; the next time is in %s", d.Subject, e.name, len(times), wait.Round(time.Second))})
+		}
+		d.Class, d.Corrected, d.Next = DriftFlapping, len(times), now.Add(wait).UTC()
 	}
-	e.drift = drift
-	n := len(e.corrections[flapping])
 	c.mu.Unlock()
-	if told {
-		c.record(ctx, Event{Type: Warning, Reason: ReasonFlapping, Host: e.name, Service: flapping,
-			Message: fmt.Sprintf("%s on %s was corrected %d times within the hour: somebody else changes it, too; the next correction is in %s", flapping, e.name, n, wait.Round(time.Second))})
+	for _, ev := range told {
+		c.record(ctx, ev)
 	}
 	c.changed()
 	return wait
+}
+
+// flapping tells how long something must wait until it may be put right again; 0 where
+// it was not put right too often lately.
+func (e *hostEntry) flapping(subject string, now time.Time) time.Duration {
+	times := slices.DeleteFunc(e.corrections[subject], func(t time.Time) bool { return now.Sub(t) > forgetFlapIn })
+	if len(times) == 0 {
+		delete(e.corrections, subject)
+		return 0
+	}
+	e.corrections[subject] = times
+	recent := 0
+	for _, t := range times {
+		if now.Sub(t) < flapWindow {
+			recent++
+		}
+	}
+	if recent < flapsFrom {
+		return 0
+	}
+	pause := min(mostFlap, leastFlap<<min(recent-flapsFrom, 10))
+	return max(0, pause-now.Sub(times[len(times)-1]))
 }
 
 // mayNotTouch tells why the host is not this controller's to change, as the host says.

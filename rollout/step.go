@@ -409,7 +409,9 @@ func (m *mover) sampled(e Event) {
 		return
 	}
 	fresh := func(unit string) bool {
-		return !v.Reverting && slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit && a.Verb != "reload" })
+		// One that is to be started may have been started by a hand meanwhile: what it
+		// has read, verify tells.
+		return !v.Reverting && slices.ContainsFunc(v.Actions, func(a UnitAction) bool { return a.Unit == unit && a.Verb == "restart" })
 	}
 	sample := *e.Sample
 	if v.Reverting {

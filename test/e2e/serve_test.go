@@ -68,7 +68,7 @@ func TestServeDrift(t *testing.T) {
 	// The edit may be put right before the process starts: then there is nothing to see.
 	took := false
 	for range 5 {
-		took = strings.Contains(k.on(h, "echo X=1 >>/etc/ledger/ledger.env; systemctl restart ledger; tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value ledger)/environ; true"), "X=1")
+		took = strings.Contains(k.on(h, "sed -i s/first/byhand/ /etc/ledger/ledger.env; systemctl restart ledger; tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value ledger)/environ; true"), "byhand")
 		if took {
 			break
 		}
