@@ -143,12 +143,16 @@ func TestServeSource(t *testing.T) {
 
 	must(k.stage, os.Rename(filepath.Join(k.dir, "fleet.git"), filepath.Join(k.dir, "away.git")))
 	k.hook()
-	k.sees(20*time.Second, "git that is away is told", func(s controller.Snapshot) bool { return s.Conditions.Get(controller.SourceReady).Reason == "FetchFailed" })
+	k.sees(20*time.Second, "git that is away is told", func(s controller.Snapshot) bool {
+		return s.Conditions.Get(controller.SourceReady).Reason == "FetchFailed"
+	})
 	k.on(k.hosts[0], "echo X=1 >>/etc/ledger/ledger.env")
 	k.eventually(15*time.Second, "drift is put right all the same", func() bool { return k.on(k.hosts[0], "grep -c ^X=1 /etc/ledger/ledger.env; true") == "0" })
 	must(k.stage, os.Rename(filepath.Join(k.dir, "away.git"), filepath.Join(k.dir, "fleet.git")))
 	k.hook()
-	k.sees(20*time.Second, "git is back", func(s controller.Snapshot) bool { return s.Conditions.Get(controller.SourceReady).Status == controller.True })
+	k.sees(20*time.Second, "git is back", func(s controller.Snapshot) bool {
+		return s.Conditions.Get(controller.SourceReady).Status == controller.True
+	})
 }
 
 // Hosts come and go, operators speak, and a second controller on the same store is refused.
