@@ -13,7 +13,8 @@ import (
 // gitSource is a gitrepo as the controller wants it.
 type gitSource struct {
 	*gitrepo.Repo
-	ssh *gitssh.Client
+	ssh     *gitssh.Client
+	signers string
 }
 
 var _ controller.Git = (*gitSource)(nil)
@@ -38,7 +39,7 @@ func openGit(g GitSettings, hosts SSHSettings, dir string) (*gitSource, error) {
 		_ = client.Close()
 		return nil, mendable(gitrepo.MendOf(err), "%w", err)
 	}
-	return &gitSource{Repo: repo, ssh: client}, nil
+	return &gitSource{Repo: repo, ssh: client, signers: g.Signers}, nil
 }
 
 func (g *gitSource) close() {
@@ -61,5 +62,10 @@ func (g *gitSource) Describe(_ context.Context, id string) (controller.CommitInf
 // Files implements controller.Git.
 func (g *gitSource) Files(_ context.Context, id string) (fs.FS, error) { return g.Repo.FS(id) }
 
-// Verify implements controller.Git: no signers are pinned.
-func (g *gitSource) Verify(context.Context, string) (string, error) { return "", nil }
+// Verify implements controller.Git. Without signers, all is well.
+func (g *gitSource) Verify(ctx context.Context, id string) (string, error) {
+	if g.signers == "" {
+		return "", nil
+	}
+	return g.Repo.Verify(ctx, id, g.signers)
+}

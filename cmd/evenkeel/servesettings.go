@@ -12,6 +12,7 @@ type GitSettings struct {
 	Branch     string        `mapstructure:"branch"`
 	Path       string        `mapstructure:"path"`       // the folder of fleet.yaml in it
 	Poll       time.Duration `mapstructure:"poll"`       // how often it is asked; webhooks come on top
+	Signers    string        `mapstructure:"signers"`    // a file of allowed signers; none: commits need no signature
 	Identity   []string      `mapstructure:"identity"`   // private keys for ssh; else the agent's
 	KnownHosts []string      `mapstructure:"knownHosts"` // of the git server; default ssh.knownHosts
 	Username   string        `mapstructure:"username"`   // for https, together with tokenFile

@@ -155,6 +155,35 @@ func TestServeSource(t *testing.T) {
 	})
 }
 
+// With signers, an unsigned commit changes nothing; a signed one is rolled out.
+func TestServeSigned(t *testing.T) {
+	k := newKeel(t, 1)
+	k.stop()
+	key := filepath.Join(k.dir, "signer")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	public, err := os.ReadFile(key + ".pub")
+	must(k.stage, err)
+	must(k.stage, os.WriteFile(filepath.Join(k.dir, "signers"), append([]byte("alice "), public...), 0o600))
+	config, err := os.ReadFile(filepath.Join(k.dir, "evenkeel.yaml"))
+	must(k.stage, err)
+	must(k.stage, os.WriteFile(filepath.Join(k.dir, "evenkeel.yaml"), []byte(strings.Replace(string(config), "branch: main,", "branch: main, signers: "+filepath.Join(k.dir, "signers")+",", 1)), 0o600))
+	k.env("=first", "=unsigned")
+	good := k.git(k.repo, "rev-parse", "HEAD")
+	k.push("unsigned")
+	k.start()
+	k.sees(20*time.Second, "an unsigned commit is refused", func(s controller.Snapshot) bool {
+		return s.Conditions.Get(controller.SourceReady).Reason == "BadSignature" && s.Source.Revision == good
+	})
+	k.env("=unsigned", "=signed")
+	k.git(k.repo, "-c", "gpg.format=ssh", "-c", "user.signingkey="+key, "commit", "-q", "-a", "-S", "-m", "signed")
+	k.git(k.repo, "push", "-q", "origin", "main")
+	k.hook()
+	k.reconciled()
+	contains(t, k.says("history"), "alice")
+}
+
 // Hosts come and go, operators speak, and a second controller on the same store is refused.
 func TestServeOperate(t *testing.T) {
 	k := newKeel(t, 3)
