@@ -69,10 +69,11 @@ func declares(inst *desired.Instance, user string) bool {
 
 // makes lists the paths that the host state makes, as entries.
 func (d *differ) makes() []hostdriver.Entry {
+	if d.made != nil {
+		return d.made
+	}
+	d.made = []hostdriver.Entry{}
 	for i := range d.desired.Instances {
-		if d.made != nil {
-			break
-		}
 		for _, e := range Entries(&d.desired.Instances[i]) {
 			if e.Kind != hostdriver.KindUser && e.Kind != hostdriver.KindUnit {
 				d.made = append(d.made, e)

@@ -61,3 +61,36 @@ func TestNeeds(t *testing.T) {
 		})
 	}
 }
+
+// Every service of the host makes what it makes, not only the first.
+func TestNeedsOfTheSecondService(t *testing.T) {
+	hs, o := ledger(), settled()
+	need := func(inst *desired.Instance, path string) {
+		inst.Units[0].Needs = []desired.Need{{Kind: desired.NeedFile, Name: path, Key: "EnvironmentFile="}}
+		o.Paths[path] = hostdriver.PathState{Type: hostdriver.PathAbsent}
+	}
+	const file = "/etc/second/second.env"
+	second := hs.Instances[0]
+	second.Service, second.Artifacts = "second", nil
+	second.Files = []desired.File{{Path: file, Kind: desired.FileEnv, Owner: "root", Group: "root", Mode: 0o600}}
+	second.Units = []desired.Unit{{Name: "second.service", State: "started", EnvFiles: []string{file}}}
+	o.Units["second.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
+	need(&hs.Instances[0], envPath)
+	need(&second, file)
+	hs.Instances = append(hs.Instances, second)
+	unit(&o, func(u *hostdriver.UnitState) { u.Active = "inactive" })
+
+	d := Diff(hs, o, DiffOptions{})
+	if len(d.Problems) > 0 {
+		t.Errorf("what its own generation makes is missed: %+v", d.Problems)
+	}
+	starts := 0
+	for _, c := range d.Changes {
+		if c.Kind == KindProcess && c.Action == ActionStart {
+			starts++
+		}
+	}
+	if starts != 2 {
+		t.Errorf("%d starts, want 2: %+v", starts, d.Changes)
+	}
+}
