@@ -20,6 +20,8 @@ type Query struct {
 	// Salt keys the digests of process environments in this reading.
 	Salt string
 	Env  []EnvQuery
+	// Generations asks for the manifests of all kept generations.
+	Generations bool
 	// Disk names directories whose filesystem's room is wanted; the nearest
 	// existing parent is measured.
 	Disk []string
@@ -61,14 +63,17 @@ type Observation struct {
 	Disk      map[string]DiskState
 
 	// The host's own records.
-	Manifest  Manifest             // Generation 0 where nothing is managed yet
-	Kept      []uint64             // generations that can be switched back to, ascending
-	Started   map[string]StartedAs // by unit: what it was last started with by us
-	Step      *StepRecord          // the step in hand, if one was left
-	Switching *Switching           // a switch that was cut in the middle
-	Epoch     uint64
-	Holder    string // who last mutated
-	Claim     string // the controller that claims this host, or ""
+	Manifest Manifest // Generation 0 where nothing is managed yet
+	Kept     []uint64 // generations that can be switched back to, ascending
+	// Generations are the kept ones' manifests, where asked for.
+	Generations map[uint64]Manifest
+	Refused     []Refusal            // by service
+	Started     map[string]StartedAs // by unit: what it was last started with by us
+	Step        *StepRecord          // the step in hand, if one was left
+	Switching   *Switching           // a switch that was cut in the middle
+	Epoch       uint64
+	Holder      string // who last mutated
+	Claim       string // the controller that claims this host, or ""
 	// Mutations counts what has begun and ended there through evenkeel since it booted.
 	Mutations uint64
 }

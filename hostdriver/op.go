@@ -90,6 +90,10 @@ type Switch struct {
 	DeadMan time.Duration
 	// Record is saved as the step in hand before anything is written.
 	Record *StepRecord
+	// Refuse are remembered, each in the place of the same service's former one, before
+	// anything is written. The refusals of Forget are dropped once all is in place.
+	Refuse []Refusal
+	Forget []string
 }
 
 // Disarm stops the dead man's timer.

@@ -20,7 +20,7 @@ func Contract(t *testing.T, newHarness NewHarness) {
 		name  string
 		cases []contractCase
 	}{
-		{"observe", observeCases}, {"fence", fenceCases}, {"stage", stageCases}, {"switch", switchCases},
+		{"observe", observeCases}, {"fence", fenceCases}, {"stage", stageCases}, {"switch", switchCases}, {"generations", generationCases},
 		{"units", unitCases}, {"ops", opCases}, {"faults", faultCases}, {"watch", watchCases},
 	}
 	for _, g := range groups {

@@ -59,6 +59,8 @@ func (h *FakeHost) apply(f hostdriver.Fence, op hostdriver.Op) (hostdriver.Resul
 		if op.Release {
 			h.claim = ""
 		}
+	case hostdriver.Forget:
+		h.forget(op.Services)
 	case hostdriver.Run:
 		return h.run(op)
 	default:

@@ -35,6 +35,7 @@ type FakeHost struct {
 	started     map[string]hostdriver.StartedAs
 	wanted      map[string]hostdriver.StartedAs // begun and not noted
 	step        *hostdriver.StepRecord
+	refused     map[string]hostdriver.Refusal // by service
 	epoch       uint64
 	holder      string
 	claim       string
@@ -84,6 +85,7 @@ func newFakeHost(f *Fake, name string) *FakeHost {
 		users:  map[string]hostdriver.UserState{"root": {Exists: true, Group: "root", Home: "/root", Shell: "/bin/sh"}},
 		groups: map[string]bool{"root": true}, enabled: map[string]bool{}, masked: map[string]bool{}, lastPID: 300,
 		blobs: map[string]hostdriver.Content{}, stamps: map[string]time.Time{}, generations: map[uint64]*generation{},
+		refused: map[string]hostdriver.Refusal{},
 		started: map[string]hostdriver.StartedAs{}, wanted: map[string]hostdriver.StartedAs{},
 		freeBytes: roomy, freeInodes: roomy, listeners: map[string]listener{}}
 	for _, dir := range []string{"/", "/etc", "/etc/systemd", "/etc/systemd/system", "/lib/systemd/system", "/var/lib", "/bin", "/usr/bin", "/opt", "/run"} {

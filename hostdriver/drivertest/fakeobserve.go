@@ -38,6 +38,15 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	for _, e := range o.Manifest.Entries {
 		h.observeEntry(&o, q.Light, e)
 	}
+	if q.Generations {
+		o.Generations = map[uint64]hostdriver.Manifest{}
+		for _, n := range o.Kept {
+			o.Generations[n] = h.generations[n].manifest
+			for _, e := range h.generations[n].manifest.Entries {
+				h.observeEntry(&o, q.Light, e)
+			}
+		}
+	}
 	h.settleWanted(&o)
 	if q.Light {
 		return o
@@ -77,6 +86,9 @@ func (h *FakeHost) observeRecords(o *hostdriver.Observation) {
 		}
 	}
 	slices.Sort(o.Kept)
+	for _, service := range slices.Sorted(maps.Keys(h.refused)) {
+		o.Refused = append(o.Refused, h.refused[service])
+	}
 	if h.step != nil {
 		step := *h.step
 		o.Step = &step

@@ -213,6 +213,12 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		h.saveFound(from, op.To)
 	}
 	units := h.unitsOf(from, op.To)
+	for _, r := range op.Refuse {
+		if err := r.Check(); err != nil {
+			return hostdriver.Result{}, failure(hostdriver.Refused, "", "%w", err)
+		}
+		h.refused[r.Service] = r.Bounded()
+	}
 	h.switching = &hostdriver.Switching{From: from, To: op.To}
 	if err := h.carryOut(op.To, from, op.Leave); err != nil {
 		if h.interrupted {
@@ -229,12 +235,19 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		return hostdriver.Result{}, failure(hostdriver.Failed, "correct the service", "%w; generation %d was put back", err, from)
 	}
 	h.switching = nil
+	h.forget(op.Forget)
 	h.collect(from, op)
 	res := hostdriver.Result{Units: map[string]hostdriver.UnitState{}}
 	for _, u := range units {
 		res.Units[u] = h.state(u)
 	}
 	return res, nil
+}
+
+func (h *FakeHost) forget(services []string) {
+	for _, name := range services {
+		delete(h.refused, name)
+	}
 }
 
 // expect is the compare-and-swap. After a cut either generation's file is as good.
@@ -457,11 +470,16 @@ func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
 		}
 		protected[st.Generation] = true
 	}
+	releases := map[string]bool{}
 	for _, n := range slices.Sorted(maps.Keys(h.generations)) {
 		if len(h.generations) > keep && !protected[n] {
+			for _, e := range entriesOf(h.generations[n]) {
+				releases[e.Name] = releases[e.Name] || e.Kind == hostdriver.KindRelease
+			}
 			delete(h.generations, n)
 		}
 	}
+	h.dropReleases(releases)
 	used := map[string]bool{}
 	for _, g := range h.generations {
 		for _, e := range g.manifest.Entries {
@@ -472,6 +490,22 @@ func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
 		if !used[digest] {
 			delete(h.blobs, digest)
 			delete(h.stamps, digest)
+		}
+	}
+}
+
+// dropReleases removes those that no kept generation names.
+func (h *FakeHost) dropReleases(releases map[string]bool) {
+	for _, g := range h.generations {
+		for _, e := range g.manifest.Entries {
+			delete(releases, e.Name)
+		}
+	}
+	for name, is := range releases {
+		for p := range h.nodes {
+			if is && (p == name || strings.HasPrefix(p, name+"/")) {
+				delete(h.nodes, p)
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ const maxEpoch = 1 << 62
 var opNames = map[string]string{
 	"obey": "take over", "precheck": "precheck", "stage": "stage on", "switch": "switch", "disarm": "disarm the dead man's timer of",
 	"units": "act on units of", "put step": "save the step of", "clear step": "clear the step of", "claim": "claim", "run": "run a command on",
+	"forget": "forget what was refused on",
 }
 
 // change is one op on its way.
@@ -95,6 +96,8 @@ func (d *Driver) change(f hostdriver.Fence, op hostdriver.Op) (*change, error) {
 		return d.simple(f, "op_clear_step", func(*script) error { return nil })
 	case hostdriver.Claim:
 		return d.simple(f, "op_claim", func(s *script) error { s.setFlag("RELEASE", op.Release); return nil })
+	case hostdriver.Forget:
+		return d.simple(f, "op_forget", func(s *script) error { return s.setForget(op.Services) }, "refused")
 	case hostdriver.Run:
 		return d.run(f, op)
 	}

@@ -10,7 +10,7 @@ import (
 
 const defaultKeep = 5
 
-var switchParts = []string{"facts", "entry", "generation", "enable", "reload", "switch", "collect", "deadman"}
+var switchParts = []string{"facts", "entry", "generation", "enable", "reload", "switch", "collect", "deadman", "refused"}
 
 // switchTo sends the script alone, or with the dead man's own script after it.
 func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, error) {
@@ -39,6 +39,12 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setInt("KEEP", int64(keep))
 	if err := s.setRecord(op.Record); err != nil {
+		return nil, err
+	}
+	if err := s.setRefused(op.Refuse); err != nil {
+		return nil, err
+	}
+	if err := s.setForget(op.Forget); err != nil {
 		return nil, err
 	}
 	c := &change{request: request{script: s, call: "op_switch"}, result: unitsResult}

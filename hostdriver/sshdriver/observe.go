@@ -73,6 +73,7 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 		r.units[t] = true
 	}
 	r.setFlag("LIGHT", q.Light)
+	r.setFlag("GENERATIONS", q.Generations)
 	r.set("KNOWN", known.header)
 	r.setList("PATHS", paths.list)
 	r.setList("BARE", bare.list)

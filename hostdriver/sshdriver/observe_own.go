@@ -82,8 +82,12 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 	case rel == "current/manifest":
 		own, err := parseManifest(body)
 		p.own = own
-		p.expectOwn()
+		p.expect(own.Entries)
 		return err
+	case path.Dir(rel) == "refused":
+		return p.takeRefused(strings.TrimSuffix(path.Base(rel), ".refused"), line)
+	case strings.HasPrefix(rel, "generations/") && path.Base(rel) == "manifest" && strings.Count(rel, "/") == 2:
+		return p.takeGeneration(strings.Split(rel, "/")[1], body)
 	case path.Dir(rel) == "started":
 		return p.takeStarted(path.Base(rel), line)
 	case path.Dir(rel) == "wanted":
@@ -96,9 +100,9 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 	return nil
 }
 
-// expectOwn: what the manifest names is told as well.
-func (p *observationParser) expectOwn() {
-	for _, e := range p.own.Entries {
+// expect: what a manifest names is told as well.
+func (p *observationParser) expect(entries []hostdriver.Entry) {
+	for _, e := range entries {
 		switch e.Kind {
 		case hostdriver.KindUnit:
 			p.units[e.Name] = true

@@ -1,6 +1,6 @@
 # observe.sh: one reading of the host. It writes nothing.
 #
-# Set by the controller: KNOWN, PATHS, BARE, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT.
+# Set by the controller: KNOWN, PATHS, BARE, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT, GENERATIONS.
 # Lists are one item a line; no item holds a control character.
 #
 # Order: the host's own records first, for they name further units and paths; then
@@ -47,13 +47,14 @@ look() {
 	look_disk
 }
 
-# own_records tells epoch, claim, step, journal, started and release records and the
-# manifest as files, each under a "==> NAME <==" line (head -v), and the kept generations.
+# own_records tells epoch, claim, step, journal, started, release and refusal records and
+# the manifest (or all kept ones) as files, each under a "==> NAME <==" line (head -v), and the kept generations.
 own_records() {
 	set +f
-	kept=
+	kept= generations=
 	for f in "$D"/generations/[1-9]*/manifest; do
 		[ -e "$f" ] || continue
+		[ "$GENERATIONS" = 0 ] || generations="$generations$NL$f"
 		f=${f%/manifest}
 		kept="$kept ${f##*/}"
 	done
@@ -78,7 +79,7 @@ own_list() {
 	set +f
 	# The last two are not sent: they answer for most users and groups without NSS.
 	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* \
-		"$D"/current/manifest /etc/passwd /etc/group; do
+		"$D"/refused/*.refused $generations "$D"/current/manifest /etc/passwd /etc/group; do
 		case $f in
 		*.new) continue ;;
 		esac

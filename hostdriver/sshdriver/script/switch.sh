@@ -1,7 +1,7 @@
 # switch.sh: the controller's switch, with its compare-and-swap, journal and undoing.
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
-# and units of the generation that stay as they are), KEEP, RECORD,
+# and units of the generation that stay as they are), KEEP, RECORD, REFUSE, FORGET,
 # DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
@@ -19,12 +19,12 @@ op_switch() {
 	[ ! -e "$D/switching" ] || clear_beside
 	if [ -z "$journaled" ]; then
 		mend=$ADVICE_DISK
-		save_found && put_journal || undo
+		refuse && save_found && put_journal || undo
 	else
 		put_record
 	fi
 	carry_out || undo
-	drop "$D/switching" || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
+	drop "$D/switching" && forget || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
 	collect
 	tell_units
 	finish
