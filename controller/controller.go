@@ -52,6 +52,7 @@ type Controller struct {
 	stalled   *stalled
 	promoted  promotedRecord
 	retrying  string // a revision that an operator wants tried again
+	undo      *undoing
 	paused    *word
 	suspended map[string]Suspension // by suspensionKey
 	drains    map[string]handDrainRecord
@@ -124,6 +125,15 @@ func (c *Controller) recall(ctx context.Context) error {
 		return err
 	} else if ok {
 		c.stalled = &st
+	}
+	if _, err := c.ledger.get(ctx, keyRetry, &c.retrying); err != nil {
+		return err
+	}
+	var u undoing
+	if ok, err := c.ledger.get(ctx, keyUndo, &u); err != nil {
+		return err
+	} else if ok {
+		c.undo = &u
 	}
 	var p word
 	if ok, err := c.ledger.get(ctx, keyPaused, &p); err != nil {

@@ -44,6 +44,9 @@ type Fleet struct {
 	// Promoted are services whose canaries were accepted for this revision, by name; see
 	// State.Promoted.
 	Promoted map[string]bool
+	// Retry brings what hosts have refused as well. Undo, where set, goes back.
+	Retry bool
+	Undo  *rollout.Back
 	// IgnoreWindows lets what disturbs begin outside of windows.
 	IgnoreWindows bool
 	// PruneAll lets a revision that wants nothing anywhere take everything away.

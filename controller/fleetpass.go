@@ -49,8 +49,14 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 		c.queue.Add(fleetKey)
 		return nil
 	}
+	if u := c.toUndo(); u != nil {
+		return c.undoPass(ctx, f, u, held)
+	}
 	if len(v.Plan.Visits) == 0 {
 		c.reconciled(v, "")
+		if err := c.retried(ctx); err != nil {
+			return err
+		}
 		return c.saveSynced(ctx, v.Input.Revision)
 	}
 	return c.roll(ctx, f, v)
@@ -200,6 +206,9 @@ func (c *Controller) roll(ctx context.Context, f *Fleet, v *View) error {
 func (c *Controller) whyRoll(v *View) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if v.Input.Undo != nil {
+		return orWords(v.Input.Undo.Reason, "undo")
+	}
 	var drift, left bool
 	for _, x := range v.Plan.Visits {
 		e := c.hosts[x.Host]
@@ -253,7 +262,10 @@ func (c *Controller) ended(ctx context.Context, save *saver, rs RolloutStatus, f
 	case st.Replan, o.Result == Converged:
 		c.queue.Add(fleetKey)
 	case o.Result == Failed, o.Result == Reverted, st.Aborted:
-		errs = multierror.Append(errs, c.stall(ctx, st, *o))
+		errs = multierror.Append(errs, c.stall(ctx, st, *o), c.retried(ctx))
+		if o.Undo != nil {
+			errs = multierror.Append(errs, c.undoOver(ctx))
+		}
 		c.queue.Add(fleetKey)
 	default: // time may mend it
 		c.changed()
@@ -269,6 +281,11 @@ func (c *Controller) stall(ctx context.Context, st State, o Outcome) error {
 	if st.Halted != nil {
 		s.Reason = st.Halted.Host + ": " + st.Halted.Reason
 	}
+	c.mu.Lock()
+	if c.stalled != nil && c.stalled.Revision == s.Revision {
+		s.Services = slices.Clone(c.stalled.Services)
+	}
+	c.mu.Unlock()
 	for _, v := range st.NotDone() {
 		for _, name := range v.Concerns() {
 			if !slices.Contains(s.Services, name) {

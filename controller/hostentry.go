@@ -185,11 +185,11 @@ func (e *hostEntry) report() {
 // differs is a host's difference in a few words.
 func differs(p rollout.HostPlan) string {
 	var words []string
+	for _, x := range p.Problems {
+		words = append(words, x.Words())
+	}
 	for _, c := range p.Changes {
 		words = append(words, c.Subject+": "+c.Reason)
-	}
-	for _, x := range p.Problems {
-		words = append(words, x.Subject+" "+x.Reason)
 	}
 	return firstOf(words)
 }
@@ -201,6 +201,9 @@ func driftOf(in *rollout.HostInput, plan rollout.HostPlan, was bool) []Drift {
 	for _, ch := range plan.Changes {
 		if !was {
 			break
+		}
+		if slices.ContainsFunc(plan.Problems, func(p rollout.Problem) bool { return p.Refused && p.Service == ch.Service }) {
+			continue // it was gone back from
 		}
 		d := Drift{Host: plan.Host, Service: ch.Service, Subject: ch.Subject, Class: DriftCorrective, Reason: ch.Reason, Keys: ch.Keys}
 		if ch.Stale {

@@ -23,6 +23,7 @@ func (c *Controller) fleet() *Fleet {
 	}
 	f := &Fleet{Revision: *c.revision, Driver: c.opt.Driver, Log: c.log, Holder: c.opt.Name, Claimed: true, Epoch: c.epoch, TakeOver: c.opt.TakeOver,
 		Concurrency: c.opt.Concurrency, Suspended: c.suspensions(), Ignore: c.opt.Drift.Ignore}
+	f.Retry = c.retrying == c.revision.ID
 	if c.promoted.Revision == c.revision.ID {
 		f.Promoted = maps.Clone(c.promoted.Services)
 	}

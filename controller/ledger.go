@@ -18,6 +18,8 @@ import (
 const (
 	keyAccepted   = "source/accepted"
 	keyStalled    = "rollout/stalled"
+	keyUndo       = "rollout/undo"
+	keyRetry      = "rollout/retry"
 	keyPaused     = "rollout/paused"
 	keyCurrent    = "rollout/current"
 	keyPromoted   = "rollout/promoted"
@@ -242,6 +244,16 @@ type stalled struct {
 	Reason   string    `json:"reason"`
 	By       string    `json:"by,omitempty"`
 	At       time.Time `json:"at"`
+}
+
+// undoing is an operator's wish to go back, until it is fulfilled.
+type undoing struct {
+	Of      string       `json:"of"` // the revision that is undone
+	Back    rollout.Back `json:"back"`
+	Host    string       `json:"host,omitempty"`
+	Service string       `json:"service,omitempty"`
+	By      string       `json:"by"`
+	At      time.Time    `json:"at"`
 }
 
 // word is an operator's, kept.

@@ -40,7 +40,7 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 	began := time.Now()
 	v := &View{At: began, Errors: map[string]error{}}
 	v.Input = rollout.Input{Revision: f.Revision.ID, Salt: salt(), Prune: f.prune(), EmptyOK: f.PruneAll, Skip: f.skipped(), Promoted: f.Promoted, Ignore: f.Ignore,
-		At: began, IgnoreWindows: f.IgnoreWindows}
+		At: began, IgnoreWindows: f.IgnoreWindows, Retry: f.Retry, Undo: f.Undo}
 	hosts := f.hosts()
 	inputs, errs := make([]rollout.HostInput, len(hosts)), make([]error, len(hosts))
 	g := errgroup.Group{}
@@ -158,7 +158,9 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.observeTimeout())
 	defer cancel()
-	o, err := f.Driver.Observe(ctx, h, rollout.Query(in.Desired, salt))
+	q := rollout.Query(in.Desired, salt)
+	q.Generations = f.Undo != nil
+	o, err := f.Driver.Observe(ctx, h, q)
 	if err != nil {
 		in.Reason = reasonOf(err)
 		return in, err

@@ -42,6 +42,8 @@ func (c *Controller) do(ctx context.Context, a Action) (string, error) {
 	case VerbAbort:
 		return "the hosts in hand are finished or undrained, and no other is begun; it is not tried again until git moves or somebody retries",
 			c.tellRollout(rollout.Event{Kind: rollout.EventAbort, By: a.By, Reason: a.Reason})
+	case VerbUndo:
+		return c.undoRollout(ctx, a)
 	case VerbRetry:
 		return c.retry(ctx, a)
 	case VerbSuspend:
@@ -98,25 +100,6 @@ func (c *Controller) resumeRollout(ctx context.Context, a Action) (string, error
 	c.mu.Unlock()
 	c.tell(rollout.Event{Kind: rollout.EventResume, By: a.By, Reason: a.Reason})
 	return "rollouts go on", nil
-}
-
-// retry forgets that the revision failed.
-func (c *Controller) retry(ctx context.Context, _ Action) (string, error) {
-	c.mu.Lock()
-	was := c.stalled
-	c.mu.Unlock()
-	if was == nil {
-		return "", fmt.Errorf("%w: no revision is held back", ErrNothingToDo)
-	}
-	if err := c.ledger.drop(ctx, keyStalled); err != nil {
-		return "", err
-	}
-	c.mu.Lock()
-	c.stalled, c.retrying = nil, was.Revision
-	c.mu.Unlock()
-	c.queue.Forget(fleetKey)
-	c.queue.Add(fleetKey)
-	return "revision " + ShortRevision(was.Revision) + " is tried again", nil
 }
 
 func suspensionKey(host, service string) string { return host + "/" + service }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,6 +69,8 @@ type Outcome struct {
 	Error string `json:"error,omitempty"`
 	// WindowsIgnored are windows, in words, that were closed and did not count.
 	WindowsIgnored []string `json:"windowsIgnored,omitempty"`
+	// Undo tells that it was to go back, not to what the revision wants.
+	Undo *rollout.Back `json:"undo,omitempty"`
 }
 
 // NotDone is something that is not as the revision wants it.
@@ -90,7 +93,7 @@ type LeftDrained struct {
 // 1 (an error), 6, 2, 7, 5 and 4 that applies; a stop by the operator and faults in
 // the repo count only where nothing else did go wrong.
 func OutcomeOf(e Ended) Outcome {
-	o := Outcome{Revision: e.Plan.Revision, WindowsIgnored: e.Plan.WindowsIgnored, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}}
+	o := Outcome{Revision: e.Plan.Revision, WindowsIgnored: e.Plan.WindowsIgnored, Undo: e.Plan.Undo, NotDone: []NotDone{}, LeftDrained: []LeftDrained{}}
 	if e.Err != nil {
 		o.Error = e.Err.Error()
 	}
@@ -195,9 +198,9 @@ func (o *Outcome) hostsLeft(e Ended) {
 			continue
 		}
 		for _, p := range h.Problems {
-			n := NotDone{Host: h.Host, Result: Failed, Reason: p.Reason, Mend: p.Mend}
-			if p.Subject != "" {
-				n.Reason = p.Subject + " " + p.Reason
+			n := NotDone{Host: h.Host, Result: Failed, Reason: p.Words(), Mend: p.Mend}
+			if p.Refused {
+				n.Result = Reverted
 			}
 			if p.Service != "" {
 				n.Services = []string{p.Service}
@@ -290,6 +293,8 @@ const shownReasons = 4
 func (o Outcome) Words() string {
 	var s string
 	switch {
+	case o.Result == Converged && o.Undo != nil:
+		s = o.undone()
 	case o.Result == Converged:
 		s = fmt.Sprintf("converged: %s at %s", number(o.Hosts, "host"), ShortRevision(o.Revision))
 	case len(o.NotDone) > 0:
@@ -308,6 +313,24 @@ func (o Outcome) Words() string {
 		s += "; LEFT DRAINED: " + strings.Join(left, ", ")
 	}
 	return s
+}
+
+// undone says who went back to what.
+func (o Outcome) undone() string {
+	to := map[string][]string{}
+	for _, v := range o.Visits {
+		if v.Undo != nil && v.Result == rollout.ResultDone {
+			to[v.Undo.Revision] = append(to[v.Undo.Revision], v.Host)
+		}
+	}
+	var parts []string
+	for _, revision := range slices.Sorted(maps.Keys(to)) {
+		parts = append(parts, fmt.Sprintf("%s back at %s", number(len(to[revision]), "host"), ShortRevision(revision)))
+	}
+	if len(parts) == 0 {
+		return "nothing to undo"
+	}
+	return "undone: " + strings.Join(parts, ", ")
 }
 
 // reasons groups what was not done by why.

@@ -152,10 +152,19 @@ func (c *Controller) install(ctx context.Context, e RevisionEntry, rev desired.R
 	c.revision, c.accepted, c.inventory = &rev, e, rev.Inventory
 	info := &c.source
 	info.Revision, info.Subject, info.Author, info.Signer = e.Revision, e.Subject, e.Author, e.Signer
+	var over []string
 	if c.stalled != nil && c.stalled.Revision != rev.ID {
-		c.stalled = nil
-		if err := c.ledger.drop(ctx, keyStalled); err != nil {
-			c.log.Error().Err(err).Msg("cannot forget a revision that was halted")
+		c.stalled, over = nil, append(over, keyStalled)
+	}
+	if c.undo != nil && c.undo.Of != rev.ID {
+		c.undo, over = nil, append(over, keyUndo)
+	}
+	if c.retrying != "" && c.retrying != rev.ID {
+		c.retrying, over = "", append(over, keyRetry)
+	}
+	for _, key := range over {
+		if err := c.ledger.drop(ctx, key); err != nil {
+			c.log.Error().Err(err).Str("record", key).Msg("cannot forget what was said of the revision before")
 		}
 	}
 	c.mu.Unlock()

@@ -89,6 +89,7 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 	if in.Observation != nil {
 		d = rollout.Diff(in.Desired, *in.Observation, rollout.DiffOptions{Salt: v.Input.Salt, Prune: v.Input.Prune})
 		d.Changes = rollout.WithoutIgnored(d.Changes, v.Input.Ignore)
+		d.Problems = append(refusedOn(v.Plan, in.Desired.Host.Name), d.Problems...)
 	}
 	for j := range in.Desired.Instances {
 		inst := &in.Desired.Instances[j]
@@ -114,6 +115,19 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 		}
 	}
 	slices.SortStableFunc(out, func(a, b InstanceStatus) int { return strings.Compare(a.Service, b.Service) })
+	return out
+}
+
+// refusedOn are the services that a host is not brought, for they were taken back.
+func refusedOn(p rollout.Plan, host string) []rollout.Problem {
+	var out []rollout.Problem
+	for _, h := range p.Hosts {
+		for _, x := range h.Problems {
+			if h.Host == host && x.Refused {
+				out = append(out, x)
+			}
+		}
+	}
 	return out
 }
 
@@ -148,7 +162,7 @@ func instanceStatus(in *rollout.HostInput, inst *desired.Instance, d rollout.Dif
 	for _, p := range d.Problems {
 		if p.Service == inst.Service {
 			s.Sync = OutOfSync
-			why = append(why, p.Subject+" "+p.Reason)
+			why = append(why, p.Words())
 		}
 	}
 	for _, c := range d.Changes {

@@ -89,6 +89,16 @@ type Problem struct {
 	Subject string `json:"subject,omitempty"`
 	Reason  string `json:"reason"`
 	Mend    string `json:"mend,omitempty"`
+	// Refused tells that it is not tried again: it was taken back, and git has not moved.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// Words are what is wrong, and with what.
+func (p Problem) Words() string {
+	if p.Subject == "" {
+		return p.Reason
+	}
+	return p.Subject + " " + p.Reason
 }
 
 // worst is the strongest disruption among changes.

@@ -87,16 +87,21 @@ func Target(current hostdriver.Manifest, hs desired.HostState, switched, removed
 			m.Entries = append(m.Entries, Entries(&hs.Instances[i])...)
 		}
 	}
-	sort.SliceStable(m.Entries, func(i, j int) bool {
-		a, b := m.Entries[i], m.Entries[j]
+	m.Entries = sorted(m.Entries)
+	return m
+}
+
+// sorted puts entries into the order of a manifest.
+func sorted(es []hostdriver.Entry) []hostdriver.Entry {
+	sort.SliceStable(es, func(i, j int) bool {
+		a, b := es[i], es[j]
 		if a.Kind != b.Kind {
 			return kindOrder[a.Kind] < kindOrder[b.Kind]
 		}
 		return a.Name < b.Name
 	})
 	// Two services may share a user or a directory: one entry is enough.
-	m.Entries = slices.CompactFunc(m.Entries, func(a, b hostdriver.Entry) bool { return a.Kind == b.Kind && a.Name == b.Name })
-	return m
+	return slices.CompactFunc(es, func(a, b hostdriver.Entry) bool { return a.Kind == b.Kind && a.Name == b.Name })
 }
 
 // NextGeneration is a number above every one the host has kept.

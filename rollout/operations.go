@@ -92,6 +92,9 @@ func (h *HostInput) Needs(v *Visit) hostdriver.Precheck {
 // generations that the host has now.
 func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) hostdriver.Stage {
 	next := NextGeneration(hostdriver.Observation{Manifest: current, Kept: kept})
+	if v.Undo != nil { // the host has it all
+		return hostdriver.Stage{Manifest: h.undoTarget(v, current, next)}
+	}
 	op := hostdriver.Stage{Manifest: Target(current, h.Desired, v.Services, v.Removed, next), Blobs: map[string]hostdriver.Content{}}
 	for _, name := range v.Services {
 		inst := h.Instance(name)
@@ -119,7 +122,7 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdriver.StepRecord) hostdriver.Switch {
 	x := exchange{h: h, mine: map[string]bool{}}
 	for _, name := range v.Services {
-		if inst := h.Instance(name); inst != nil {
+		if inst := h.Instance(name); inst != nil && v.Undo == nil {
 			for _, e := range Entries(inst) {
 				x.asSeen(e)
 			}
@@ -133,8 +136,16 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 		}
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
-	if v.Reverting {
+	switch {
+	case v.Reverting && v.Undo != nil:
+		op.To, op.Expect, op.Forget = v.From, nil, v.Services
+	case v.Reverting:
 		op.To, op.Expect = v.From, nil
+		op.Refuse = h.refusals(v, record.Revision, v.Failing, hostdriver.ByRevert, record.Since)
+	case v.Undo != nil:
+		op.Refuse = h.refusals(v, record.Revision, v.Undo.Reason, hostdriver.ByUndo, record.Since)
+	default:
+		op.Forget = append(slices.Clone(v.Services), v.Removed...)
 	}
 	if planted == "hand's edit overwritten" {
 		op.Expect = nil
@@ -232,7 +243,7 @@ func (h *HostInput) UnitActions(v *Visit, stops bool) []hostdriver.UnitAction {
 		if (a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload) && planted != "restarts without looking" {
 			x.OnlyIf = v.Before[a.Unit]
 		}
-		if inst := h.Instance(a.Service); inst != nil {
+		if inst := h.Instance(a.Service); inst != nil && v.Undo == nil {
 			for i := range inst.Units {
 				if inst.Units[i].Name == a.Unit {
 					x.Inputs = StartInputs(inst, &inst.Units[i])
@@ -299,6 +310,9 @@ func (v *Visit) Invocations(now map[string]hostdriver.UnitState) map[string]stri
 // Remaining is the first thing that still differs of the visit's services; nil where
 // nothing does.
 func (h *HostInput) Remaining(v *Visit, o hostdriver.Observation, salt string) *Change {
+	if v.Undo != nil {
+		return h.undone(v, o)
+	}
 	d := Diff(h.Desired, o, DiffOptions{Salt: salt, Terse: true})
 	for i := range d.Changes {
 		if slices.Contains(v.Services, d.Changes[i].Service) {

@@ -33,6 +33,10 @@ type Input struct {
 	// Leads is, of services whose leader comes last, what their hosts answered, by
 	// service and host.
 	Leads map[string]map[string]Lead
+	// Retry brings what hosts have refused as well.
+	Retry bool
+	// Undo, where set, makes the plan one of going back.
+	Undo *Back
 	// Ignore are differences that are left as they are.
 	Ignore []Ignore
 }
@@ -66,6 +70,8 @@ type Plan struct {
 	Hosts    []HostPlan    `json:"hosts"`
 	Services []ServicePlan `json:"services"`
 	Visits   []Visit       `json:"visits"`
+	// Undo is set where it is a plan of going back, and not of what the revision wants.
+	Undo *Back `json:"undo,omitempty"`
 	// WindowsIgnored are the windows, in words, that are closed and do not count.
 	WindowsIgnored []string `json:"windowsIgnored,omitempty"`
 	// Warnings are about the plan as a whole.
@@ -149,12 +155,17 @@ func (p Plan) Problems() []Problem {
 
 // Build makes the plan. It is deterministic: the same input gives the same plan.
 func Build(in Input) Plan {
+	if in.Undo != nil {
+		return buildUndo(in)
+	}
 	p := Plan{Revision: in.Revision}
 	diffs := make([]Difference, len(in.Hosts))
 	p.Hosts = make([]HostPlan, 0, len(in.Hosts))
 	opt := DiffOptions{Salt: in.Salt, Prune: in.Prune && !refusesPrune(in, &p), texts: newDiffTexts(in.Terse)}
+	refused := refused(in)
 	for i := range in.Hosts {
 		diffs[i] = planHost(&in.Hosts[i], in, opt)
+		diffs[i].Problems = append(diffs[i].Problems, in.Hosts[i].refuse(diffs[i], refused)...)
 		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))
 	}
 	p.Services = servicePlans(in)

@@ -38,6 +38,8 @@ type Visit struct {
 	Brings  []string `json:"brings,omitempty"`
 	Canary  []string `json:"canary,omitempty"`
 	Follows []string `json:"follows,omitempty"`
+	// Undo, where set, is that it brings what a kept generation had.
+	Undo *Undone `json:"undo,omitempty"`
 	// Written tells that files, links or enablement change, too.
 	Written bool `json:"written"`
 

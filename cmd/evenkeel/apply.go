@@ -30,6 +30,9 @@ What its windows would have wait is not begun: apply ends with exit 7 and says w
 open. Where a service has canaries, they are visited first. On a terminal you are then asked
 whether they are promoted; elsewhere apply ends there, and apply --promote goes on.
 
+What a host went back from is not tried again until it is changed in git; --retry tries
+it all the same.
+
 Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
 unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked: by another
 controller, by a window, as suspended, or for want of a promotion. The last line says what was not done.`
@@ -46,6 +49,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	filterFlags(cmd)
 	size := diffFlag(cmd, show.DiffShort)
+	cmd.Flags().BoolVar(&o.retry, "retry", false, "also bring what a host refuses because it was reverted or undone there")
 	cmd.Flags().BoolVar(&o.promote, "promote", false, "accept canaries once they are healthy, and go on with the other hosts")
 	cmd.Flags().BoolVar(&o.ignoreWindows, "ignore-windows", false, "begin also what the windows would have wait; the output records it")
 	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "also change hosts that belong to a controller")
@@ -62,12 +66,17 @@ func (a *app) applyCommand() *cobra.Command {
 }
 
 type applyOptions struct {
-	yes, promote, ignoreWindows, takeOver, pruneAll bool
-	size                                            show.DiffSize
+	yes, promote, ignoreWindows, takeOver, pruneAll, retry bool
+
+	size show.DiffSize
+	undo *rollout.Back // where set, it goes back
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if !o.yes && !a.asks {
+		if o.undo != nil {
+			return mendable("say --yes", "cannot ask whether to go back: there is no terminal")
+		}
 		return mendable("say --yes; evenkeel plan shows what it would do", "cannot ask whether to apply: there is no terminal")
 	}
 	stop := newStopper(ctx)
@@ -78,6 +87,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	}
 	defer done()
 	f.TakeOver, f.PruneAll, f.IgnoreWindows = o.takeOver, o.pruneAll, o.ignoreWindows
+	f.Retry, f.Undo = o.retry, o.undo
 	r := &applying{app: a, fleet: f, options: o, stop: stop}
 	err = r.run()
 	if err != nil && r.view == nil {
@@ -158,6 +168,8 @@ func (r *applying) again(pass int) (bool, error) {
 	case r.state.Replan && r.state.Halted == nil && pass < maxPasses:
 		r.say(show.Yellow("! " + show.Clean(r.state.Stopping) + ": looking again"))
 		return true, nil
+	case r.options.undo != nil && r.state.Halted == nil && pass < maxPasses && slices.ContainsFunc(r.state.Visits, func(v rollout.Visit) bool { return v.Recover }):
+		return true, nil // what was left there is finished; now it goes back
 	case r.unpromoted() && r.asks && !r.options.yes:
 		r.say(show.Clean(r.state.Halted.Reason))
 		ok, err := r.confirm(r.stop.ctx, "Promote? [y/N] ")
@@ -247,7 +259,11 @@ func (r *applying) ask() error {
 	if r.options.yes {
 		return nil
 	}
-	ok, err := r.confirm(r.stop.ctx, "Apply? [y/N] ")
+	question := "Apply? [y/N] "
+	if r.options.undo != nil {
+		question = "Undo? [y/N] "
+	}
+	ok, err := r.confirm(r.stop.ctx, question)
 	if err != nil || !ok {
 		r.declined, r.why = true, "not begun: declined"
 		return errDeclined

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/api"
 )
 
 const rolloutHelp = `Steer the rollout of a controller. Each word is recorded, with who said it and why.
@@ -27,7 +28,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 		a.rolloutWord(controller.VerbResume, "Go on with a paused rollout", `  evenkeel rollout resume --wait`),
 		a.rolloutWord(controller.VerbPromote, "Accept the canaries, and go on with the other hosts", `  evenkeel rollout promote --wait`),
 		a.rolloutWord(controller.VerbAbort, "End the rollout; it is not tried again until git moves or somebody retries", `  evenkeel rollout abort --reason 'errors in the log'`),
-		a.rolloutWord(controller.VerbUndo, "Go back to the generation before, host by host", `  evenkeel rollout undo --reason 'the new one is slow' --wait`),
+		a.rolloutUndoCommand(),
 		a.rolloutWord(controller.VerbRetry, "Try a revision again that was reverted or aborted", `  evenkeel rollout retry --wait`),
 	)
 	return cmd
@@ -41,7 +42,7 @@ func (a *app) rolloutWord(verb controller.Verb, short, example string) *cobra.Co
 	wait := cmd.Flags().Bool("wait", false, "follow the rollout until it ends")
 	outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.steer(cmd, verb, *reason, *wait)
+		return a.steer(cmd, verb, api.ActionRequest{Reason: *reason}, *wait)
 	}
 	return cmd
 }

@@ -73,7 +73,7 @@ func (a *app) showRollout(r controller.RolloutStatus) error {
 }
 
 // steer says one word about the rollout and, if asked to, waits for what comes of it.
-func (a *app) steer(cmd *cobra.Command, verb controller.Verb, reason string, wait bool) error {
+func (a *app) steer(cmd *cobra.Command, verb controller.Verb, req api.ActionRequest, wait bool) error {
 	c, err := a.server(cmd)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (a *app) steer(cmd *cobra.Command, verb controller.Verb, reason string, wai
 		}
 		before = r.State.ID
 	}
-	done, err := c.Act(cmd.Context(), verb, api.ActionRequest{Reason: reason})
+	done, err := c.Act(cmd.Context(), verb, req)
 	switch {
 	case err != nil:
 		return err

@@ -82,7 +82,7 @@ var operations = []operation{
 	{"/rollout/resume", controller.VerbResume, "", "", "go on"},
 	{"/rollout/promote", controller.VerbPromote, "", "", "accept the canaries"},
 	{"/rollout/abort", controller.VerbAbort, "", "", "end the rollout; it is not tried again until git moves or somebody retries"},
-	{"/rollout/undo", controller.VerbUndo, "", "", "back to the generation before, host by host"},
+	{"/rollout/undo", controller.VerbUndo, "host service revision", "", "back to the generation before, or to that of a revision, host by host"},
 	{"/rollout/retry", controller.VerbRetry, "", "", "try a revision again that was reverted or aborted"},
 	{"/suspend", controller.VerbSuspend, "host service until", "reason", "do not touch a host, a service, a service on a host or (with neither) the fleet"},
 	{"/resume", controller.VerbUnsuspend, "host service", "", "touch it again"},

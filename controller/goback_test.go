@@ -1,0 +1,134 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evenkeel/evenkeel/controller/store/memstore"
+	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
+)
+
+// What is undone goes back on every host, stays so over a restart and over the loss of
+// the store, and is brought again by a retry, or by git.
+func TestUndo(t *testing.T) {
+	ctx := context.Background()
+	l := newLoop(t, 3, nil)
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); !errors.Is(err, ErrNothingToDo) {
+		t.Errorf("there is nothing before the first revision: %v", err)
+	}
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, Host: "h9", By: "alice"}); !errors.Is(err, ErrUnknownObject) {
+		t.Errorf("an unknown host: %v", err)
+	}
+	l.git.commit("c2", fleetFiles(3, "A=2\n"))
+	l.eventually("the second revision", reconciledAt("c2"))
+	all := func(env string) func(*Snapshot) bool {
+		return func(*Snapshot) bool { return l.env("h1") == env && l.env("h2") == env && l.env("h3") == env }
+	}
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice", Reason: "c2 is slow"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("gone back", all("A=1\n"))
+	s := l.eventually("over", func(s *Snapshot) bool {
+		return s.Rollout != nil && !s.Rollout.Ended.IsZero() && s.Rollout.Outcome.Undo != nil
+	})
+	if o := s.Rollout.Outcome; o.Result != Converged || !strings.Contains(o.Words(), "undone: 3 hosts back at c1") || s.Rollout.Why != "c2 is slow" {
+		t.Errorf("%q: %q", s.Rollout.Why, o.Words())
+	}
+	l.eventually("the wish is forgotten", func(*Snapshot) bool { return l.c.toUndo() == nil })
+	l.stop()
+	l.start()
+	stays := func() {
+		t.Helper()
+		l.eventually("looked", func(s *Snapshot) bool {
+			return strings.Contains(s.Conditions.Get(Reconciled).Message, "c2 was undone on h1 (c2 is slow)")
+		})
+		time.Sleep(200 * time.Millisecond)
+		if !all("A=1\n")(nil) {
+			t.Errorf("it was rolled out again: %q %q %q", l.env("h1"), l.env("h2"), l.env("h3"))
+		}
+	}
+	stays()
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); !errors.Is(err, ErrNothingToDo) {
+		t.Errorf("it is undone already: %v", err)
+	}
+	l.stop()
+	l.opt.Store = &memstore.Store{}
+	l.start()
+	stays()
+
+	if _, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("tried again", reconciledAt("c2"))
+	l.eventually("forgotten", func(*Snapshot) bool { l.c.mu.Lock(); defer l.c.mu.Unlock(); return l.c.retrying == "" })
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, Host: "h2", Revision: "c1", By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("one host alone", func(*Snapshot) bool { return l.env("h2") == "A=1\n" && l.c.toUndo() == nil })
+	if l.env("h1") != "A=2\n" || l.env("h3") != "A=2\n" {
+		t.Errorf("others went back: %q %q", l.env("h1"), l.env("h3"))
+	}
+	// What has it keeps it: drift is put right there.
+	l.hosts.Host("h1").WriteFile("/etc/web/web.env", "A=9\n", 0o600)
+	l.eventually("drift is corrected", func(*Snapshot) bool { return l.env("h1") == "A=2\n" })
+	l.git.commit("c3", fleetFiles(3, "A=3\n"))
+	l.eventually("git moves", reconciledAt("c3"))
+}
+
+// An undo waits for what the budget does not let it disturb, and outlives the controller.
+func TestUndoOutlivesTheController(t *testing.T) {
+	ctx := context.Background()
+	l := newLoop(t, 3, nil)
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(3, "A=2\n"))
+	l.eventually("the second revision", reconciledAt("c2"))
+	l.hosts.Host("h3").Cut()
+	l.eventually("h3 is away", func(s *Snapshot) bool { return s.HostConditions["h3"].Get(Reachable).Status == False })
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.stop()
+	l.start()
+	l.eventually("halted", func(s *Snapshot) bool {
+		return s.Rollout != nil && s.Rollout.Outcome != nil && s.Rollout.Outcome.Undo != nil && s.Rollout.Outcome.Result == Halted
+	})
+	if l.c.toUndo() == nil || l.env("h1") != "A=2\n" {
+		t.Errorf("it is forgotten, or beyond the budget: %q", l.env("h1"))
+	}
+	l.hosts.Host("h3").Heal()
+	l.eventually("all are back", func(*Snapshot) bool {
+		return l.env("h1") == "A=1\n" && l.env("h2") == "A=1\n" && l.env("h3") == "A=1\n" && l.c.toUndo() == nil
+	})
+}
+
+// What was reverted is refused by the host itself, so that no other controller tries it.
+func TestHostsRefuse(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.hosts.Behave(func(s drivertest.Start) drivertest.Behaviour {
+		return drivertest.Behaviour{Exits: s.Env["A"] == "bad", Status: 1}
+	})
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(2, "A=bad\n"))
+	l.eventually("held", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
+	l.stop()
+	l.opt.Store = &memstore.Store{}
+	l.opt.Name, l.opt.TakeOver = "keel-2", true
+	l.start()
+	l.eventually("the other one leaves it, too", func(s *Snapshot) bool {
+		return strings.Contains(s.Conditions.Get(Reconciled).Message, "c2 was reverted on h1")
+	})
+	time.Sleep(200 * time.Millisecond)
+	if n := len(l.events(ReasonHostReverted)); n != 0 {
+		t.Errorf("it was tried %d times again", n)
+	}
+}
