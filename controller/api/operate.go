@@ -135,6 +135,10 @@ func (op operation) check(req ActionRequest, now time.Time) error {
 		return badAction("host", "is no name of a host: "+fault.Quote(req.Host), "evenkeel status lists them")
 	case !word(req.Service):
 		return badAction("service", "is no name of a service: "+fault.Quote(req.Service), "evenkeel status lists them")
+	case req.Revision != "" && op.verb == controller.VerbUndo:
+		if n := len(req.Revision); n < 7 || n > 64 || strings.Trim(req.Revision, "0123456789abcdef") != "" {
+			return badAction("revision", "is no commit: "+fault.Quote(req.Revision), "use its name, or at least the first 7 hex digits of it")
+		}
 	case req.Revision != "" && !isCommit(req.Revision):
 		return badAction("revision", "is no commit: "+fault.Quote(req.Revision), "use its whole name, of 40 or 64 hex digits")
 	case len(req.Reason) > maxReason || strings.ContainsFunc(req.Reason, unicode.IsControl):
