@@ -67,7 +67,7 @@ func TestRevertedIsNotTriedAgain(t *testing.T) {
 	stop := s.users()
 	out, _ := s.run(6, "apply", "--yes")
 	contains(t, out, "not tried again", "was reverted on h1", "exit status 1")
-	contains(t, first(s.run(2, "plan")), "not tried again")
+	contains(t, first(s.run(1, "plan")), "not tried again")
 	contains(t, first(s.run(0, "status")), "OutOfSync", "Healthy", "not tried again")
 	if now := s.pid(s.hosts[0]) + s.pid(s.hosts[1]) + s.pid(s.hosts[2]); now != pids {
 		t.Error("a process was restarted")
