@@ -113,7 +113,7 @@ func (h *HostInput) undo(in Input) (Visit, []Change, bool) {
 			if len(inst.Drain) > 0 {
 				v.Drains = append(v.Drains, name)
 			}
-			v.undoUnits(name, now, then, o)
+			changes = append(changes, v.undoUnits(name, now, then, o)...)
 		}
 		if len(v.Services) > 0 {
 			v.Undo = &Undone{Generation: n, Revision: old.Revision, Reason: in.Undo.Reason}
@@ -124,7 +124,12 @@ func (h *HostInput) undo(in Input) (Visit, []Change, bool) {
 }
 
 // undoUnits restarts what ran then, and stops what did not.
-func (v *Visit) undoUnits(service string, now, then []hostdriver.Entry, o *hostdriver.Observation) {
+func (v *Visit) undoUnits(service string, now, then []hostdriver.Entry, o *hostdriver.Observation) []Change {
+	var out []Change
+	act := func(unit string, verb hostdriver.UnitVerb, why string) {
+		v.Actions = append(v.Actions, UnitAction{Service: service, Unit: unit, Verb: verb})
+		out = append(out, Change{Host: v.Host, Service: service, Kind: KindProcess, Action: Action(verb), Subject: unit, Disruption: Restart, Reason: why})
+	}
 	started := func(es []hostdriver.Entry, name string) bool {
 		return slices.ContainsFunc(es, func(e hostdriver.Entry) bool {
 			return e.Kind == hostdriver.KindUnit && e.Name == name && e.State == "started"
@@ -134,19 +139,20 @@ func (v *Visit) undoUnits(service string, now, then []hostdriver.Entry, o *hostd
 		if e.Kind != hostdriver.KindUnit || e.State != "started" {
 			continue
 		}
-		verb := hostdriver.VerbStart
 		if o.Units[e.Name].Running() {
-			verb = hostdriver.VerbRestart
+			act(e.Name, hostdriver.VerbRestart, "goes back")
+		} else {
+			act(e.Name, hostdriver.VerbStart, "goes back")
 		}
-		v.Actions = append(v.Actions, UnitAction{Service: service, Unit: e.Name, Verb: verb})
 		v.Watch = append(v.Watch, e.Name)
 		v.Before[e.Name] = o.Units[e.Name].InvocationID
 	}
 	for _, e := range now {
 		if e.Kind == hostdriver.KindUnit && e.State == "started" && !started(then, e.Name) {
-			v.Actions = append(v.Actions, UnitAction{Service: service, Unit: e.Name, Verb: hostdriver.VerbStop})
+			act(e.Name, hostdriver.VerbStop, "did not run then")
 		}
 	}
+	return out
 }
 
 // kindOfEntry is as what an entry is shown.

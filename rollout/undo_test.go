@@ -54,7 +54,8 @@ func TestUndo(t *testing.T) {
 	if diff := cmp.Diff([]string{"ledger.service"}, v.Watch); diff != "" || v.Before["ledger.service"] != "i1" {
 		t.Error(diff, v.Before)
 	}
-	want := []Change{{Host: "web-1", Service: "ledger", Kind: KindFile, Action: ActionUpdate, Subject: envPath, Disruption: Restart, Reason: "as in generation 1, of revision r1"}}
+	want := []Change{{Host: "web-1", Service: "ledger", Kind: KindFile, Action: ActionUpdate, Subject: envPath, Disruption: Restart, Reason: "as in generation 1, of revision r1"},
+		{Host: "web-1", Service: "ledger", Kind: KindProcess, Action: ActionRestart, Subject: "ledger.service", Disruption: Restart, Reason: "goes back"}}
 	if diff := cmp.Diff(want, p.Hosts[0].Changes); diff != "" {
 		t.Error(diff)
 	}

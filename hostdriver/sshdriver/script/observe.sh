@@ -113,6 +113,7 @@ own_names() {
 		case $line in
 		"==> /etc/passwd <==") walk=passwd ;;
 		"==> /etc/group <==") walk=group ;;
+		"==> $D/generations/"*) walk=kept ;;
 		"==> "*" <==")
 			key=${line##*/}
 			key=${key% <==}
@@ -121,10 +122,10 @@ own_names() {
 		"released$TAB"*) tree=${line##*"$TAB"} ;;
 		"tree$TAB"*) trees="$trees$NL$key$TAB${line#*"$TAB"}$TAB$tree" ;;
 		"evenkeel$TAB"*)
-			[ "$line" = "$KNOWN" ] || walk=manifest
+			[ "$walk" = kept ] || [ "$line" = "$KNOWN" ] || walk=manifest
 			;;
 		"stat$TAB"*)
-			sealed="$sealed$NL${line#*"$TAB"}"
+			[ "$walk" = kept ] || sealed="$sealed$NL${line#*"$TAB"}"
 			;;
 		*)
 			own_line
