@@ -28,7 +28,7 @@ type Reporter func(State, rollout.Event, []rollout.Command)
 // An error means that the rollout could not go on (a State that cannot be saved);
 // what went wrong on hosts is in the State.
 func (f *Fleet) Apply(ctx context.Context, control <-chan rollout.Event, v *View, report Reporter) (State, error) {
-	st := rollout.New(time.Now().UTC().Format("20060102T150405Z"), v.Plan)
+	st := rollout.New(time.Now().UTC().Format("20060102T150405.000Z"), v.Plan)
 	return f.run(ctx, control, v, st, report)
 }
 

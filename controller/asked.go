@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/evenkeel/evenkeel/rollout"
 )
@@ -35,12 +36,24 @@ func (c *Controller) Rollouts(ctx context.Context, limit int) ([]RolloutEntry, e
 	return all, err
 }
 
-// RolloutByID is the rollout under way, or the last one.
-func (c *Controller) RolloutByID(_ context.Context, id string) (RolloutStatus, error) {
+// RolloutByID is one rollout, whole: the one under way, or one of the history.
+func (c *Controller) RolloutByID(ctx context.Context, id string) (RolloutStatus, error) {
 	if rs := c.Snapshot().Rollout; rs != nil && rs.State.ID == id {
 		return *rs, nil
 	}
-	return RolloutStatus{}, fmt.Errorf("%w: %q is not under way and not the last one; history has what came of it", ErrUnknownRollout, id)
+	if rs, ok, err := c.ledger.archive.find(ctx, id); ok || err != nil {
+		return rs, err
+	}
+	all, err := c.Rollouts(ctx, 0)
+	if err != nil {
+		return RolloutStatus{}, err
+	}
+	for _, r := range all {
+		if r.ID == id {
+			return RolloutStatus{}, fmt.Errorf("%w: %s is too long ago to be kept whole; it ended at %s: %s", ErrUnknownRollout, id, r.Ended.Format(time.RFC3339), r.Words)
+		}
+	}
+	return RolloutStatus{}, fmt.Errorf("%w: %q is not in the history", ErrUnknownRollout, id)
 }
 
 // look looks at one host now.

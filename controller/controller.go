@@ -57,7 +57,10 @@ type Controller struct {
 	suspended map[string]Suspension // by suspensionKey
 	drains    map[string]handDrainRecord
 	epoch     uint64
-	frozen    string // why nothing may be changed; "" where all may be
+	recalled  uint64          // the epoch that the store knew when it was opened
+	met       map[string]bool // hosts that were looked at since
+	renew     bool            // an epoch is to be taken, for the store was copied
+	frozen    string          // why nothing may be changed; "" where all may be
 	success   time.Time
 	working   map[string]int // by kind of key: under way
 	beat      time.Time      // when the timers last came round
@@ -98,7 +101,7 @@ func New(ctx context.Context, opt Options) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{opt: opt, log: opt.Log, ledger: l, published: make(chan struct{}, 1), stopping: make(chan struct{}), frozen: opt.ReadOnly,
-		override: map[string]Action{}, hosts: map[string]*hostEntry{}, suspended: map[string]Suspension{}, drains: map[string]handDrainRecord{}, working: map[string]int{}}
+		override: map[string]Action{}, hosts: map[string]*hostEntry{}, suspended: map[string]Suspension{}, drains: map[string]handDrainRecord{}, working: map[string]int{}, met: map[string]bool{}}
 	c.queue = workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[key](leastBackoff, mostBackoff),
 		workqueue.TypedRateLimitingQueueConfig[key]{})
@@ -120,6 +123,7 @@ func (c *Controller) recall(ctx context.Context) error {
 	if c.epoch, err = store.Epoch(ctx, c.opt.Store); err != nil {
 		return err
 	}
+	c.recalled = c.epoch
 	var st stalled
 	if ok, err := c.ledger.get(ctx, keyStalled, &st); err != nil {
 		return err
@@ -175,6 +179,9 @@ func (c *Controller) Run(ctx context.Context) error {
 		c.freeze("cannot save the epoch: " + err.Error())
 	}
 	c.record(work, Event{Type: Normal, Reason: ReasonStarted, Message: "controller " + c.opt.Name + " has started"})
+	if err := c.closeCut(work); err != nil {
+		c.log.Error().Err(err).Msg("a rollout that was cut cannot be ended in the records")
+	}
 	var all sync.WaitGroup
 	all.Go(func() { c.publisher(work) })
 	all.Go(func() { c.timers(work) })

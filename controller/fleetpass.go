@@ -22,6 +22,9 @@ import (
 func (c *Controller) fleetPass(ctx context.Context) error {
 	c.mutate.Lock()
 	defer c.mutate.Unlock()
+	if err := c.renewed(ctx); err != nil {
+		return err
+	}
 	f := c.fleet()
 	if f == nil {
 		return nil
@@ -104,6 +107,9 @@ func (c *Controller) narrow(v *View, held map[string]string) []string {
 // an old one.
 func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, map[string]string, error) {
 	held := map[string]string{}
+	if c.frozenWhy() != "" {
+		return f, held, nil
+	}
 	var highest uint64
 	var claim []int
 	for i, in := range v.Input.Hosts {
@@ -114,11 +120,7 @@ func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, m
 		name := in.Desired.Host.Name
 		switch {
 		case o.Claim == c.opt.Name && o.Epoch > f.Epoch:
-			why := fmt.Sprintf("%s has obeyed epoch %d of this controller, and its store knows %d only: the store is an old copy, or a new one in the place of one that was lost. Look at evenkeel status; then: evenkeel take-over --reason …", name, o.Epoch, f.Epoch)
-			if c.frozenWhy() == "" {
-				c.record(ctx, Event{Type: Warning, Reason: ReasonFenced, Host: name, Message: why})
-			}
-			c.freeze(why)
+			c.fenced(ctx, name, oldStore(name, o.Epoch, f.Epoch))
 			return f, held, nil
 		case o.Claim != "" && o.Claim != c.opt.Name && !c.opt.TakeOver:
 			held[name] = "it belongs to controller " + o.Claim
@@ -157,6 +159,14 @@ func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, m
 		}
 	}
 	return f, held, nil
+}
+
+// fenced freezes all changes for what a host says.
+func (c *Controller) fenced(ctx context.Context, host, why string) {
+	if c.frozenWhy() == "" {
+		c.record(ctx, Event{Type: Warning, Reason: ReasonFenced, Host: host, Message: why})
+	}
+	c.freeze(why)
 }
 
 // nextEpoch takes an epoch above that of the store and the given one.
@@ -199,7 +209,7 @@ func (c *Controller) roll(ctx context.Context, f *Fleet, v *View) error {
 	rs.State, rs.Ended = st, time.Now().UTC()
 	o := OutcomeOf(Ended{Plan: v.Plan, State: st, Skipped: v.Skipped(), Mends: v.Mends(), Stopped: c.isStopping(), Err: err})
 	rs.Outcome = &o
-	return c.ended(ctx, save, rs, err)
+	return c.ended(ctx, rs, err)
 }
 
 // whyRoll is why a rollout begins.
@@ -225,7 +235,7 @@ func (c *Controller) whyRoll(v *View) string {
 
 // ended records a rollout that is over, and tells what follows: nothing, another look,
 // or another try after a while.
-func (c *Controller) ended(ctx context.Context, save *saver, rs RolloutStatus, failed error) error {
+func (c *Controller) ended(ctx context.Context, rs RolloutStatus, failed error) error {
 	c.mu.Lock()
 	c.rolling = &rs
 	if c.promoted.Services == nil || c.promoted.Revision != rs.State.Revision {
@@ -236,15 +246,7 @@ func (c *Controller) ended(ctx context.Context, save *saver, rs RolloutStatus, f
 	ctx = context.WithoutCancel(ctx)
 	st, o := rs.State, rs.Outcome
 	var errs *multierror.Error
-	errs = multierror.Append(errs, save.end(ctx, rs))
-	entry := RolloutEntry{ID: st.ID, Revision: st.Revision, Why: rs.Why, Began: rs.Began, Ended: rs.Ended, Result: o.Result, Words: o.Words()}
-	for _, x := range st.Visits {
-		if x.Phase != rollout.PhasePending && !slices.Contains(entry.Hosts, x.Host) {
-			entry.Hosts = append(entry.Hosts, x.Host)
-		}
-	}
-	_, err := appendTo(ctx, c.ledger.rollouts, entry)
-	errs = multierror.Append(errs, err)
+	errs = multierror.Append(errs, c.ledger.file(ctx, rs))
 	e := Event{Type: Normal, Reason: ReasonRolloutEnded, Rollout: st.ID, Revision: st.Revision, Message: o.Words()}
 	if o.Result != Converged && !st.Replan {
 		e.Type = Warning

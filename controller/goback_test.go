@@ -60,6 +60,10 @@ func TestUndo(t *testing.T) {
 	l.stop()
 	l.opt.Store = &memstore.Store{}
 	l.start()
+	l.eventually("frozen, for the store was lost", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Frozen" })
+	if _, err := l.c.Do(ctx, Action{Verb: VerbTakeOver, By: "alice", Reason: "the disk was lost"}); err != nil {
+		t.Fatal(err)
+	}
 	stays()
 
 	if _, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"}); err != nil {

@@ -70,6 +70,7 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 		plans[h.Host] = h
 	}
 	var events []Event
+	var old, oldHost string
 	now := time.Now().UTC()
 	c.mu.Lock()
 	for i := range v.Input.Hosts {
@@ -77,6 +78,9 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 		e := c.hosts[in.Desired.Host.Name]
 		if e == nil {
 			continue // it left the inventory meanwhile
+		}
+		if o := in.Observation; o != nil && old == "" {
+			old, oldHost = c.meet(e.name, o.Claim, o.Epoch), e.name
 		}
 		if o := in.Observation; o != nil && e.outdates(o) {
 			e.dirty = true
@@ -92,6 +96,9 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 		events = append(events, e.take(one, in, now, &c.opt)...)
 	}
 	c.mu.Unlock()
+	if old != "" {
+		c.fenced(ctx, oldHost, old)
+	}
 	for _, ev := range events {
 		c.record(ctx, ev)
 	}

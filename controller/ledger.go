@@ -30,6 +30,7 @@ const (
 	prefixEvent   = "event/"
 	prefixRev     = "history/revision/"
 	prefixRollout = "history/rollout/"
+	prefixKept    = "history/kept/"
 )
 
 // ledger keeps the controller's records in the store, as JSON. Only this controller
@@ -42,6 +43,7 @@ type ledger struct {
 	versions map[string]uint64
 
 	revisions, rollouts, history *store.History
+	archive                      *archive
 
 	following sync.Mutex
 	follow    map[chan Event]bool
@@ -64,6 +66,9 @@ func newLedger(ctx context.Context, s store.Store, keep Retention) (*ledger, err
 		}
 	}
 	var err error
+	if l.archive, err = openArchive(ctx, s, keep.Rollouts, keep.RolloutBytes); err != nil {
+		return nil, err
+	}
 	l.recent, err = l.events(ctx, 0, recentEvents)
 	return l, err
 }
@@ -319,11 +324,11 @@ func (s *saver) save(ctx context.Context, st rollout.State) error {
 }
 
 // end writes the last State whole, in one record, and drops the visits' own.
-func (s *saver) end(ctx context.Context, rs RolloutStatus) error {
-	if err := s.l.put(ctx, keyCurrent, rs); err != nil {
+func (l *ledger) end(ctx context.Context, rs RolloutStatus) error {
+	if err := l.put(ctx, keyCurrent, rs); err != nil {
 		return err
 	}
-	return s.l.dropVisits(ctx)
+	return l.dropVisits(ctx)
 }
 
 func (l *ledger) dropVisits(ctx context.Context) error {

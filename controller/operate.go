@@ -266,7 +266,7 @@ func (c *Controller) takeOver(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.mu.Lock()
-	c.frozen = ""
+	c.frozen, c.recalled = "", c.epoch
 	c.mu.Unlock()
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)

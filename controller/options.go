@@ -58,6 +58,9 @@ type DriftOptions struct {
 // Retention is how much history is kept.
 type Retention struct {
 	Events, Revisions, Rollouts int // defaults 10000, 1000, 1000
+	// RolloutBytes is how much room the rollouts of the past may take that are kept whole,
+	// packed; default 32 MiB. Of older ones, what came of them is known.
+	RolloutBytes int
 }
 
 // Git is the source of revisions: a bare repository that is fetched.
@@ -105,6 +108,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Retention.Rollouts <= 0 {
 		o.Retention.Rollouts = 1000
+	}
+	if o.Retention.RolloutBytes <= 0 {
+		o.Retention.RolloutBytes = 32 << 20
 	}
 	if o.Name == "" {
 		return fmt.Errorf("the controller has no name")

@@ -28,10 +28,10 @@ const (
 
 func (a *app) rolloutStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status [ID]", Short: "Show the rollout under way, or the last one", Args: atMost(1, "one rollout's ID, or nothing"), Long: rolloutHelp,
+		Use: "status [ID]", Short: "Show the rollout under way, the last one, or one of the history", Args: atMost(1, "one rollout's ID, or nothing"), Long: rolloutHelp,
 		Example: `  evenkeel rollout status
   evenkeel rollout status --wait
-  evenkeel rollout status r-20270131-1       one of evenkeel history`,
+  evenkeel rollout status 20270131T150405.123Z       one of evenkeel history`,
 	}
 	serverFlags(cmd)
 	wait := cmd.Flags().Bool("wait", false, "follow the rollout until it ends")
@@ -224,7 +224,8 @@ func (w *rolloutWait) judge(ctx context.Context, r controller.RolloutStatus, err
 	return false, nil
 }
 
-// gone looks for the rollout in the history: the controller keeps only the last one whole.
+// gone looks for the rollout in the history: the controller does not keep very old or
+// very large ones whole.
 func (w *rolloutWait) gone(ctx context.Context) bool {
 	list, err := w.client.Rollouts(ctx, 100)
 	if err != nil {

@@ -62,7 +62,7 @@ func (a *app) command() *cobra.Command {
 		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(),
 		a.applyCommand(), a.serveCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
 		a.initCommand(), a.validateCommand(), a.schemaCommand(),
-		a.tokenCommand(), a.versionCommand(),
+		a.tokenCommand(), a.storeCommand(), a.versionCommand(),
 	)
 	return root
 }

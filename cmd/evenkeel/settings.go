@@ -107,7 +107,7 @@ type LogSettings struct {
 var flagKeys = map[string]string{
 	"repo": "repo", "host": "host", "service": "service", "output": "output", "ssh-user": "ssh.user", "identity": "ssh.identity",
 	"known-hosts": "ssh.knownHosts", "become": "ssh.become", "concurrency": "ssh.concurrency",
-	"server": "server.url", "token-file": "server.tokenFile", "server-ca": "server.ca", "tokens": "api.tokens", "log-level": "log.level", "log-format": "log.format",
+	"server": "server.url", "token-file": "server.tokenFile", "server-ca": "server.ca", "store": "store.path", "tokens": "api.tokens", "log-level": "log.level", "log-format": "log.format",
 }
 
 var defaults = map[string]any{"repo": ".", "output": "text", "log.level": "warn", "log.format": "text", "git.branch": "main", "git.poll": "1m",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type Controller interface {
 	Revisions(ctx context.Context, limit int) ([]controller.RevisionEntry, error)
 	Rollouts(ctx context.Context, limit int) ([]controller.RolloutEntry, error)
 	RolloutByID(ctx context.Context, id string) (controller.RolloutStatus, error)
+	// Backup writes a copy of the store, as it is at one moment, and records who asked.
+	Backup(ctx context.Context, w io.Writer, by string) (int64, error)
 }
 
 var _ Controller = (*controller.Controller)(nil)
@@ -98,6 +101,7 @@ type API struct {
 	routes  map[string]*Route // by pattern
 	meter   *meter
 	streams chan struct{} // a place for each open stream
+	backups chan struct{} // likewise for backups
 	recheck time.Duration // how often a stream asks whether its token still holds
 	beat    time.Duration // how often a stream says that it lives
 	now     func() time.Time
@@ -114,7 +118,7 @@ func New(o Options) (*API, error) {
 		o.WebhookWindow = defaultWindow
 	}
 	a := &API{Options: o, limit: newFailures(), seen: webhook.NewSeen(replayWindow, replayMost), mux: http.NewServeMux(), routes: map[string]*Route{},
-		streams: make(chan struct{}, maxStreams), recheck: 250 * time.Millisecond, beat: 15 * time.Second, now: time.Now, closing: make(chan struct{})}
+		streams: make(chan struct{}, maxStreams), backups: make(chan struct{}, maxBackups), recheck: 250 * time.Millisecond, beat: 15 * time.Second, now: time.Now, closing: make(chan struct{})}
 	a.tokens = newCachedFile(o.Tokens, parseTokens, false)
 	a.metrics = newCachedFile(o.MetricsToken, parseSecrets, true)
 	a.secrets = newCachedFile(o.WebhookSecrets, parseSecrets, true)

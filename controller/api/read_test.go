@@ -2,12 +2,16 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/api/apitest"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -71,5 +75,48 @@ func TestReadsOfWhatIsNotThere(t *testing.T) {
 		if w := f.ask("GET", Base+path, f.reads, ""); w.Code != http.StatusNotFound || problemIn(t, w).Kind() != "unknown-object" {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
+	}
+}
+
+func TestBackup(t *testing.T) {
+	f := newFixture(t)
+	s := f.server()
+	path := Base + "/store/backup"
+	if w := f.ask("GET", path, f.reads, ""); w.Code != http.StatusForbidden {
+		t.Errorf("who may only read gets %d: %s", w.Code, w.Body)
+	}
+	w := f.ask("GET", path, f.writes, "")
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != BackupType || w.Body.String() != apitest.Store {
+		t.Errorf("%d %v %q", w.Code, w.Header(), w.Body)
+	}
+	if es, _ := f.fake.Events(t.Context(), 0, 10); len(es) != 1 || es[0].By != "token operator" {
+		t.Errorf("it is not recorded who asked: %v", es)
+	}
+	if w := f.ask("HEAD", path, f.writes, ""); w.Code != http.StatusOK || w.Body.Len() != 0 {
+		t.Errorf("HEAD: %d %q", w.Code, w.Body)
+	}
+	f.fake.Break(fmt.Errorf("%w: it is kept elsewhere", controller.ErrNoBackup))
+	if p := problemIn(t, f.ask("GET", path, f.writes, "")); p.Status != http.StatusConflict || p.Kind() != "refused" {
+		t.Errorf("%+v", p)
+	}
+	// What breaks off in the middle does not look whole.
+	f.fake.Break(errors.New("the disk is bad"))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+f.writes)
+	if res, err := http.DefaultClient.Do(r); err == nil {
+		defer res.Body.Close()
+		if b, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("a broken copy arrives as a whole one: %q", b)
+		}
+	}
+	f.fake.Break(nil)
+	for range maxBackups {
+		f.backups <- struct{}{}
+	}
+	if p := problemIn(t, f.ask("GET", path, f.writes, "")); p.Status != http.StatusServiceUnavailable || p.Kind() != "too-many-streams" {
+		t.Errorf("%+v", p)
 	}
 }

@@ -52,9 +52,10 @@ func Routes() []Route {
 		{"GET", Base + "/hosts/{host}/diff", Read, "looks at one host now: what `diff -o json` prints", diff},
 		{"GET", Base + "/instances/{host}/{service}", Read, "looks at one instance now: what `explain -o json` prints", explain},
 		{"GET", Base + "/rollouts", Read, "the history of rollouts, newest first; `?limit=`", rollouts},
-		{"GET", Base + "/rollouts/{id}", Read, "one rollout, whole; `current` is the one under way, or the last one", rolloutByID},
+		{"GET", Base + "/rollouts/{id}", Read, "one rollout of the history, whole; `current` is the one under way, or the last one", rolloutByID},
 		{"GET", Base + "/revisions", Read, "the history of revisions, newest first; `?limit=`", revisions},
 		{"GET", Base + "/events", Read, "events; `?after=`, `?limit=`; with `?follow=1` a stream (Server-Sent Events)", events},
+		{"GET", Base + "/store/backup", Operate, "a copy of the store's file, as it is at one moment", backup},
 	}
 	for _, v := range operations {
 		routes = append(routes, Route{"POST", Base + v.path, Operate, v.does, operate(v)})

@@ -53,9 +53,15 @@ func readEpoch(ctx context.Context, s Store) (epoch, version uint64, err error) 
 	if err != nil {
 		return 0, 0, fmt.Errorf("cannot read the epoch: %w", err)
 	}
-	n, err := strconv.ParseUint(string(r.Value), 10, 64)
+	n, err := ParseEpoch(r.Value)
+	return n, r.Version, err
+}
+
+// ParseEpoch reads the value of the record of that name.
+func ParseEpoch(value []byte) (uint64, error) {
+	n, err := strconv.ParseUint(string(value), 10, 64)
 	if err != nil {
-		return 0, 0, fmt.Errorf("the record %s holds no epoch: %.40q", EpochKey, r.Value)
+		return 0, fmt.Errorf("the record %s holds no epoch: %.40q", EpochKey, value)
 	}
-	return n, r.Version, nil
+	return n, nil
 }

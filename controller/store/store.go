@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -47,6 +48,13 @@ type Store interface {
 	Watch(ctx context.Context, prefix string) (<-chan Event, error)
 	// Close ends all watches, waits for what is under way, and releases the store.
 	Close() error
+}
+
+// Copier is a Store that can copy itself while it is used. One that others keep (a
+// cluster) has means of its own.
+type Copier interface {
+	// Backup writes a copy, as the store is at one moment, and returns its length.
+	Backup(ctx context.Context, w io.Writer) (int64, error)
 }
 
 var (

@@ -12,6 +12,8 @@ import (
 	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/controller/api"
 	"github.com/evenkeel/evenkeel/controller/api/apitest"
+	"github.com/evenkeel/evenkeel/controller/store"
+	"github.com/evenkeel/evenkeel/controller/store/boltstore"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -22,6 +24,11 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: serve")
 	}
 	f := apitest.New()
+	kept, err := boltstore.Open(ts.MkAbs("evenkeel.db"))
+	ts.Check(err)
+	_, err = store.RaiseEpoch(context.Background(), kept, 6)
+	ts.Check(err)
+	f.Keeps(kept)
 	a, err := api.New(api.Options{Controller: f, Log: zerolog.Nop(), Listen: "127.0.0.1:0", Socket: ts.MkAbs("evenkeel.sock"), Tokens: ts.MkAbs("tokens.yaml")})
 	ts.Check(err)
 	l, err := a.Listen()
@@ -35,6 +42,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() {
 		cancel()
 		<-ended
+		ts.Check(kept.Close())
 	})
 	ts.Setenv("SOCK", "unix://"+ts.MkAbs("evenkeel.sock"))
 	ts.Setenv("URL", "http://"+l.Addrs()[0].String())

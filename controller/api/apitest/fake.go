@@ -2,12 +2,15 @@ package apitest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/store"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -25,6 +28,7 @@ type Fake struct {
 	rollouts  []controller.RolloutEntry
 	kept      map[string]controller.RolloutStatus
 	broken    error
+	store     store.Copier
 }
 
 type follower struct {
@@ -218,6 +222,31 @@ func (f *Fake) RolloutByID(_ context.Context, id string) (controller.RolloutStat
 		return r, fmt.Errorf("rollout %q: %w", id, controller.ErrUnknownRollout)
 	}
 	return r, f.broken
+}
+
+// Store is what a backup of the fake is, unless it Keeps a store.
+const Store = "the fake's store"
+
+// Keeps makes backups those of a store.
+func (f *Fake) Keeps(s store.Copier) { f.store = s }
+
+// Backup writes the fake's store, in two pieces; a broken one breaks off in between.
+func (f *Fake) Backup(ctx context.Context, w io.Writer, by string) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(f.broken, controller.ErrNoBackup) {
+		return 0, f.broken
+	}
+	if f.store != nil {
+		return f.store.Backup(ctx, w)
+	}
+	n, err := io.WriteString(w, Store[:7])
+	if err != nil || f.broken != nil {
+		return int64(n), errors.Join(err, f.broken)
+	}
+	m, err := io.WriteString(w, Store[7:])
+	f.happened(controller.Event{Reason: controller.ReasonOperator, By: by, Message: "backup: the store was copied"})
+	return int64(n + m), err
 }
 
 // Diff is the host's part of the plan.

@@ -205,6 +205,43 @@ func (c *Client) Act(ctx context.Context, verb controller.Verb, req api.ActionRe
 	return v.Done, err
 }
 
+// Backup writes a copy of the controller's store to w, and returns its length. Without
+// an error it has come whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	quiet := time.AfterFunc(answerWithin, cancel)
+	defer quiet.Stop()
+	res, err := c.do(ctx, http.MethodGet, api.Base+"/store/backup", nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != api.BackupType {
+		return 0, failure("does server.url (--server) name an evenkeel controller of this version?", "the controller at %s sends no copy of its store", c.where)
+	}
+	n, err := io.Copy(w, &noted{r: res.Body, each: func() { quiet.Reset(silence) }})
+	var written *os.PathError
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.As(err, &written):
+		return n, err
+	}
+	return n, failure("try again; the controller's log tells more", "the copy of the store broke off after %d bytes: %w", n, err)
+}
+
+// noted calls each for each reading.
+type noted struct {
+	r    io.Reader
+	each func()
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	n.each()
+	return n.r.Read(p)
+}
+
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	return ask[T](ctx, c, http.MethodGet, api.Base+path, nil)
 }

@@ -112,6 +112,31 @@ func TestAsks(t *testing.T) {
 	}
 }
 
+func TestBackup(t *testing.T) {
+	w := newWorld(t)
+	var b strings.Builder
+	if n, err := w.Backup(t.Context(), &b); err != nil || b.String() != apitest.Store || n != int64(len(apitest.Store)) {
+		t.Errorf("%d %q %v", n, b.String(), err)
+	}
+	w.fake.Break(errors.New("the disk is bad"))
+	var e *Error
+	if _, err := w.Backup(t.Context(), &b); !errors.As(err, &e) || e.Mend() == "" {
+		t.Errorf("one that breaks off: %v", err)
+	}
+	w.fake.Break(controller.ErrNoBackup)
+	var p *api.Problem
+	if _, err := w.Backup(t.Context(), &b); !errors.As(err, &p) || p.Kind() != "refused" {
+		t.Errorf("one that there is not: %v", err)
+	}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
+	defer other.Close()
+	c := w.client(Options{URL: other.URL})
+	defer c.Close()
+	if _, err := c.Backup(t.Context(), &b); !errors.As(err, &e) || e.Mend() == "" {
+		t.Errorf("somebody else: %v", err)
+	}
+}
+
 func TestEveryVerbHasAPath(t *testing.T) {
 	for _, v := range []controller.Verb{controller.VerbReconcile, controller.VerbPause, controller.VerbResume, controller.VerbPromote, controller.VerbAbort, controller.VerbUndo,
 		controller.VerbRetry, controller.VerbSuspend, controller.VerbUnsuspend, controller.VerbDrain, controller.VerbUndrain, controller.VerbAccept, controller.VerbTakeOver} {

@@ -35,7 +35,10 @@ type Store struct {
 	broken atomic.Pointer[store.Error] // once a page was found to be damaged
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store  = (*Store)(nil)
+	_ store.Copier = (*Store)(nil)
+)
 
 // Open opens the store in the file at path, or makes a new one where there is none.
 // Every failure is a *store.Error whose kind tells what to do.

@@ -253,3 +253,71 @@ func BenchmarkOpen(b *testing.B) {
 		_ = s.Close()
 	}
 }
+
+// A file is copied and looked at without being changed, nor who may use it.
+func TestVerifyAndCopyFile(t *testing.T) {
+	s := newStore(t)
+	fill(t, s, 40)
+	if _, err := store.RaiseEpoch(t.Context(), s, 6); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	f, err := os.Create(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := CopyFile(t.Context(), s.Path(), f); store.KindOf(err) != store.Held || !strings.Contains(err.Error(), fmt.Sprintf("process %d on", os.Getpid())) {
+		t.Errorf("of one that is in use: %v", err)
+	}
+	if _, err := Verify(s.Path()); store.KindOf(err) != store.Held {
+		t.Errorf("of one that is in use: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(lockPath(s.Path())), os.Chmod(s.Path(), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := CopyFile(t.Context(), s.Path(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(s.Path())
+	info, serr := os.Stat(s.Path())
+	if err := errors.Join(err, serr); err != nil || !bytes.Equal(before, after) || info.Mode().Perm() != 0o640 {
+		t.Errorf("the file was changed: %v", err)
+	}
+	if _, err := os.Stat(lockPath(s.Path())); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a lock was left: %v", err)
+	}
+	sum, err := Verify(copied)
+	if want := (Summary{Path: copied, Bytes: n, Records: 41, Writes: 41, Epoch: 7}); err != nil || sum != want {
+		t.Errorf("%+v, want %+v: %v", sum, want, err)
+	}
+	for name, want := range map[string]store.Kind{"nothing": store.Unavailable, "text": store.Foreign, "half": store.Damaged, "flipped": store.Damaged, "folder": store.Foreign} {
+		path := filepath.Join(t.TempDir(), name)
+		switch name {
+		case "text":
+			err = os.WriteFile(path, bytes.Repeat([]byte("some text\n"), 5000), 0o600)
+		case "half":
+			err = os.WriteFile(path, before[:n/2], 0o600)
+		case "flipped":
+			bad := bytes.Clone(before[:n])
+			bad[bytes.LastIndexByte(bad, 7)] ^= 1 // within a value
+			err = os.WriteFile(path, bad, 0o600)
+		case "folder":
+			err = os.Mkdir(path, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(path); store.KindOf(err) != want {
+			t.Errorf("%s: kind %q: %v", name, store.KindOf(err), err)
+		}
+	}
+}
