@@ -82,8 +82,11 @@ func (f *Fleet) run(ctx context.Context, control <-chan rollout.Event, v *View, 
 	defer cancel()
 	events := make(chan rollout.Event)
 	began := time.Now()
-	next := rollout.Event{Kind: rollout.EventBegin}
+	next, queue := rollout.Event{}, append(said(control), rollout.Event{Kind: rollout.EventBegin})
 	for {
+		if len(queue) > 0 {
+			next, queue = queue[0], queue[1:]
+		}
 		next.At = time.Since(began) // monotonic
 		var cmds []rollout.Command
 		st, cmds = rollout.Step(st, next)
@@ -112,8 +115,30 @@ func (f *Fleet) run(ctx context.Context, control <-chan rollout.Event, v *View, 
 				return nil
 			})
 		}
+		if len(queue) > 0 {
+			continue
+		}
 		if next, control = await(ctx, events, control); next.Kind == "" {
 			return st, errors.Join(errors.New("stopped at once"), context.Cause(ctx))
+		}
+	}
+}
+
+// said are the words of an operator that came before a rollout begins: one that is paused
+// begins nothing.
+func said(control <-chan rollout.Event) []rollout.Event {
+	var out []rollout.Event
+	for {
+		select {
+		case e, open := <-control:
+			switch {
+			case !open:
+				return out
+			case e.Kind.FromOperator():
+				out = append(out, e)
+			}
+		default:
+			return out
 		}
 	}
 }

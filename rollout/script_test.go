@@ -83,7 +83,8 @@ type scripted struct {
 //	service NAME hosts=h1,h2 [after=a] [max=1|25%] [batches=1,25%] [soak=2s] [deadline=30s] [progress=60s] [drain=10s] [norevert]
 //	        [promote=30s] [current=h3] [windows] [spread=h1:a,h2:b] [leader] [unreachable=skip]
 //	window SERVICE open|closed [for=1h]
-//	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [follows]
+//	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [canary=SERVICE] [follows]
+//	      [wentback]
 //	begin | stop | replan | pause [WHY…] | resume | abort [WHY…] | promote [SERVICE] | block
 //	look SERVICE [down=h2:reason,…] [definite] [idle] [gone=h2] [leads=h1,h2] [unsure=h3]
 //	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
@@ -101,7 +102,7 @@ func (s *scripted) do(w []string) {
 	case "service":
 		s.service(w[1], opt)
 	case "visit":
-		s.visit(w[1], strings.Split(w[2], ","), has)
+		s.visit(w[1], strings.Split(w[2], ","), opt, has)
 	case "begin":
 		s.state = New("r1", s.plan)
 		s.step(Event{Kind: EventBegin})
@@ -201,7 +202,7 @@ func (s *scripted) count(text string) desired.IntOrPercent {
 	return desired.IntOrPercent{Value: n, Percent: strings.HasSuffix(text, "%"), Set: true}
 }
 
-func (s *scripted) visit(host string, services []string, has func(string) bool) {
+func (s *scripted) visit(host string, services []string, opt map[string]string, has func(string) bool) {
 	v := Visit{ID: len(s.plan.Visits), Host: host, Services: services, Quiet: has("quiet"), Written: !has("stale"), Before: map[string]string{}}
 	for _, name := range services {
 		v.Watch = append(v.Watch, name+".service")
@@ -214,6 +215,11 @@ func (s *scripted) visit(host string, services []string, has func(string) bool) 
 		}
 		v.Actions = append(v.Actions, UnitAction{Service: name, Unit: name + ".service", Verb: verb})
 	}
+	v.WentBack = has("wentback")
+	if v.WentBack {
+		v.Written, v.From, v.Actions = false, 1, nil
+		v.Services, v.Proves, v.Disturbs, v.Drains = nil, services, nil, nil
+	}
 	if has("recover") {
 		v.Recover, v.Recorded = true, true
 		v.Drained = []hostdriver.DrainRecord{{Service: services[0], Adapter: "haproxy"}}
@@ -221,7 +227,7 @@ func (s *scripted) visit(host string, services []string, has func(string) bool) 
 	for i := range s.plan.Services {
 		sp := &s.plan.Services[i]
 		switch of := slices.Contains(services, sp.Service); {
-		case of && has("canary"):
+		case of && has("canary") && (opt["canary"] == "" || opt["canary"] == sp.Service):
 			v.Canary, sp.Canary.Hosts = append(v.Canary, sp.Service), append(sp.Canary.Hosts, host)
 		case of && has("follows"):
 			v.Follows, sp.Canary.Following = append(v.Follows, sp.Service), append(sp.Canary.Following, host)
@@ -347,7 +353,7 @@ func (s *scripted) step(e Event) {
 	s.state = state
 	for i, v := range s.state.Visits {
 		if i < len(before.Visits) && v.Phase == PhaseEnded && before.Visits[i].Phase != PhaseEnded {
-			fmt.Fprintf(&s.log, "%s %s: %s", v.Host, strings.Join(v.Services, "+"), v.Result)
+			fmt.Fprintf(&s.log, "%s %s: %s", v.Host, strings.Join(v.Concerns(), "+"), v.Result)
 			if v.Reason != "" {
 				fmt.Fprintf(&s.log, ": %s", v.Reason)
 			}

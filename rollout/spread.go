@@ -36,7 +36,7 @@ func (p *spread) fly(host string) {
 // nobody is. One that gets no traffic itself may be mended beside others that are down.
 func (t *standing) crowds(service int, v *Visit) string {
 	y, ss := t.tally(service), &t.s.Services[service]
-	if y.spread == nil {
+	if y.spread == nil || planted == "spread ignored" {
 		return ""
 	}
 	group, ok := ss.Groups[v.Host]

@@ -481,9 +481,9 @@ func (m *mover) unhealthy(reason string) {
 	}
 }
 
-// canRevert tells whether there is something to go back to. Generation 0 is what the
+// canRevert tells whether there is something to go back to, or to finish going back to. Generation 0 is what the
 // host had before evenkeel: the host kept what was in the place of our files.
-func (v *Visit) canRevert() bool { return v.Switched }
+func (v *Visit) canRevert() bool { return v.Switched || v.WentBack }
 
 // stuck ends a visit that can neither go on nor back. What it drained stays
 // drained: undraining would send traffic to a sick process.

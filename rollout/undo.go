@@ -139,9 +139,11 @@ func (v *Visit) undoUnits(service string, now, then []hostdriver.Entry, o *hostd
 		if e.Kind != hostdriver.KindUnit || e.State != "started" {
 			continue
 		}
-		if o.Units[e.Name].Running() {
+		switch {
+		case planted == "undo without restart":
+		case o.Units[e.Name].Running():
 			act(e.Name, hostdriver.VerbRestart, "goes back")
-		} else {
+		default:
 			act(e.Name, hostdriver.VerbStart, "goes back")
 		}
 		v.Watch = append(v.Watch, e.Name)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +162,22 @@ func TestRefused(t *testing.T) {
 		t.Errorf("retried: %s", got)
 	}
 	in.Retry = false
+	// What was reverted with it, on the same host, is desired otherwise by now.
+	other := hostdriver.Refusal{Service: "clerk", Revision: "r3", By: hostdriver.ByRevert, Content: strings.Repeat("7", 64)}
+	in.Hosts[0].Observation.Refused = []hostdriver.Refusal{other, r}
+	if got := hosts(in); got != "web-1 web-2 web-3" {
+		t.Errorf("the other one may have been to blame: %s", got)
+	}
+	in.Hosts[0].Desired.Held = []string{"clerk"}
+	if got := hosts(in); got != "web-2" {
+		t.Errorf("nobody knows whether the other one has changed: %s", got)
+	}
+	in.Hosts[0].Desired.Held = nil
+	other.At = time.Unix(1, 0)
+	in.Hosts[0].Observation.Refused = []hostdriver.Refusal{other, r}
+	if got := hosts(in); got != "web-2" {
+		t.Errorf("the other one was refused another time: %s", got)
+	}
 	for i := range in.Hosts {
 		in.Hosts[i].Desired.Instances[0].Health = make([]desired.HealthSpec, 1)
 	}

@@ -32,6 +32,9 @@ type Visit struct {
 	Before map[string]string `json:"before,omitempty"`
 	// Former is the same before the step that was left, of a visit that recovers it.
 	Former map[string]string `json:"former,omitempty"`
+	// WentBack tells, of one that recovers a step and brings nothing, that the step was on
+	// its way back, as far as the disk goes: what runs may still be what it had brought.
+	WentBack bool `json:"wentBack,omitempty"`
 	// Brings are the services, of those that go by way of canaries, that get new content
 	// here. Of those in Canary the visit is a canary; the canaries of those in Follows
 	// must be promoted before it begins.
@@ -183,6 +186,9 @@ func (v *Visit) watch(h *HostInput) {
 		if step.To > 0 && step.To == h.Observation.Manifest.Generation && (step.From == 0 || slices.Contains(h.Observation.Kept, step.From)) {
 			// What is on disk is what that step brought: it can be taken back.
 			v.From, v.To, v.Switched = step.From, step.To, !v.Written
+		}
+		if step.To > 0 && step.From == h.Observation.Manifest.Generation && !v.Written && len(v.Actions) == 0 {
+			v.From, v.WentBack = step.From, true
 		}
 		if current := h.Observation.Manifest.Generation; step.To == current || step.From == current {
 			v.Former = step.Before

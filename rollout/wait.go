@@ -1,6 +1,9 @@
 package rollout
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Wait is a word from outside without which a rollout does not go on.
 type Wait struct {
@@ -37,13 +40,23 @@ func (s State) Waits() []Wait {
 			continue
 		}
 		switch w := s.WaitsFor(v); {
-		case w == nil && t.turn(v):
+		case w == nil && t.turn(v) && s.comes(v):
 			return nil
 		case w != nil:
 			out = addWait(out, *w)
 		}
 	}
 	return out
+}
+
+// comes tells whether the turn of v comes by itself as far as its canaries go: they were
+// accepted, or are about to be, or to fall. Of those that are still to be brought to the
+// revision their own visits tell.
+func (s *State) comes(v *Visit) bool {
+	return s.promoted(v) || v.Recover || slices.ContainsFunc(v.Follows, func(name string) bool {
+		ss := s.service(name)
+		return ss != nil && ss.Canary.Phase == CanaryWaiting && !ss.awaitsWord()
+	})
 }
 
 func addWait(ws []Wait, w Wait) []Wait {

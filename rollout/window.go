@@ -58,7 +58,7 @@ func (s *State) opened(e Event) {
 func (s *State) windowsOpen(v *Visit) bool {
 	return v.Recover || planted == "windows ignored" || !slices.ContainsFunc(v.Disturbs, func(name string) bool {
 		ss := s.service(name)
-		return ss != nil && len(ss.Strategy.Windows) > 0 && !(ss.Window.Known && ss.Window.Open && s.At < ss.Window.Holds)
+		return ss != nil && len(ss.Strategy.Windows) > 0 && !(ss.Window.Known && ss.Window.Open && (s.At < ss.Window.Holds || planted == "window's end overlooked"))
 	})
 }
 
