@@ -77,6 +77,8 @@ func Canonical() map[string]*Scenario {
 		"service removed":   canonical(2, plainService("auth"), plainService("web")),
 		"without balancer":  canonical(2, plainService("web")),
 		"bad first version": canonical(2, plainService("web")),
+		"canary":            canonical(3, plainService("web")),
+		"undo":              canonical(2, plainService("web")),
 	}
 	all["two at a time"].Services[0].Strategy.MaxUnavailable = "50%"
 	all["a bad revision"].Revisions[1].Services[0] = sick
@@ -92,6 +94,8 @@ func Canonical() map[string]*Scenario {
 	all["without balancer"].Services[0].Balanced = false
 	s = all["bad first version"]
 	s.Fresh, s.Revisions[1].Services[0] = true, sick
+	all["canary"].Services[0].Strategy.Canary, all["canary"].Services[0].Strategy.Promote = "1", promoteByHand
+	all["undo"].Faults = []Fault{{Kind: faultUndo, At: 1}}
 	return all
 }
 

@@ -90,6 +90,9 @@ func (s *Stats) add(o Stats) {
 	s.Passes += o.Passes
 	s.Restarts += o.Restarts
 	s.Drains += o.Drains
+	s.Promotions += o.Promotions
+	s.Undone += o.Undone
+	s.Refusals += o.Refusals
 	s.Virtual += o.Virtual
 	for k, n := range o.Faults {
 		s.Faults[k] += n
@@ -140,6 +143,8 @@ func (t *Tally) write(w io.Writer) {
 	line("rollouts carried out", t.Stats.Rollouts)
 	line("passes of apply", t.Stats.Passes)
 	line("drains, restarts", fmt.Sprintf("%d, %d", t.Stats.Drains, t.Stats.Restarts))
+	line("promotions by hand", t.Stats.Promotions)
+	line("hosts undone, refusals kept", fmt.Sprintf("%d, %d", t.Stats.Undone, t.Stats.Refusals))
 	total := 0
 	kinds := slices.SortedFunc(maps.Keys(t.Stats.Faults), func(a, b string) int { return cmp.Or(t.Stats.Faults[b]-t.Stats.Faults[a], cmp.Compare(a, b)) })
 	for _, k := range kinds {

@@ -19,6 +19,8 @@ type books struct {
 	// strays were drained by a controller that stood still after it had asked whether
 	// the host still obeyed it. A balancer knows no epochs: only a person sees these.
 	strays map[*world.Server]bool
+	// refused is what was taken back on a host, by host and service.
+	refused map[[2]string]takenBack
 }
 
 // restartKey is what may be restarted once.
@@ -31,6 +33,7 @@ type restartKey struct {
 func (b *books) open() {
 	b.epochs, b.restarts, b.drained = map[string]uint64{}, map[restartKey]int{}, map[*world.Server]world.Actor{}
 	b.strays = map[*world.Server]bool{}
+	b.refused = map[[2]string]takenBack{}
 }
 
 func (s *simulation) controller(a *world.Actor) *controller { return s.controllers[a.Controller-1] }
@@ -99,6 +102,7 @@ func (s *simulation) Draining(sv *world.Server, a *world.Actor) {
 		return
 	}
 	s.checkDisruption(in, a, "draining")
+	s.checkApart(in, a)
 	was, again := s.books.drained[sv]
 	if in.up && c.wants(in) && !(again && was.Controller == a.Controller && was.Visit == a.Visit) {
 		s.checkLooked(c, &c.state.Visits[a.Visit], in.service)
@@ -191,7 +195,8 @@ func (s *simulation) Op(h *world.Host, a *world.Actor, f hostdriver.Fence, op ho
 		return
 	}
 	from, to := revisionNumber(h.Manifest.Revision), revisionNumber(h.Kept[sw.To].Revision)
-	if !a.Back && to < from {
+	s.checkRefused(c, h, a)
+	if !a.Back && to < from && c.undo == nil {
 		s.violated("S9", "%s goes from %s back to %s though nobody said so", h.Name, h.Manifest.Revision, h.Kept[sw.To].Revision)
 	}
 	if a.Visit >= 0 && !c.state.Visits[a.Visit].Quiet && sw.Record == nil && h.Step == nil {
@@ -262,6 +267,7 @@ func (s *simulation) Acting(u *world.Unit, a *world.Actor, act hostdriver.UnitAc
 	}
 	if c.wants(in) && act.Verb != hostdriver.VerbStart {
 		s.checkDisruption(in, a, string(act.Verb))
+		s.checkApart(in, a)
 	}
 	if c.wants(in) && act.Verb == hostdriver.VerbRestart && !a.Back && in.serving && in.server != nil && in.server.Since < c.asked[h.Name] {
 		s.violated("S1", "%s of %s is restarted while the balancer sends it traffic", u.Service, h.Name)
@@ -371,6 +377,7 @@ func (s *simulation) wantedEverywhere(service string) bool {
 
 // checkPlan looks at what a plan would do.
 func (s *simulation) checkPlan(c *controller) {
+	s.checkRefusals(c)
 	if s.secrets {
 		s.checkSecrets("plan", c.plan)
 	}

@@ -20,6 +20,9 @@ func (s *simulation) checkStep(c *controller, before rollout.State, e rollout.Ev
 		if was.Phase == rollout.PhasePending && v.Phase != rollout.PhasePending {
 			s.checkBegin(c, v)
 		}
+		if !touches(was.Phase) && touches(v.Phase) {
+			s.checkWindows(c, v)
+		}
 		if was.Phase != rollout.PhaseEnded && v.Phase == rollout.PhaseEnded {
 			s.checkVisitEnd(c, v)
 		}
@@ -33,6 +36,9 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 	if st.Halted != nil || st.Stopping != "" {
 		s.violated("S2", "the visit of %s begins although the rollout stops", v.Host)
 	}
+	if c.paused && !v.Recover {
+		s.violated("pause", "the visit of %s begins although the rollout is paused", v.Host)
+	}
 	if v.Quiet {
 		return
 	}
@@ -44,6 +50,9 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 	for _, name := range v.Disturbs {
 		if !v.Recover && !s.mending(v) {
 			s.checkBatch(c, v, name)
+		}
+		if !v.Recover {
+			s.checkFollows(c, v, name)
 		}
 		s.checkLooked(c, v, name)
 	}
@@ -156,12 +165,12 @@ func (s *simulation) checkBatch(c *controller, v *rollout.Visit, service string)
 			spec = x.Strategy.Batches
 		}
 	}
-	if len(spec) == 0 {
+	if len(spec) == 0 || slices.Contains(v.Canary, service) {
 		return
 	}
 	var in []*rollout.Visit
 	for i := range c.state.Visits {
-		if w := &c.state.Visits[i]; !w.Quiet && slices.Contains(w.Disturbs, service) {
+		if w := &c.state.Visits[i]; !w.Quiet && slices.Contains(w.Disturbs, service) && !slices.Contains(w.Canary, service) {
 			in = append(in, w)
 		}
 	}
@@ -190,7 +199,9 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 	if v.Result != rollout.ResultDone && v.Result != rollout.ResultReverted {
 		return
 	}
-	if v.Result == rollout.ResultDone && v.Written && h.Manifest.Revision != c.state.Revision && h.Epoch == c.epoch && h.Powered {
+	if v.Undo != nil && v.Result == rollout.ResultDone {
+		s.checkUndone(c, v)
+	} else if v.Result == rollout.ResultDone && v.Written && h.Manifest.Revision != c.state.Revision && h.Epoch == c.epoch && h.Powered {
 		s.violated("honesty", "the visit of %s is done, and the host has %s", v.Host, h.Manifest.Revision)
 	}
 	for _, name := range v.Disturbs {
@@ -204,7 +215,7 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 	for _, unit := range v.Watch {
 		u := h.Units[unit]
 		in := s.by[[2]string{v.Host, u.Service}]
-		if c.hasProblem(v.Host, u.Service) || c.suspended(u.Service) || h.StartedAs[unit].InvocationID != u.Invocation() {
+		if slices.Contains(v.Proves, u.Service) || c.hasProblem(v.Host, u.Service) || c.suspended(u.Service) || h.StartedAs[unit].InvocationID != u.Invocation() {
 			continue // the plan tells why it is left; or systemd itself started it, and the next plan sees what it has read
 		}
 		if u.Proc == nil || in.edited(s, 0) || h.Epoch != c.epoch || u.Proc.Started > c.began+v.Since {

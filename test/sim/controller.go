@@ -23,6 +23,13 @@ type controller struct {
 	dropped  bool // what it had sent and had not arrived yet never does
 	asleep   time.Duration
 	stalled  bool // it stood still once
+	undo     *rollout.Back
+	retry    bool            // it brings what hosts have refused as well
+	promoted map[string]bool // services whose canaries were accepted for the revision
+	said     map[string]bool // those of them that the operator has spoken for
+	paused   bool            // the operator has said so
+	attended bool            // the operator has seen that it waits
+	lookedAt time.Duration   // when the last look over all hosts began
 
 	tasks   []*task
 	input   rollout.Input
@@ -71,7 +78,11 @@ func (h *handled) note(o hostdriver.Observation) {
 
 // begin starts a controller for a revision.
 func (s *simulation) begin(revision int) *controller {
-	c := &controller{sim: s, id: len(s.controllers) + 1, revision: revision, only: s.operator.only, probes: map[string]probed{}}
+	c := &controller{sim: s, id: len(s.controllers) + 1, revision: revision, only: s.operator.only, probes: map[string]probed{}, said: map[string]bool{}}
+	c.retry = s.operator.retries()
+	if s.operator.undoing {
+		c.undo = &rollout.Back{Reason: "it is slow"}
+	}
 	c.holder = fmt.Sprintf("apply pid %d", 1000+c.id)
 	s.controllers = append(s.controllers, c)
 	s.tracef("controller %d begins with %s", c.id, revisionID(revision))
@@ -182,6 +193,8 @@ func (c *controller) takeOver(t *task) {
 func (c *controller) look(t *task) {
 	s := c.sim
 	in := rollout.Input{Revision: revisionID(c.revision), Salt: fmt.Sprintf("salt-%d-%d", c.id, s.trips), Prune: true, Terse: !s.secrets, Skip: map[string]string{}}
+	in.Promoted, in.Retry, in.Undo, in.At = c.promoted, c.retry, c.undo, world.Wall(s.world.Now())
+	c.lookedAt = s.world.Now()
 	in.EmptyOK = !s.sc.Revisions[c.revision].Empty // who takes every service away one by one means it
 	for i, x := range s.sc.Revisions[c.revision].Services {
 		name := s.sc.Services[i].Name
@@ -198,6 +211,7 @@ func (c *controller) look(t *task) {
 	for i, h := range s.world.Hosts {
 		in.Hosts[i].Desired = s.catalog.state(c.revision, i)
 		q := rollout.Query(in.Hosts[i].Desired, in.Salt)
+		q.Generations = c.undo != nil
 		if !s.secrets {
 			withoutDiffs(q)
 		}
@@ -274,6 +288,9 @@ func (c *controller) carryOutPlan() {
 	c.began, c.running = s.world.Now(), true
 	c.state = rollout.New(fmt.Sprintf("rollout-%d-%d", c.id, c.rounds), c.plan)
 	s.stats.Rollouts++
+	if c.paused { // a pause holds for rollouts to come
+		c.step(rollout.Event{Kind: rollout.EventPause, By: operatorName})
+	}
 	c.step(rollout.Event{Kind: rollout.EventBegin})
 }
 
@@ -293,17 +310,26 @@ func (c *controller) step(e rollout.Event) {
 	if next.Done {
 		c.running = false
 		s.checkEnd(c)
-		if next.Replan && next.Halted == nil && c.rounds < maxRounds {
-			c.revision = s.operator.newest(c.revision)
+		c.keepPromoted()
+		if c.again() {
+			c.moveTo(s.operator.newest(c.revision))
 			c.round()
 			return
 		}
 		c.finish()
 		return
 	}
+	round := c.rounds
 	for _, cmd := range cmds {
-		s.world.After(cmd.After, func() { c.whenAwake(func() { c.command(next, cmd) }) })
+		s.world.After(cmd.After, func() {
+			c.whenAwake(func() {
+				if c.rounds == round { // a rollout that is over has no commands
+					c.command(next, cmd)
+				}
+			})
+		})
 	}
+	c.attend()
 }
 
 // maxRounds is how often one apply plans again because something changed meanwhile.
@@ -324,6 +350,8 @@ func (c *controller) verdict() string {
 		return "somebody is at work on hosts"
 	case len(c.plan.Visits) == 0 && len(c.plan.Unreachable()) > 0:
 		return "hosts do not answer"
+	case !c.plan.Changed() && len(c.plan.Visits) == 0 && c.undo != nil:
+		return "nothing to undo"
 	case !c.plan.Changed() && len(c.plan.Visits) == 0:
 		return verdictNothing
 	case c.state.Halted != nil:
@@ -332,7 +360,8 @@ func (c *controller) verdict() string {
 		return "stopped: " + c.state.Stopping
 	case len(c.plan.Visits) == 0:
 		return "nothing it may do"
-
+	case c.undo != nil:
+		return "undone"
 	}
 	return verdictDone
 }
@@ -342,13 +371,21 @@ func (c *controller) command(st rollout.State, cmd rollout.Command) {
 	if c.dead || !c.running {
 		return
 	}
+	round := c.rounds
 	if cmd.Kind == rollout.CmdObserve {
 		e := rollout.Event{Kind: rollout.EventObserved, Service: cmd.Service, Outcome: rollout.Success}
 		var at map[string]looked
 		c.run("observe", "", func(t *task) { e.Instances, at = c.instances(t, cmd.Service) }, func() {
-			c.looks[cmd.Service] = at
-			c.step(e)
+			if c.rounds == round {
+				c.looks[cmd.Service] = at
+				c.step(e)
+			}
 		})
+		return
+	}
+	if cmd.Kind == rollout.CmdWindow {
+		o := rollout.OpeningAt(c.sim.shape(cmd.Service).Strategy.desired().Windows, world.Wall(c.sim.world.Now()))
+		c.step(rollout.Event{Kind: rollout.EventWindow, Service: cmd.Service, Outcome: rollout.Success, Window: &o})
 		return
 	}
 	v := &st.Visits[cmd.Visit] // never written to: Step makes a new one
@@ -360,7 +397,11 @@ func (c *controller) command(st rollout.State, cmd rollout.Command) {
 	c.run(string(cmd.Phase), v.Host, func(t *task) {
 		fx := &effect{task: t, c: c, state: st, v: v, h: c.hosts[v.Host], e: &e, cmd: cmd}
 		judge(&e, fx.do())
-	}, func() { c.deliver(e, v.Host) })
+	}, func() {
+		if c.rounds == round {
+			c.deliver(e, v.Host)
+		}
+	})
 }
 
 // deliver hands a result to the engine, and once more, much later, where a fault says so.

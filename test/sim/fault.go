@@ -39,6 +39,9 @@ const (
 	faultPush    = "push"  // a newer revision, while the former one is being rolled
 	faultRival   = "rival" // another apply begins meanwhile
 	faultStall   = "stall" // the controller's process stands still
+	faultPause   = "pause" // and For later, resume
+	faultAbort   = "abort"
+	faultUndo    = "undo" // the next pass goes back
 	// of the network
 	faultLoseRequest = "request lost"
 	faultLoseReply   = "reply lost"
@@ -201,9 +204,8 @@ func (f *faults) repeats(host string) time.Duration {
 func (s *simulation) befall(x Fault) (heal func()) {
 	h := s.world.Hosts[x.Host]
 	switch x.Kind {
-	case faultKill, faultStop, faultPush, faultRival, faultStall:
-		s.befallController(x)
-		return nil
+	case faultKill, faultStop, faultPush, faultRival, faultStall, faultPause, faultAbort, faultUndo:
+		return s.befallController(x)
 	case faultLoseRequest, faultLoseReply, faultDelay, faultRepeat:
 		s.faults.armed = append(s.faults.armed, arm{kind: x.Kind, host: h.Name, any: x.Arg == 1, d: milliseconds(x.For)})
 		return nil
@@ -220,7 +222,7 @@ func (s *simulation) befall(x Fault) (heal func()) {
 	return s.befallInstance(x, h)
 }
 
-func (s *simulation) befallController(x Fault) {
+func (s *simulation) befallController(x Fault) (heal func()) {
 	var c *controller
 	for _, k := range s.controllers {
 		if !k.dead && !k.ended {
@@ -230,16 +232,23 @@ func (s *simulation) befallController(x Fault) {
 	switch {
 	case x.Kind == faultRival:
 		s.begin(s.operator.revision)
+	case x.Kind == faultUndo:
+		s.operator.undo = true
 	case c == nil:
 	case x.Kind == faultKill:
 		c.kill(x.Arg == 1)
 	case x.Kind == faultStall:
 		c.asleep, c.stalled = s.world.Now()+milliseconds(x.For), true
+	case x.Kind == faultPause:
+		return c.pause()
+	case x.Kind == faultAbort:
+		c.whenAwake(func() { c.step(rollout.Event{Kind: rollout.EventAbort, By: operatorName, Reason: "error rate"}) })
 	case x.Kind == faultStop:
 		c.whenAwake(func() { c.step(rollout.Event{Kind: rollout.EventStop, Reason: "stopped by the operator"}) })
 	case s.operator.push():
 		c.whenAwake(func() { c.step(rollout.Event{Kind: rollout.EventReplan}) })
 	}
+	return nil
 }
 
 func (s *simulation) befallHost(x Fault, h *world.Host) (heal func(), ok bool) {

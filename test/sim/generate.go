@@ -27,7 +27,8 @@ func ownFaultsOnly(sc *Scenario) bool { return sc.Profile == profileOwn || sc.Pr
 var kindsOf = map[string][]string{
 	profileOwn: {
 		faultKill, faultKill, faultKill, faultKill, faultStop, faultPush, faultPush, faultStall, faultLoseRequest, faultLoseReply, faultLoseReply,
-		faultDelay, faultRepeat, faultRepeat, faultForget, faultForget, faultBalancerDown, faultSlow, faultRival, faultRival,
+		faultDelay, faultRepeat, faultRepeat, faultForget, faultForget, faultBalancerDown, faultSlow, faultRival, faultRival, faultPause, faultPause,
+		faultAbort, faultUndo, faultUndo,
 	},
 	profileHosts: {
 		faultReboot, faultReboot, faultPower, faultPower, faultCutSwitch, faultKilledOp, faultFull, faultDie, faultDie, faultSick, faultSick,
@@ -35,7 +36,7 @@ var kindsOf = map[string][]string{
 	},
 	profilePeople: {
 		faultMask, faultAdminJob, faultHandStop, faultRestart, faultEdit, faultEdit, faultHandDrain, faultHandDrain, faultMaint, faultRival,
-		faultRival, faultSticky, faultPush, faultStop, faultKill, faultForget,
+		faultRival, faultSticky, faultPush, faultStop, faultKill, faultForget, faultPause, faultAbort, faultUndo, faultUndo,
 	},
 }
 
@@ -63,6 +64,10 @@ func Generate(seed uint64) *Scenario {
 		g.sc.Hosts = 13 + g.IntN(28)
 	}
 	g.sc.Fresh = g.chance(12)
+	if g.chance(3) {
+		g.sc.Racks = 1 + g.IntN(g.sc.Hosts)
+	}
+	g.sc.Patient = !g.chance(3)
 	g.services()
 	g.revisions()
 	g.faults()
@@ -119,7 +124,27 @@ func (g *generator) strategy() Strategy {
 	if g.chance(4) {
 		s.Batches = [][]string{{"1", "50%"}, {"1", "2"}, {"25%"}, {"1", "1", "100%"}}[g.IntN(4)]
 	}
+	g.staging(&s)
 	return s
+}
+
+// staging is what a strategy has beside its budget: canaries, racks and windows.
+func (g *generator) staging(s *Strategy) {
+	if g.chance(4) {
+		s.Canary, s.Promote, s.PromoteAfter = g.pick("1", "1", "2", "30%"), g.pick(promoteItself, promoteItself, promoteByHand, promoteByHand, promoteNever), g.IntN(40)
+	}
+	s.Spread = g.sc.Racks > 0 && !g.chance(3)
+	if !g.chance(8) {
+		return
+	}
+	for range 1 + g.IntN(2) {
+		w := Window{Deny: g.chance(2), Every: []int{5, 10, 15, 30}[g.IntN(4)]}
+		w.At, w.For = g.IntN(w.Every), 1+g.IntN(w.Every-1)
+		s.Windows = append(s.Windows, w)
+	}
+	if !everOpen(append(slices.Clone(g.sc.Services), Service{Strategy: *s})) {
+		s.Windows = nil
+	}
 }
 
 // revisions are the first, one or two more, and a good last one for the end.

@@ -18,8 +18,10 @@ type operator struct {
 	last     string
 	same     int // how often the verdict was the same on end
 	waiting  bool
-	busy     int // how often a host was still at work
-	late     int // how often an instance was not up in the end
+	busy     int  // how often a host was still at work
+	late     int  // how often an instance was not up in the end
+	undo     bool // the next pass goes back
+	undoing  bool // this one does
 }
 
 // maxLate is how often the operator waits in the end for everything to be up.
@@ -68,7 +70,10 @@ func (o *operator) apply() {
 	o.passes++
 	o.sim.stats.Passes++
 	o.only = o.confine()
+	o.undoing = o.undo && o.stage == stageFaults
+	o.undo = o.undo && !o.undoing
 	o.current = o.sim.begin(o.revision)
+	o.undoing = false
 }
 
 // over is told that a controller has ended or was killed.
@@ -165,6 +170,12 @@ func (o *operator) confine() string {
 		return ""
 	}
 	return o.current.state.Halted.Service
+}
+
+// retries tells whether the operator insists on what hosts have refused: once no fault is
+// to blame any more, unless what was pushed is known to be bad.
+func (o *operator) retries() bool {
+	return o.stage == stageMend || o.stage == stageSettle && !o.sim.flawed()
 }
 
 func (o *operator) converged() bool { return o.last == verdictNothing && o.only == "" }

@@ -22,6 +22,8 @@ var plantable = []string{
 	"undrained before healthy", "old process accepted", "crash loop accepted",
 	"revert reports success", "revert skips health",
 	"stop leaves drained", "recovery forgets drains", "record cleared before undrain", "drained before recorded",
+	"canary not waited for", "windows ignored", "window's end overlooked", "spread ignored", "pause ignored",
+	"refused content tried again", "undo not remembered", "undo without restart",
 	"unknown is failure", "unknown is success", "late result accepted", "prunes everything",
 	// beside it
 	"restarts without looking", "switch without journal", "hand's drain taken over", "two at once", "host's word not asked", "secret in a reason",

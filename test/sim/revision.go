@@ -36,6 +36,9 @@ func (c *catalog) state(revision, host int) desired.HostState {
 		return hs
 	}
 	hs := desired.HostState{Host: inventory.Host{Name: hostName(host), Address: hostName(host)}, Revision: revisionID(revision)}
+	if rack := c.scenario.rack(host); rack != "" {
+		hs.Host.Labels = map[string]string{rackLabel: rack}
+	}
 	rev := &c.scenario.Revisions[revision]
 	for i := range c.scenario.Services {
 		s, content := &c.scenario.Services[i], rev.Services[i]

@@ -17,7 +17,9 @@ type Scenario struct {
 	// Profile names what kinds of faults there are; see generate.go.
 	Profile  string    `json:"profile"`
 	Hosts    int       `json:"hosts"`
-	Fresh    bool      `json:"fresh,omitempty"` // nothing is deployed at first
+	Fresh    bool      `json:"fresh,omitempty"`   // nothing is deployed at first
+	Racks    int       `json:"racks,omitempty"`   // hosts are spread over so many; 0: no host has the label
+	Patient  bool      `json:"patient,omitempty"` // the operator waits until windows open
 	Services []Service `json:"services"`
 	// Revisions are pushed one after another: the first is what runs at the beginning.
 	Revisions []Revision `json:"revisions"`
@@ -50,7 +52,22 @@ type Strategy struct {
 	AutoRevert       bool     `json:"autoRevert"`
 	Order            string   `json:"order,omitempty"`
 	OnUnreachable    string   `json:"onUnreachable,omitempty"`
+	Canary           string   `json:"canary,omitempty"`
+	Promote          string   `json:"promote,omitempty"`      // of canaries: see the constants
+	PromoteAfter     int      `json:"promoteAfter,omitempty"` // that long after they were found healthy
+	Spread           bool     `json:"spread,omitempty"`       // over the racks
+	Windows          []Window `json:"windows,omitempty"`
 }
+
+// How canaries are promoted.
+const (
+	promoteItself = ""        // by themselves
+	promoteByHand = "by hand" // by the operator
+	promoteNever  = "never"   // the operator gives up, as long as faults happen
+)
+
+// rackLabel is the label of hosts over which services are spread.
+const rackLabel = "rack"
 
 // Revision is one commit.
 type Revision struct {
@@ -72,6 +89,14 @@ type Content struct {
 	// "env", "config", "program").
 	Bad   *world.Conduct `json:"bad,omitempty"`
 	BadIn string         `json:"badIn,omitempty"`
+}
+
+// rack is that of a host, "" where there are none.
+func (sc *Scenario) rack(host int) string {
+	if sc.Racks == 0 {
+		return ""
+	}
+	return "rack-" + strconv.Itoa(host%sc.Racks+1)
 }
 
 // conduct is how a bad process behaves.
@@ -117,6 +142,19 @@ func (s Strategy) desired() desired.Strategy {
 	}
 	for _, b := range s.Batches {
 		d.Batches = append(d.Batches, count(b))
+	}
+	if s.Canary != "" {
+		d.Canary = count(s.Canary)
+		d.Promote = desired.Promote{Set: true}
+		if s.Promote == promoteItself {
+			d.Promote.Auto, d.Promote.After = true, seconds(s.PromoteAfter)
+		}
+	}
+	if s.Spread {
+		d.Spread = rackLabel
+	}
+	for _, w := range s.Windows {
+		d.Windows = append(d.Windows, w.desired())
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -37,6 +38,8 @@ func (sc *Scenario) Validate() error {
 		return fmt.Errorf("%d services: between 1 and %d are possible", len(sc.Services), mostServices)
 	case len(sc.Revisions) < 2:
 		return fmt.Errorf("%d revisions: there must be what runs at first and what mends everything in the end", len(sc.Revisions))
+	case sc.Racks < 0 || sc.Racks > mostHosts:
+		return fmt.Errorf("%d racks: at most %d are possible", sc.Racks, mostHosts)
 	case len(sc.Faults) > mostFaults:
 		return fmt.Errorf("%d faults: at most %d are possible", len(sc.Faults), mostFaults)
 	}
@@ -46,6 +49,9 @@ func (sc *Scenario) Validate() error {
 			return fmt.Errorf("service %d: %w", i, err)
 		}
 		names[sc.Services[i].Name] = true
+	}
+	if !everOpen(sc.Services) {
+		return errors.New("a visit of all services could never begin: their windows are never open at once")
 	}
 	for i, r := range sc.Revisions {
 		if len(r.Services) != len(sc.Services) {
@@ -84,9 +90,17 @@ func (s *Service) validate(hosts int, earlier map[string]bool) error {
 			return fmt.Errorf("%s comes after %s, which is not declared before it", s.Name, a)
 		}
 	}
-	for _, b := range append([]string{st.MaxUnavailable, st.MinHealthy}, st.Batches...) {
+	for _, b := range append([]string{st.MaxUnavailable, st.MinHealthy, st.Canary}, st.Batches...) {
 		if n := count(b); b != "" && (!n.Set || n.Value < 0 || n.Value > 1000) {
 			return fmt.Errorf("%s has the count %q", s.Name, b)
+		}
+	}
+	if !slices.Contains([]string{promoteItself, promoteByHand, promoteNever}, st.Promote) || st.PromoteAfter < 0 {
+		return fmt.Errorf("%s has canaries that are promoted %q after %d s", s.Name, st.Promote, st.PromoteAfter)
+	}
+	for _, w := range st.Windows {
+		if err := w.validate(); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
 	return nil

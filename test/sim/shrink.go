@@ -67,6 +67,8 @@ func plainerThan(sc *Scenario) []*Scenario {
 		}
 	}
 	try(!sc.Fresh, func(n *Scenario) { n.Fresh = false })
+	try(sc.Racks == 0, func(n *Scenario) { n.Racks = 0 })
+	try(!sc.Patient, func(n *Scenario) { n.Patient = false })
 	for i, s := range sc.Services {
 		of := func(n *Scenario) *Service { return &n.Services[i] }
 		try(len(s.Hosts) < 2, func(n *Scenario) { of(n).Hosts = of(n).Hosts[:len(s.Hosts)-1] })
@@ -80,6 +82,13 @@ func plainerThan(sc *Scenario) []*Scenario {
 		try(s.Strategy.Order == "", func(n *Scenario) { of(n).Strategy.Order = "" })
 		try(s.Strategy.OnUnreachable == "", func(n *Scenario) { of(n).Strategy.OnUnreachable = "" })
 		try(s.Strategy.MaxUnavailable == "1", func(n *Scenario) { of(n).Strategy.MaxUnavailable = "1" })
+		try(s.Strategy.Canary == "", func(n *Scenario) {
+			of(n).Strategy.Canary, of(n).Strategy.Promote, of(n).Strategy.PromoteAfter = "", "", 0
+		})
+		try(!s.Strategy.Spread, func(n *Scenario) { of(n).Strategy.Spread = false })
+		for w := range s.Strategy.Windows {
+			try(false, func(n *Scenario) { of(n).Strategy.Windows = slices.Delete(slices.Clone(s.Strategy.Windows), w, w+1) })
+		}
 		try(s.Strategy.MinHealthyTime <= 1, func(n *Scenario) { of(n).Strategy.MinHealthyTime = 1 })
 	}
 	for r := range sc.Revisions {

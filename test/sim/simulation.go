@@ -31,6 +31,7 @@ type simulation struct {
 	found       *Violation
 	trace       io.Writer
 	began       time.Duration // of the first push
+	waits       bool          // a rollout may wait for a word or a window
 	secrets     bool          // every State, Command and Event is searched for secrets
 	books       books
 }
@@ -39,6 +40,7 @@ type simulation struct {
 type Stats struct {
 	Events, Effects, Plans, Rollouts, Passes int
 	Restarts, Drains                         int
+	Promotions, Undone, Refusals             int
 	Faults                                   map[string]int
 	Virtual                                  time.Duration
 }
@@ -67,6 +69,7 @@ const settled = time.Minute
 func Run(sc *Scenario, trace io.Writer) (*Violation, Stats) {
 	s := &simulation{sc: sc, trace: trace, by: map[[2]string]*instance{}, edited: map[string]time.Duration{}, ambiguous: map[*world.Server]bool{}, secrets: trace != nil || planted != "" || sc.Seed%256 == 0}
 	s.stats.Faults = map[string]int{}
+	s.waits = sc.waiting()
 	s.books.open()
 	s.catalog = newCatalog(sc)
 	s.world = world.New(s.catalog.library, s)

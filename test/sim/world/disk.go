@@ -48,6 +48,7 @@ type Disk struct {
 
 	Manifest  hostdriver.Manifest
 	Kept      map[uint64]hostdriver.Manifest
+	Refused   map[string]hostdriver.Refusal // by service
 	Step      *hostdriver.StepRecord
 	Switching *hostdriver.Switching
 	Epoch     uint64
@@ -69,7 +70,7 @@ type write struct {
 func newDisk() Disk {
 	return Disk{
 		Files: map[string]*File{}, Enabled: map[string]string{}, Users: map[string]bool{"root": true},
-		Kept: map[uint64]hostdriver.Manifest{}, StartedAs: map[string]hostdriver.StartedAs{}, Wanted: map[string]hostdriver.StartedAs{},
+		Kept: map[uint64]hostdriver.Manifest{}, Refused: map[string]hostdriver.Refusal{}, StartedAs: map[string]hostdriver.StartedAs{}, Wanted: map[string]hostdriver.StartedAs{},
 	}
 }
 

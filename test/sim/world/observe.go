@@ -20,6 +20,12 @@ func (h *Host) Observe(q hostdriver.Query) hostdriver.Observation {
 	o.Clock, o.BootID, o.Systemd = o.At, h.Name+"-boot-"+strconv.Itoa(h.boot), "252"
 	o.Manifest, o.Kept, o.Started = h.Manifest, h.kept(), maps.Clone(h.StartedAs)
 	o.Step, o.Switching, o.Epoch, o.Holder, o.Claim = h.Step, h.Switching, h.Epoch, h.Holder, h.Claim
+	for _, service := range slices.Sorted(maps.Keys(h.Refused)) {
+		o.Refused = append(o.Refused, h.Refused[service])
+	}
+	if q.Generations {
+		o.Generations = maps.Clone(h.Kept)
+	}
 	if q.Light {
 		return o
 	}

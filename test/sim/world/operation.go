@@ -91,6 +91,11 @@ func (o *operation) begin() {
 	case hostdriver.ClearStep:
 		h.Step = nil
 		o.ok()
+	case hostdriver.Forget:
+		for _, service := range op.Services {
+			delete(h.Refused, service)
+		}
+		o.ok()
 	case hostdriver.Claim:
 		h.Claim = o.fence.Holder
 		if op.Release {

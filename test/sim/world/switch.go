@@ -74,6 +74,9 @@ func (o *operation) switchTo(op hostdriver.Switch) {
 		o.end(hostdriver.Result{}, h.failed("switch", "no space left on device; nothing was touched"))
 		return
 	}
+	for _, r := range op.Refuse {
+		h.Refused[r.Service] = r
+	}
 	if h.Switching == nil {
 		h.Switching = &hostdriver.Switching{From: from, To: op.To}
 	}
@@ -170,6 +173,10 @@ func (o *operation) place(op hostdriver.Switch, target hostdriver.Manifest, plac
 		h.DaemonReload()
 		h.Switching = nil
 		h.keep(op.Keep, from)
+		for _, service := range op.Forget {
+			delete(h.Refused, service)
+		}
+		h.world.Watch.Switched(h, o.actor, op)
 		h.touched()
 		o.end(hostdriver.Result{Units: h.states(target)}, nil)
 		return

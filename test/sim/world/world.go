@@ -41,6 +41,8 @@ type Watcher interface {
 	Op(h *Host, a *Actor, f hostdriver.Fence, op hostdriver.Op)
 	// Placing: a switch is about to put something else at a path, or to remove it.
 	Placing(h *Host, a *Actor, path string)
+	// Switched: a switch has ended, and all it brings is in its place.
+	Switched(h *Host, a *Actor, op hostdriver.Switch)
 	// Acting: a unit is about to be started, stopped, restarted or reloaded for a.
 	Acting(u *Unit, a *Actor, action hostdriver.UnitAction)
 	// Started: a new process of u runs; a is who wanted that.
