@@ -175,6 +175,7 @@ func (a *admission) hold() {
 			v, soon := a.mends(h.service)
 			switch {
 			case v != nil:
+				a.s.standIn(v)
 				a.goOn(v)
 				return
 			case soon:
@@ -192,12 +193,16 @@ func (a *admission) hold() {
 // mends is a visit to a host that is down itself in every service that holds it back,
 // or that would start what is down. It may come out of its turn: as long as what keeps
 // the others waiting is down, there is no turn. soon tells that there may be one, once
-// another service has been looked at.
+// another service has been looked at, or canaries are promoted.
 func (a *admission) mends(service int) (v *Visit, soon bool) {
 	y, number := a.tally(service), a.r.names[a.s.Services[service].Service]
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
-		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.s.waiting(v) || !a.alone(v) || !a.firstOnHost(v) {
+		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.alone(v) || !a.firstOnHost(v) {
+			continue
+		}
+		if !a.s.waiting(v) && !a.s.mayStandIn(v) {
+			soon = soon || a.s.awaitsPromotion(v) // and then it may
 			continue
 		}
 		if !a.inWindows(v) {

@@ -124,8 +124,15 @@ func (a *admission) await(ss *ServiceState) {
 			c.Phase = CanaryPromoted
 		}
 	}
-	if c.Phase == CanaryWaiting && s.Halted == nil {
-		a.lookIn(ss, s.canaryPause(ss))
+}
+
+// watchCanaries asks for the next look at canaries that wait, where nobody else has asked
+// for one that is to come sooner.
+func (a *admission) watchCanaries() {
+	for i := range a.s.Services {
+		if ss := &a.s.Services[i]; ss.Canary.Phase == CanaryWaiting && a.s.Paused == nil && a.s.Halted == nil {
+			a.lookIn(ss, a.s.canaryPause(ss))
+		}
 	}
 }
 

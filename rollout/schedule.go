@@ -26,6 +26,7 @@ func (s *State) schedule() []Command {
 	}
 	a.hold()
 	a.lastOfAll()
+	a.watchCanaries()
 	if s.Halted != nil {
 		a.out = append(a.out, s.letGo()...)
 	}

@@ -129,7 +129,9 @@ func (m *mover) end(r Result, reason string) {
 	case ResultFailed:
 		halt(HaltFailed)
 	case ResultLost:
-		if !m.s.skips(v) {
+		if m.s.skips(v) {
+			m.s.leaveOut(v)
+		} else {
 			halt(HaltLost)
 		}
 	case ResultConflict:

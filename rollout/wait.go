@@ -51,8 +51,13 @@ func (s State) Waits() []Wait {
 
 // comes tells whether the turn of v comes by itself as far as its canaries go: they were
 // accepted, or are about to be, or to fall. Of those that are still to be brought to the
-// revision their own visits tell.
+// revision their own visits tell. One that the budget holds does not come by itself.
 func (s *State) comes(v *Visit) bool {
+	for _, name := range v.Disturbs {
+		if ss := s.service(name); ss != nil && ss.Blocked {
+			return false
+		}
+	}
 	return s.promoted(v) || v.Recover || slices.ContainsFunc(v.Follows, func(name string) bool {
 		ss := s.service(name)
 		return ss != nil && ss.Canary.Phase == CanaryWaiting && !ss.awaitsWord()

@@ -20,7 +20,8 @@ type books struct {
 	// the host still obeyed it. A balancer knows no epochs: only a person sees these.
 	strays map[*world.Server]bool
 	// refused is what was taken back on a host, by host and service.
-	refused map[[2]string]takenBack
+	refused   map[[2]string]takenBack
+	goingBack map[[2]string]takenBack // the same, when it was begun
 }
 
 // restartKey is what may be restarted once.
@@ -33,7 +34,7 @@ type restartKey struct {
 func (b *books) open() {
 	b.epochs, b.restarts, b.drained = map[string]uint64{}, map[restartKey]int{}, map[*world.Server]world.Actor{}
 	b.strays = map[*world.Server]bool{}
-	b.refused = map[[2]string]takenBack{}
+	b.refused, b.goingBack = map[[2]string]takenBack{}, map[[2]string]takenBack{}
 }
 
 func (s *simulation) controller(a *world.Actor) *controller { return s.controllers[a.Controller-1] }
@@ -153,6 +154,7 @@ func (s *simulation) Undraining(sv *world.Server, a *world.Actor) {
 	_, managed := sv.Host.Manifest.Find(hostdriver.KindUnit, in.unit.Name)
 	switch {
 	case proc == nil && !managed: // as it was before the first revision came
+	case slices.Contains(c.state.Visits[a.Visit].Proves, in.service): // nothing is brought: what runs is left as it is
 	case p.at == 0 || !p.good:
 		s.violated("S7", "%s of %s is put back without having been found healthy", sv.Service, sv.Host.Name)
 	case proc == nil || proc.Invocation != p.invocation || sv.Host.StartedAs[in.unit.Name].InvocationID != proc.Invocation || in.edited(s, 0) || c.hasProblem(sv.Host.Name, in.service):
@@ -196,6 +198,7 @@ func (s *simulation) Op(h *world.Host, a *world.Actor, f hostdriver.Fence, op ho
 	}
 	from, to := revisionNumber(h.Manifest.Revision), revisionNumber(h.Kept[sw.To].Revision)
 	s.checkRefused(c, h, a)
+	s.goesBack(h, a, s.books.goingBack)
 	if !a.Back && to < from && c.undo == nil {
 		s.violated("S9", "%s goes from %s back to %s though nobody said so", h.Name, h.Manifest.Revision, h.Kept[sw.To].Revision)
 	}
@@ -295,7 +298,7 @@ func (s *simulation) checkRestartOnce(c *controller, in *instance, u *world.Unit
 	if s.books.restarts[key] > 1 {
 		s.violated("S5", "%s on %s is restarted twice by one visit", u.Name, u.Host().Name)
 	}
-	if !a.Back && in.behind(u) == "" && u.Active == "active" && u.Healthy() && u.Proc.Started > s.began && !c.unitRewritten(u) {
+	if !a.Back && c.undo == nil && in.behind(u) == "" && u.Active == "active" && u.Healthy() && u.Proc.Started > s.began && !c.unitRewritten(u) {
 		s.violated("S5", "%s on %s is restarted although its process has read all that is on disk", u.Name, u.Host().Name)
 	}
 }

@@ -48,7 +48,7 @@ func (s *simulation) checkBegin(c *controller, v *rollout.Visit) {
 		}
 	}
 	for _, name := range v.Disturbs {
-		if !v.Recover && !s.mending(v) {
+		if !v.Recover && !s.mending(c, v) {
 			s.checkBatch(c, v, name)
 		}
 		if !v.Recover {
@@ -102,16 +102,18 @@ func (s *simulation) checkEarlier(c *controller, v, w *rollout.Visit) {
 	if v.Recover || w.Phase == rollout.PhaseEnded {
 		return
 	}
-	if s.after(v, w) && !s.mending(v) && !s.leadsTo(c, v, w, map[int]bool{}) {
+	if s.after(v, w) && !s.mending(c, v) && !s.leadsTo(c, v, w, map[int]bool{}) {
 		s.violated("order", "%s on %s (%d) begins before %s on %s (%d, %q) has ended", v.Services, v.Host, v.ID, w.Services, w.Host, w.ID, w.Phase)
 	}
 }
 
-// mending tells that something that v disturbs is down: it may go before its turn.
-func (s *simulation) mending(v *rollout.Visit) bool {
-	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
+// mending tells that something that v brings is down, or was by the last look: it may go
+// before its turn.
+func (s *simulation) mending(c *controller, v *rollout.Visit) bool {
+	return slices.ContainsFunc(slices.Concat(v.Disturbs, v.Services), func(name string) bool {
 		in := s.by[[2]string{v.Host, name}]
-		return in != nil && !in.up
+		l, ok := c.looks[name][v.Host]
+		return in != nil && (!in.up || ok && in.since > l.at)
 	})
 }
 

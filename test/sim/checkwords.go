@@ -50,6 +50,9 @@ func (s *simulation) checkApart(in *instance, a *world.Actor) {
 		if in.shape.Strategy.OnUnreachable == "skip" && (l.lost || !o.host.Answers()) {
 			continue
 		}
+		if mine, ok := c.looks[in.service][in.host.Name]; ok && in.since > mine.at && in.by != c.id {
+			return // it came up after the look, by which touching it took nobody down
+		}
 		if o.by == c.id || ok && o.since <= l.at {
 			s.violated("spread", "%s of %s is taken down while %s, of the same %s, is down", in.service, in.host.Name, o.host.Name, s.rackOf(in))
 		}
@@ -91,7 +94,7 @@ func (s *simulation) checkFollows(c *controller, v *rollout.Visit, service strin
 	var healthy time.Duration
 	for i := range c.state.Visits {
 		w := &c.state.Visits[i]
-		if w.ID != v.ID && slices.Contains(w.Disturbs, service) && c.bringsTo(w.Host, service) && w.Phase != rollout.PhasePending {
+		if w.ID != v.ID && slices.Contains(w.Disturbs, service) && c.bringsTo(w.Host, service) && w.Phase != rollout.PhasePending && !leftOut(c, w) {
 			begun++
 			if w.Phase == rollout.PhaseEnded && slices.Contains(w.Canary, service) {
 				healthy = max(healthy, w.Since)
@@ -141,8 +144,16 @@ type takenBack struct {
 
 // Switched is world.Watcher's: what a host was taken back from is remembered, and
 // forgotten once it was brought something.
-func (s *simulation) Switched(h *world.Host, a *world.Actor, _ hostdriver.Switch) {
-	if !a.Ours() || a.Visit < 0 {
+func (s *simulation) Switched(h *world.Host, a *world.Actor, op hostdriver.Switch) {
+	s.stats.Refusals += len(op.Refuse)
+	if a.Ours() {
+		s.goesBack(h, a, s.books.refused)
+	}
+}
+
+// goesBack notes what a switch is about to take back, or has.
+func (s *simulation) goesBack(h *world.Host, a *world.Actor, books map[[2]string]takenBack) {
+	if a.Visit < 0 {
 		return
 	}
 	c := s.controller(a)
@@ -150,10 +161,9 @@ func (s *simulation) Switched(h *world.Host, a *world.Actor, _ hostdriver.Switch
 	for _, name := range slices.Concat(v.Services, v.Removed) {
 		key := [2]string{h.Name, name}
 		if a.Back != (v.Undo != nil) && c.wants(s.by[key]) {
-			s.stats.Refusals++
-			s.books.refused[key] = takenBack{revision: c.revision, at: s.world.Now(), with: v.Services, undo: v.Undo != nil}
+			books[key] = takenBack{revision: c.revision, at: s.world.Now(), with: v.Services, undo: v.Undo != nil}
 		} else {
-			delete(s.books.refused, key)
+			delete(books, key)
 		}
 	}
 }
@@ -204,8 +214,10 @@ func (s *simulation) checkRefusals(c *controller) {
 			continue
 		}
 		justified := false
-		for key, x := range s.books.refused {
-			justified = justified || key[1] == p.Service && s.refuses(x, p.Service, c.revision)
+		for _, books := range []map[[2]string]takenBack{s.books.refused, s.books.goingBack} {
+			for key, x := range books {
+				justified = justified || key[1] == p.Service && s.refuses(x, p.Service, c.revision)
+			}
 		}
 		if !justified {
 			s.violated("refused", "%s of %s is not brought to %s: %s; but nobody has taken it back", p.Service, revisionID(c.revision), p.Host, p.Reason)
