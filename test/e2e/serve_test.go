@@ -25,7 +25,11 @@ func TestServePush(t *testing.T) {
 	})
 	s, err := k.snapshot()
 	must(k.stage, err)
-	t.Logf("from the hook to the rollout's first step: %s", s.Rollout.Began.Sub(began).Round(time.Millisecond))
+	first := s.Rollout.Began.Sub(began)
+	t.Logf("from the hook to the rollout's first step: %s", first.Round(time.Millisecond))
+	if first > time.Second {
+		t.Errorf("a push is acted on after %s", first)
+	}
 	k.reconciled()
 	t.Logf("from the hook to three hosts rolled: %s", time.Since(began).Round(time.Millisecond))
 	stop()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ type stage struct {
 	repo  string
 	hosts []*lab.Host
 
-	changes int // made by change
+	changes int    // made by change
+	runtime string // where the balancer's runtime API is reached; "": its own address
 }
 
 // newStage makes hosts on which a program is at /usr/local/bin/ledger, as operators
@@ -147,7 +149,7 @@ spec:
     - haproxy: {address: "tcp://%s", backend: ledger, server: "{{ .Host.Name }}", timeout: 10s}
   health:
     - http: {port: 8080, path: /healthz, status: 200}
-%s`, s.lb.RuntimeAddr(), more))
+%s`, cmp.Or(s.runtime, s.lb.RuntimeAddr()), more))
 }
 
 // env changes one line of the env file in the repo.
