@@ -49,8 +49,13 @@ func (k *keel) logged() string {
 // newKeel is a stage whose repo is in git, and a controller that has brought it out.
 func newKeel(t *testing.T, hosts int) *keel {
 	t.Helper()
-	k := &keel{stage: newStage(t, hosts), secret: "a-secret-of-hooks-for-tests"}
-	k.dir = t.TempDir()
+	return newKeelOn(newStage(t, hosts))
+}
+
+func newKeelOn(s *stage) *keel {
+	s.t.Helper()
+	k := &keel{stage: s, secret: "a-secret-of-hooks-for-tests"}
+	k.dir = s.t.TempDir()
 	k.git(k.repo, "init", "-q", "-b", "main")
 	k.git(k.dir, "init", "-q", "--bare", "-b", "main", "fleet.git")
 	k.git(k.repo, "remote", "add", "origin", filepath.Join(k.dir, "fleet.git"))
