@@ -36,6 +36,7 @@ const (
 	ReasonSourceBack       = "SourceBack"
 	ReasonDrift            = "DriftSeen"
 	ReasonCorrected        = "DriftCorrected"
+	ReasonProblem          = "ProblemSeen" // something keeps evenkeel from bringing a host to what is desired
 	ReasonFlapping         = "DriftFlapping"
 	ReasonRolloutBegan     = "RolloutBegan"
 	ReasonRolloutEnded     = "RolloutEnded"

@@ -30,7 +30,8 @@ type hostEntry struct {
 	settled     time.Time              // when a visit of ours last ended there: what was read before says nothing of it
 	corrections map[string][]time.Time // by service and subject, when it was put right lately
 	watch       *hostWatch
-	dirty       bool // it was seen to change while a rollout was under way
+	dirty       bool   // it was seen to change while a rollout was under way
+	left        string // why nothing can bring it to what is desired; "" where something can, or it is so
 }
 
 // inventoryChanged brings the entries in line with a new inventory.
@@ -93,7 +94,9 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 			one.Errors[e.name] = err
 		}
 		one.Plan = rollout.Plan{Revision: v.Plan.Revision, Hosts: []rollout.HostPlan{plans[e.name]}}
-		events = append(events, e.take(one, in, now, &c.opt)...)
+		was := e.left
+		events = append(events, e.take(one, in, now)...)
+		c.leaves(was, e.left, v.Input.Revision, now)
 	}
 	c.mu.Unlock()
 	if old != "" {
@@ -103,6 +106,29 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 		c.record(ctx, ev)
 	}
 	c.changed()
+}
+
+// leaves draws for the fleet what follows from a look at one host: where it cannot be
+// brought to what is desired, the fleet is not as desired, from now on; where it can
+// again, the fleet is looked at. c.mu is held.
+func (c *Controller) leaves(was, now, revision string, at time.Time) {
+	switch {
+	case was == "" && now != "" && c.conds.Get(Reconciled).Status == True:
+		c.conds = c.conds.with(Condition{Type: Reconciled, Status: False, Reason: "Left", Message: now, ObservedRevision: revision}, at)
+	case was != "" && now == "":
+		c.queue.Add(fleetKey)
+	}
+}
+
+// leftWhy is why nothing can be done about a host as it was last seen.
+func (e *hostEntry) leftWhy(p rollout.HostPlan) string {
+	switch {
+	case !e.status.Reachable:
+		return e.name + " does not answer"
+	case len(p.Problems) > 0:
+		return e.name + ": " + differs(p)
+	}
+	return ""
 }
 
 // outdates tells that the host was read later than o already, or changed by us since o
@@ -115,8 +141,8 @@ func (e *hostEntry) outdates(o *hostdriver.Observation) bool {
 }
 
 // take notes one look, and returns the events that it means.
-func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time, opt *Options) (events []Event) {
-	first := e.view == nil
+func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (events []Event) {
+	first, before := e.view == nil, e.left
 	e.view = one
 	e.glance.At, e.glance.Error = now, in.Reason
 	if in.Observation != nil {
@@ -129,6 +155,8 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time, opt *O
 		reachable.Reason, reachable.Message = "Unreachable", in.Reason
 	}
 	e.conds = e.conds.with(reachable, now)
+	plan := one.Plan.Hosts[0]
+	e.left = e.leftWhy(plan)
 	switch {
 	case was && !e.status.Reachable, first && !e.status.Reachable:
 		events = append(events, Event{Type: Warning, Reason: ReasonHostLost, Host: e.name, Message: e.name + " does not answer: " + in.Reason})
@@ -138,7 +166,13 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time, opt *O
 	if in.Observation == nil {
 		return events
 	}
-	plan := one.Plan.Hosts[0]
+	if e.left != "" && e.left != before {
+		for _, p := range plan.Problems {
+			if !p.Refused { // of what was gone back from, the rollout tells
+				events = append(events, Event{Type: Warning, Reason: ReasonProblem, Host: e.name, Service: p.Service, Revision: one.Input.Revision, Message: p.Words()})
+			}
+		}
+	}
 	if len(plan.Changes) == 0 && len(plan.Problems) == 0 && plan.Recover == nil {
 		e.synced = one.Input.Revision
 	}

@@ -138,6 +138,7 @@ func masked(t *testing.T, k *keel) {
 			service.Get(controller.HealthyType).Status == controller.False && s.Conditions.Get(controller.Reconciled).Status == controller.False
 	})
 	contains(t, k.says("status"), "ledger.service is masked")
+	contains(t, k.says("events"), "ProblemSeen")
 	contains(t, k.says("explain", "h1/ledger"), "systemctl unmask ledger.service")
 	time.Sleep(3 * time.Second)
 	if got := k.on(h, "readlink /etc/systemd/system/ledger.service; systemctl is-active ledger; true"); got != "/dev/null\ninactive" {
