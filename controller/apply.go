@@ -103,6 +103,13 @@ func (f *Fleet) run(ctx context.Context, control <-chan rollout.Event, v *View, 
 		}
 		state := st
 		for _, c := range cmds {
+			if i := fx.aheads.next(&state, c); i >= 0 {
+				v := state.Visits[i]
+				work.Go(func() error {
+					fx.prepare(ctx, v)
+					return nil
+				})
+			}
 			work.Go(func() error {
 				if !pause(ctx, c.After) {
 					return nil

@@ -21,7 +21,8 @@ type effects struct {
 	fence hostdriver.Fence
 	hosts map[string]*handled
 	// slots bounds how many hosts are looked at at once for budgets.
-	slots chan struct{}
+	slots  chan struct{}
+	aheads aheads
 }
 
 // handled is one host as this rollout knows it.
@@ -36,7 +37,8 @@ type handled struct {
 }
 
 func newEffects(f *Fleet, v *View) *effects {
-	fx := &effects{f: f, v: v, fence: f.fence(v), hosts: map[string]*handled{}, slots: make(chan struct{}, f.concurrency())}
+	fx := &effects{f: f, v: v, fence: f.fence(v), hosts: map[string]*handled{}, slots: make(chan struct{}, f.concurrency()),
+		aheads: aheads{of: map[int]*ahead{}}}
 	for _, in := range v.Input.Hosts {
 		h := &handled{HostInput: in}
 		if o := in.Observation; o != nil {
@@ -209,26 +211,43 @@ func (fx *effects) record(st State, v rollout.Visit, h *handled) hostdriver.Step
 // precheck looks at the host once more, asks the balancers, and lets the host say
 // what the step would trip over.
 func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
-	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
-	if err != nil {
-		return err
-	}
-	h.note(o)
-	if who := h.Begun(o, fx.fence); who != "" {
-		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", who)}
+	o, ahead := fx.lookedAhead(ctx, v.ID)
+	if !ahead {
+		var err error
+		if o, err = fx.look(ctx, v, h); err != nil {
+			return err
+		}
 	}
 	if e.Closed = fx.closed(ctx, v, h); e.Closed != "" {
 		return nil
 	}
 	e.Before = v.Invocations(o.Units)
-	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil {
+	var err error
+	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil || ahead {
 		return err
 	}
 	return fx.apply(ctx, h, h.Needs(&v))
 }
 
+// look looks at the host and its units, and finds out whether somebody else is at work.
+func (fx *effects) look(ctx context.Context, v rollout.Visit, h *handled) (hostdriver.Observation, error) {
+	o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
+	if err != nil {
+		return o, err
+	}
+	h.note(o)
+	if who := h.Begun(o, fx.fence); who != "" {
+		return o, &hostdriver.Error{Kind: hostdriver.Conflict, Host: v.Host, Op: "precheck", Err: fmt.Errorf("%s has begun a step there meanwhile", who)}
+	}
+	return o, nil
+}
+
 // stage brings the new generation, as it will be, to the host.
 func (fx *effects) stage(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
+	if from, to, ok := fx.stagedAhead(ctx, v.ID, h); ok {
+		e.From, e.To = from, to
+		return nil
+	}
 	current, kept := h.current()
 	op := h.Stage(&v, current, kept)
 	e.From, e.To = current.Generation, op.Manifest.Generation

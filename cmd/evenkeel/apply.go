@@ -81,6 +81,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	}
 	stop := newStopper(ctx)
 	defer stop.close()
+	a.applies = true
 	f, done, err := a.openFleet(stop.ctx)
 	if err != nil {
 		return err

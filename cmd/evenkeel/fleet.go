@@ -37,7 +37,9 @@ func (a *app) openFleet(ctx context.Context) (*controller.Fleet, func(), error) 
 		a.log.Info().Str("at", w.Pos.String()).Msg(w.Message)
 	}
 	sshDefaults(&rev)
-	driver, err := sshdriver.New(a.sshOptions(&rev))
+	options := a.sshOptions(&rev)
+	options.Stay = a.applies
+	driver, err := sshdriver.New(options)
 	if err != nil {
 		c.close()
 		return nil, nil, err

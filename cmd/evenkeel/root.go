@@ -17,6 +17,7 @@ type app struct {
 	log      zerolog.Logger
 	logTo    *logSink
 	pending  *pendingHosts // the driver, once the fleet is open
+	applies  bool          // what is looked at is changed, too
 }
 
 // The groups of verbs in the help.

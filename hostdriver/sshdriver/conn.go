@@ -50,6 +50,9 @@ func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan 
 	c := &Conn{login: l, via: via, ssh: conn, raw: raw, options: o, since: time.Now(),
 		slots: make(chan struct{}, o.MaxSessions), done: make(chan struct{}),
 		shells: keeper{patience: shellIdle, life: shellLife}}
+	if o.Stay {
+		c.shells.asked = time.Now()
+	}
 	c.retiring, c.moveOn = context.WithCancel(context.Background())
 	go ssh.DiscardRequests(reqs)
 	go func() {

@@ -101,9 +101,17 @@ func (s *shell) message(rq request) string {
 		payload = 1
 	}
 	more := partsText(parts)
-	errand := rq.script.errand(rq.call)
-	return fmt.Sprintf("%s %d %d %d\n", rq.script.nonce, len(more), len(errand), payload) + more + errand
+	errand, size := rq.script.errand(rq.call), 0
+	if len(errand) > readable {
+		size = len(errand)
+	} else {
+		errand += rq.script.nonce + "\n"
+	}
+	return fmt.Sprintf("%s %d %d %d\n", rq.script.nonce, len(more), size, payload) + more + errand
 }
+
+// readable is how long a request may be, in bytes, to be read by the shell itself.
+const readable = 1500
 
 // turn is one request's share of a shell's output: it ends where the shell itself tells
 // that the request has.

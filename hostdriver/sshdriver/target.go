@@ -46,6 +46,9 @@ type Options struct {
 	KeepaliveInterval time.Duration // three of them without a word end a connection; 0: 10 s
 	MaxSessions       int           // commands at once on one connection; 0: 4 (sshd's own default limit is 10)
 	Concurrency       int           // hosts dialled at once; 0: 64
+	// Stay tells that the first request to a host is followed by others soon: the shell
+	// that stays is started for the first one already.
+	Stay bool
 
 	// ResolveJump returns the inventory's host of that name. A jump for which it
 	// says false (or for which it is nil) is an ssh_config alias or an address.

@@ -16,22 +16,26 @@ op_units() {
 		checked="$checked$NL$1"
 	done
 	put_record
-	units=
+	units= told=
 	for action in $ACTIONS; do
 		IFS=$TAB
 		set -- $action
 		IFS=$NL
 		act "$@"
 	done
-	show_units
+	tell_states
 	finish
 }
 
 unit_state() {
-	load= active= sub= result= id= job=
-	why=$(systemctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job -- "$1" 2>&1) ||
+	why=$(systemctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job,NRestarts,ActiveEnterTimestampMonotonic,StartLimitIntervalUSec -- "$1" 2>&1) ||
 		die failed "systemctl show $1: $why" "is systemd running there?"
-	for line in $why; do
+	take_state $why
+}
+
+take_state() {
+	load= active= sub= result= id= job= restarts= entered= interval=
+	for line; do
 		case $line in
 		LoadState=*) load=${line#*=} ;;
 		ActiveState=*) active=${line#*=} ;;
@@ -39,6 +43,9 @@ unit_state() {
 		Result=*) result=${line#*=} ;;
 		InvocationID=*) id=${line#*=} ;;
 		Job=*) job=${line#*=} ;;
+		NRestarts=*) restarts=${line#*=} ;;
+		ActiveEnterTimestampMonotonic=*) entered=${line#*=} ;;
+		StartLimitIntervalUSec=*) interval=${line#*=} ;;
 		esac
 	done
 }
@@ -68,7 +75,7 @@ act() {
 	# Where there is but one, its state was asked for a moment ago.
 	[ "$checked" = "$NL$1" ] || unit_state "$1"
 	checked=
-	units="$units$NL$1"
+	units="$units$NL$1" told=
 	if [ "$3" != - ] && [ "$id" != "$3" ]; then
 		settle "$1" "$id"
 		rec skipped "$1"
@@ -83,13 +90,51 @@ act() {
 	start | restart)
 		# Manual starts count toward the start limit as crashes do. What is wanted here must
 		# not be refused for it, least of all after a restart has stopped the unit.
-		systemctl reset-failed -- "$unit" 2>/dev/null
+		long_up || systemctl reset-failed -- "$unit" 2>/dev/null
 		;;
 	esac
 	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password "$verb" -- "$unit" 9>&-
-	ended=$? said=$why
-	unit_state "$unit"
+	ended=$? said=$why told=
+	if [ "$units" = "$NL$unit" ]; then
+		# Where there is but one, what is asked now is what is told in the end.
+		show "$unit" || die failed "systemctl show $unit: $shown" "is systemd running there?"
+		told=1
+		take_state $shown
+	else
+		unit_state "$unit"
+	fi
 	outcome "$@"
+}
+
+# long_up: whether the last start of the unit is of so long ago that it counts toward no
+# start limit any more.
+long_up() {
+	[ "$active $result $restarts" = "active success 0" ] || return 1
+	case $interval in
+	0) return 0 ;;
+	*[!0-9s]* | '' | s*) return 1 ;;
+	*s) interval=${interval%s} ;;
+	*) return 1 ;;
+	esac
+	case $interval$entered in
+	*[!0-9]*) return 1 ;;
+	esac
+	up=
+	read -r up rest </proc/uptime
+	case ${up%%.*} in
+	'' | *[!0-9]*) return 1 ;;
+	esac
+	[ "${entered:-0}" -gt 0 ] && [ $((${up%%.*} - entered / 1000000)) -gt $((interval + 1)) ]
+}
+
+# tell_states: those of $units, which were asked for a moment ago where there is but one.
+tell_states() {
+	if [ "$told" ]; then
+		rec units "$unit"
+		printf '%s\n' "$shown" >&3
+		return
+	fi
+	show_units
 }
 
 # note FILE ID INPUT…: what a unit is, or is about to be, started with.
@@ -112,7 +157,7 @@ settle() {
 
 outcome() {
 	if [ "$ended" = 124 ]; then
-		show_units
+		tell_states
 		die unknown "systemctl $verb $unit has not ended within $TIMEOUT s; it is $active ($sub) and its job goes on" \
 			"look at systemctl status $unit there"
 	fi
@@ -128,7 +173,7 @@ outcome() {
 	case "$ended $verb $active" in
 	0\ stop\ * | 0\ *\ active | 0\ *\ activating | 0\ *\ reloading | 0\ *\ inactive) return ;;
 	esac
-	show_units
+	tell_states
 	rec failed "$unit" "$verb" "$ended"
 	tell_journal
 	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
