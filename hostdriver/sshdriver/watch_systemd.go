@@ -229,7 +229,7 @@ func (s *systemdWatch) heard(m *dbus.Message) {
 		properties, _ := m.Body[1].(map[string]dbus.Variant)
 		at := header(m, dbus.FieldPath)
 		if at == unitPath(s.unit+".path") {
-			s.pathChanged(properties)
+			s.pathChanged(iface, properties)
 		} else if unit, ok := s.watched[at]; ok && s.isNew(at+" "+iface, properties) {
 			s.changed(unit, false, false)
 		}

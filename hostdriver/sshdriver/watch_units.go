@@ -152,8 +152,10 @@ func (s *systemdWatch) awaitPathUnit() (failed, err error) {
 }
 
 // pathChanged takes what systemd says of the path unit. Both the trigger and the return
-// to waiting are signalled: what changes in between is not seen by itself.
-func (s *systemdWatch) pathChanged(properties map[string]dbus.Variant) {
+// to waiting are signalled: what changes in between is not seen by itself. systemd says
+// the path's own properties first, and then those of any unit, which may be 40 ms later
+// here: sshd sends a second packet only once the first is acknowledged.
+func (s *systemdWatch) pathChanged(iface string, properties map[string]dbus.Variant) {
 	text := func(name string, was string) string {
 		if v, ok := properties[name].Value().(string); ok && v != was {
 			return strings.Clone(v)
@@ -163,6 +165,9 @@ func (s *systemdWatch) pathChanged(properties map[string]dbus.Variant) {
 	began := s.path.sub != ""
 	s.path.active, s.path.sub = text("ActiveState", s.path.active), text("SubState", s.path.sub)
 	s.path.result = text("Result", s.path.result)
+	if iface == systemdService+".Path" && began {
+		s.changed("", true, false)
+	}
 	at, ok := properties["StateChangeTimestampMonotonic"].Value().(uint64)
 	if !ok || at == s.path.at {
 		return

@@ -20,8 +20,8 @@ type options struct {
 	names    []string // of what is to be measured
 }
 
-// allNames are what can be measured; the deployment always is.
-var allNames = []string{"pass", "deploy", "rolling", "drained"}
+// allNames are what can be measured; the deployment always is, but beside watch alone.
+var allNames = []string{"pass", "deploy", "rolling", "drained", "watch"}
 
 func (o options) wants(name string) bool { return slices.Contains(o.names, name) }
 
@@ -39,6 +39,9 @@ func main() {
 func dispatch(args []string) error {
 	if len(args) > 0 && args[0] == floorVerb {
 		return floorMain(args[1:])
+	}
+	if len(args) > 0 && args[0] == watcherVerb {
+		return watcherMain(args[1:])
 	}
 	o, err := parseOptions(args)
 	if err != nil {
@@ -88,8 +91,13 @@ func run(ctx context.Context, o options) error {
 	m := describeMachine(ctx)
 	m.load = load
 	noise, err := s.startNoise()
-	for n := 1; n <= o.rounds && err == nil; n++ {
-		err = s.round(ctx, n)
+	if !slices.Equal(o.names, []string{"watch"}) {
+		for n := 1; n <= o.rounds && err == nil; n++ {
+			err = s.round(ctx, n)
+		}
+	}
+	if err == nil && o.wants("watch") {
+		err = s.watch(ctx)
 	}
 	if share, noiseErr := noise.share(s); noiseErr == nil {
 		m.others = share

@@ -51,6 +51,7 @@ const (
 type results struct {
 	samples map[measure][]sample
 	phases  map[measure][]phases // of rolling evenkeel applies
+	watch   *watchFigures
 }
 
 func newResults() *results {
