@@ -323,7 +323,7 @@ func (w *labWatch) reexec(t *testing.T) {
 // noRoom: the host's systemd may open hardly any more files, as when inotify's instances
 // are used up.
 func (w *labWatch) noRoom(t *testing.T) {
-	w.do(t, `free=0; n=0; while [ $free -lt 8 ]; do [ -e /proc/1/fd/$n ] || free=$((free + 1)); n=$((n + 1)); done; prlimit --pid 1 --nofile=$n:`)
+	w.do(t, `free=0; n=0; while [ $free -lt 3 ]; do [ -e /proc/1/fd/$n ] || free=$((free + 1)); n=$((n + 1)); done; prlimit --pid 1 --nofile=$n:`)
 	defer w.do(t, "prlimit --pid 1 --nofile=$(prlimit --pid 1 --nofile -o HARD --noheadings | tr -d ' '):")
 	d := newLabDriver(t, w.lab, "root")
 	out, err := d.Watch(t.Context(), labHost(w.host), hostdriver.WatchQuery{Owner: "room", Paths: []string{"/a/1", "/b/1", "/c/1", "/d/1", "/e/1", "/f/1", "/g/1", "/h/1"}})
