@@ -87,8 +87,8 @@ var fenceCases = []contractCase{
 		equal(k, "claim once released", k.records().Claim, "")
 	}},
 	{"two at once: each is done whole, one after the other", func(k *kit) {
-		k.draft(1).file("/etc/contract/f", "1").stage()
-		k.draft(2).file("/etc/contract/f", "2").stage()
+		k.draft(1).file("/etc/contract/f", "1").deploy()
+		k.draft(2).file("/etc/contract/f", "2").deploy()
 		var both sync.WaitGroup
 		errs := make([]error, 2)
 		for i := range errs {

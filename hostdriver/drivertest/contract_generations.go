@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -47,6 +48,18 @@ var generationCases = []contractCase{
 		k.apply(hostdriver.Switch{To: 3})
 		equal(k, "f", k.content("/etc/contract/f"), "1")
 		equal(k, "g", k.content("/etc/contract/g"), "2")
+	}},
+	{"what was staged and never switched to, or gone back from, is none to go back to", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "1").deploy()
+		k.draft(2).file("/etc/contract/f", "2").stage()
+		k.draft(3).file("/etc/contract/f", "3").deploy()
+		equal(k, "kept", fmt.Sprint(k.records().Kept), "[1 3]")
+		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Services: []string{"contract"}, From: 1, To: 3, Phase: "revert restart"}})
+		k.apply(hostdriver.Switch{To: 1})
+		equal(k, "kept while the step is in hand", fmt.Sprint(k.records().Kept), "[1 3]")
+		k.apply(hostdriver.ClearStep{})
+		k.draft(5).file("/etc/contract/f", "5").deploy()
+		equal(k, "kept", fmt.Sprint(k.records().Kept), "[1 5]")
 	}},
 	{"content that no generation has must be sent", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").deploy()

@@ -453,7 +453,8 @@ func (h *FakeHost) setUnits(g *generation, leave []string) error {
 	return nil
 }
 
-// collect removes generations beyond Keep, and the blobs only they had.
+// collect removes generations beyond Keep, those between the one that was on disk and the
+// one that is, and the blobs only they had.
 func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
 	keep := op.Keep
 	if keep <= 0 {
@@ -472,7 +473,7 @@ func (h *FakeHost) collect(from uint64, op hostdriver.Switch) {
 	}
 	releases := map[string]bool{}
 	for _, n := range slices.Sorted(maps.Keys(h.generations)) {
-		if len(h.generations) > keep && !protected[n] {
+		if (len(h.generations) > keep || n > from && n < op.To) && !protected[n] {
 			for _, e := range entriesOf(h.generations[n]) {
 				releases[e.Name] = releases[e.Name] || e.Kind == hostdriver.KindRelease
 			}

@@ -1,5 +1,7 @@
-# collect.sh: generations beyond KEEP, and what only they needed, are removed. Never the
-# one on disk, one that the step in hand may go back to, or one a unit still runs with.
+# collect.sh: generations beyond KEEP, and what only they needed, are removed; so are those
+# between the one that was on disk and the one that is, for they were staged and never
+# switched to, or gone back from: none is one to go back to. Never the one on disk, one
+# that the step in hand may go back to, or one a unit still runs with.
 
 collect() {
 	protected="$NL$TO$NL$from$NL"
@@ -19,8 +21,16 @@ collect() {
 		[ -d "$f" ] && kept="$kept$NL${f##*/}" n=$((n + 1))
 	done
 	set -f
-	[ "$n" -gt "$KEEP" ] || return 0
 	set --
+	for g in $kept; do
+		case $protected in
+		*"$NL$g$NL"*) continue ;;
+		esac
+		[ "$g" -gt "$from" ] && [ "$g" -lt "$TO" ] || continue
+		set -- "$@" "$D/generations/$g"
+		protected="$protected$g$NL" n=$((n - 1))
+	done
+	[ $# -gt 0 ] || [ "$n" -gt "$KEEP" ] || return 0
 	while [ "$n" -gt "$KEEP" ] && oldest; do
 		set -- "$@" "$D/generations/$old"
 		protected="$protected$old$NL" n=$((n - 1))
