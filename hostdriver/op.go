@@ -88,6 +88,10 @@ type Switch struct {
 	// DeadMan, where set, arms a transient timer on the host before anything is
 	// written, which restores the generation that was on disk unless Disarm comes first.
 	DeadMan time.Duration
+	// Back tells that a step is taken back. It must succeed even where what that step
+	// brought has filled the disk: the host then stops what was started with it, and gives
+	// up the room that was set aside for this when the step was staged.
+	Back bool
 	// Record is saved as the step in hand before anything is written.
 	Record *StepRecord
 	// Refuse are remembered, each in the place of the same service's former one, before
@@ -100,7 +104,8 @@ type Switch struct {
 type Disarm struct{}
 
 // UnitOps starts, stops, restarts or reloads units in order, waiting for each
-// job, with a job mode that refuses to replace an admin's job.
+// job, with a job mode that refuses to replace an admin's job. A start of its own that was
+// waited for in vain is replaced by the next one; a stop is not.
 type UnitOps struct {
 	Actions []UnitAction
 	// Timeout bounds the wait for each job; on expiry the outcome is Unknown.

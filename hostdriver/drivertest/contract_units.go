@@ -78,7 +78,7 @@ var unitCases = []contractCase{
 		if job := k.unit("contract-b.service").Job; job == "0" || job == "" {
 			k.Fatal("the job must be told, and left alone")
 		}
-		k.refused(hostdriver.Failed, hostdriver.Precheck{Units: []string{unitName, "contract-b.service"}})
+		k.refused(hostdriver.Refused, hostdriver.Precheck{Units: []string{unitName, "contract-b.service"}})
 		k.Machine.EndJob("contract-b.service")
 	}},
 	{"a start that fails is an error with the unit's state", func(k *kit) {
@@ -162,6 +162,13 @@ var unitCases = []contractCase{
 		if u.Job == "0" {
 			k.Fatal("its job must go on")
 		}
+		k.apply(hostdriver.Precheck{Units: []string{unitName}})
+		if f, ok := k.Machine.(*FakeHost); ok {
+			f.fleet.Behave(func(Start) Behaviour { return Behaviour{} })
+		}
+		k.draft(2).unit(unitName, runs, "no").deploy()
+		again := hostdriver.UnitAction{Unit: unitName, Verb: hostdriver.VerbRestart, OnlyIf: u.InvocationID}
+		equal(k, "the way back from it", k.apply(hostdriver.UnitOps{Actions: []hostdriver.UnitAction{again}}).Units[unitName].Active, "active")
 	}},
 	{"the record is saved with the actions", func(k *kit) {
 		k.draft(1).unit(unitName, runs, "no").deploy()

@@ -83,6 +83,7 @@ func (h *FakeHost) checkFence(f hostdriver.Fence) error {
 
 func (h *FakeHost) precheck(op hostdriver.Precheck) error {
 	var found, mends []string
+	busy := 0 // of them, somebody's jobs
 	add := func(mend, format string, a ...any) {
 		found, mends = append(found, fmt.Sprintf(format, a...)), append(mends, mend)
 	}
@@ -107,12 +108,16 @@ func (h *FakeHost) precheck(op hostdriver.Precheck) error {
 		if st.Load == "masked" {
 			add("systemctl unmask "+u+" there", "%s is masked", u)
 		}
-		if st.Job != "0" {
+		if st.Job != "0" && !ownJob(st.Job) {
 			add("see systemctl list-jobs there", "%s has a job queued, number %s", u, st.Job)
+			busy++
 		}
 	}
-	if found == nil {
+	switch len(found) {
+	case 0:
 		return nil
+	case busy:
+		return failure(hostdriver.Refused, strings.Join(mends, "; "), "%s", strings.Join(found, "; "))
 	}
 	return failure(hostdriver.Failed, strings.Join(mends, "; "), "%s", strings.Join(found, "; "))
 }
@@ -133,12 +138,22 @@ func (h *FakeHost) putStep(f hostdriver.Fence, r *hostdriver.StepRecord) error {
 	return nil
 }
 
+// Jobs that were waited for in vain.
+const (
+	ownStop  = "1001"
+	ownStart = "1002"
+)
+
+func ownJob(job string) bool { return job == ownStop || job == ownStart }
+
 func (h *FakeHost) unitOps(f hostdriver.Fence, op hostdriver.UnitOps) (hostdriver.Result, error) {
 	res := hostdriver.Result{Units: map[string]hostdriver.UnitState{}}
 	for _, a := range op.Actions {
 		st := h.state(a.Unit)
 		switch {
-		case st.Job != "0":
+		case ownJob(st.Job) && st.Active == "deactivating":
+			return hostdriver.Result{}, failure(hostdriver.Failed, "see systemctl status there", "%s has not stopped yet, for a job of ours, number %s; nothing was done", a.Unit, st.Job)
+		case st.Job != "0" && !ownJob(st.Job):
 			return hostdriver.Result{}, failure(hostdriver.Refused, "see systemctl list-jobs there", "%s has a job queued already, number %s; nothing was done", a.Unit, st.Job)
 		case a.Verb != hostdriver.VerbStop && st.Load != "loaded":
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%s is %s; nothing was done", a.Unit, st.Load)
@@ -179,6 +194,7 @@ func (h *FakeHost) act(a hostdriver.UnitAction, timeout time.Duration) error {
 	if a.Verb == hostdriver.VerbStart || a.Verb == hostdriver.VerbRestart {
 		u.starts, u.restarts = nil, 0 // systemctl reset-failed
 	}
+	u.job = ""
 	err := h.verb(u, a.Verb, now, timeout)
 	if h.interrupted || err != nil && hostdriver.KindOf(err) == hostdriver.Unknown {
 		return err
@@ -218,7 +234,7 @@ func (h *FakeHost) verb(u *unit, verb hostdriver.UnitVerb, now time.Time, timeou
 	}
 	err := h.start(u, now)
 	if err == nil && u.proc != nil && u.file.kind != "simple" && u.proc.does.ReadyAfter > timeout {
-		u.active, u.sub, u.job = "activating", "start", "1002"
+		u.active, u.sub, u.job = "activating", "start", ownStart
 		return failure(hostdriver.Unknown, "look at systemctl status "+u.name+" there", "systemctl %s %s has not ended within %s", verb, u.name, timeout)
 	}
 	return err

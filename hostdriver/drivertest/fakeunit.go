@@ -318,7 +318,7 @@ func (h *FakeHost) stop(u *unit, now time.Time, timeout time.Duration) bool {
 		u.active, u.sub = "deactivating", "stop-sigterm"
 	}
 	if !u.stopsAt.IsZero() && u.stopsAt.After(now.Add(timeout)) {
-		u.job = "1001"
+		u.job = ownStop
 		return false
 	}
 	if u.active != "failed" {

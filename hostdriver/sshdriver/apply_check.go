@@ -36,7 +36,7 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 			case "rooms":
 				more, err = roomFindings(op, dirs.list, r)
 			case "units":
-				more, err = unitFindings(r)
+				more, err = unitFindings(r, ownJobs(records))
 			}
 			if err != nil {
 				return hostdriver.Result{}, err
@@ -49,21 +49,29 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 }
 
 // finding is one thing that a step would trip over.
-type finding struct{ what, mend string }
+type finding struct {
+	what, mend string
+	busy       bool // by somebody's job, which ends by itself
+}
 
-// findingsError is one error for all; Host and Op are filled in by Apply.
+// findingsError is one error for all; Host and Op are filled in by Apply. Where somebody's
+// jobs alone are in the way, the host refuses as it would in the step itself.
 func findingsError(found []finding) error {
 	if len(found) == 0 {
 		return nil
 	}
 	var what, mend []string
+	kind := hostdriver.Refused
 	for _, f := range found {
+		if !f.busy {
+			kind = hostdriver.Failed
+		}
 		what = append(what, f.what)
 		if !slices.Contains(mend, f.mend) {
 			mend = append(mend, f.mend)
 		}
 	}
-	return &hostdriver.Error{Kind: hostdriver.Failed, Err: fmt.Errorf("%s", strings.Join(what, "; ")), Mend: strings.Join(mend, "; ")}
+	return &hostdriver.Error{Kind: kind, Err: fmt.Errorf("%s", strings.Join(what, "; ")), Mend: strings.Join(mend, "; ")}
 }
 
 // roomFindings compares what is needed with what df says, added up where several
@@ -97,16 +105,16 @@ func roomFindings(op hostdriver.Precheck, dirs []string, r record) ([]finding, e
 	for _, target := range order.list {
 		fs := mounts[target]
 		if fs.readOnly {
-			found = append(found, finding{fmt.Sprintf("the filesystem %s is read-only", target),
-				"see dmesg there for why, then mount -o remount,rw " + target})
+			found = append(found, finding{what: fmt.Sprintf("the filesystem %s is read-only", target),
+				mend: "see dmesg there for why, then mount -o remount,rw " + target})
 		}
 		if fs.needBytes > fs.bytes {
-			found = append(found, finding{fmt.Sprintf("the filesystem %s has %d bytes free, and %d are needed", target, fs.bytes, fs.needBytes),
-				"make room on " + target})
+			found = append(found, finding{what: fmt.Sprintf("the filesystem %s has %d bytes free, and %d are needed", target, fs.bytes, fs.needBytes),
+				mend: "make room on " + target})
 		}
 		if fs.inodes >= 0 && fs.needInodes > fs.inodes {
-			found = append(found, finding{fmt.Sprintf("the filesystem %s has %d inodes free, and %d are needed", target, fs.inodes, fs.needInodes),
-				"remove files from " + target + ": its inodes are used up, not its room"})
+			found = append(found, finding{what: fmt.Sprintf("the filesystem %s has %d inodes free, and %d are needed", target, fs.inodes, fs.needInodes),
+				mend: "remove files from " + target + ": its inodes are used up, not its room"})
 		}
 	}
 	return found, nil
@@ -130,7 +138,18 @@ func parseRoom(line string) (hostdriver.DiskState, string, error) {
 	return st, printable(strings.Join(f[3:], " "), 200), nil
 }
 
-func unitFindings(r record) ([]finding, error) {
+// ownJobs are jobs that we have left there, by unit: they are in nobody's way.
+func ownJobs(records []record) map[string]string {
+	own := map[string]string{}
+	for _, r := range records {
+		if r.kind == "ours" {
+			own[r.arg(0)] = r.arg(1)
+		}
+	}
+	return own
+}
+
+func unitFindings(r record, own map[string]string) ([]finding, error) {
 	units, err := parseUnits(r)
 	if err != nil {
 		return nil, err
@@ -139,11 +158,11 @@ func unitFindings(r record) ([]finding, error) {
 	for _, name := range slices.Sorted(maps.Keys(units)) {
 		st := units[name]
 		if st.Load == "masked" || strings.HasPrefix(st.File, "masked") {
-			found = append(found, finding{name + " is masked", "systemctl unmask " + name + " there, or suspend the host"})
+			found = append(found, finding{what: name + " is masked", mend: "systemctl unmask " + name + " there, or suspend the host"})
 		}
-		if st.Job != "0" {
-			found = append(found, finding{fmt.Sprintf("%s has a job queued, number %s", name, printable(st.Job, 20)),
-				"see systemctl list-jobs there; wait for it, or systemctl cancel it"})
+		if st.Job != "0" && own[name] != st.Job {
+			found = append(found, finding{what: fmt.Sprintf("%s has a job queued, number %s", name, printable(st.Job, 20)),
+				mend: "see systemctl list-jobs there; wait for it, or systemctl cancel it", busy: true})
 		}
 	}
 	return found, nil

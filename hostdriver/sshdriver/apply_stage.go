@@ -17,7 +17,7 @@ import (
 // stage sends the manifest with the script; the host answers with what it lacks, and
 // only that is then sent, on the same command's standard input.
 func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error) {
-	s := d.mutation(f, "facts", "entry", "stage")
+	s := d.mutation(f, "facts", "entry", "reserve", "stage")
 	manifest, err := encodeManifest(op.Manifest, s.nonce)
 	if err != nil {
 		return nil, err

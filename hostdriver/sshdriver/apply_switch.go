@@ -10,7 +10,7 @@ import (
 
 const defaultKeep = 5
 
-var switchParts = []string{"facts", "entry", "generation", "enable", "reload", "switch", "collect", "deadman", "refused"}
+var switchParts = []string{"facts", "entry", "generation", "enable", "reload", "reserve", "switch", "collect", "deadman", "refused"}
 
 // switchTo sends the script alone, or with the dead man's own script after it.
 func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, error) {
@@ -38,6 +38,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.set("EXPECT", strings.Join(expect, "\n"))
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setInt("KEEP", int64(keep))
+	s.setFlag("BACK", op.Back)
 	if err := s.setRecord(op.Record); err != nil {
 		return nil, err
 	}

@@ -33,4 +33,7 @@ check_units() {
 	[ "$UNITS" ] || return 0
 	rec units $UNITS
 	systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,UnitFileState,Job -- $UNITS >&3 2>/dev/null
+	for unit in $UNITS; do
+		[ ! -e "$R/job.$unit" ] || { read -r own <"$R/job.$unit" && rec ours "$unit" "$own"; }
+	done
 }

@@ -59,6 +59,7 @@ op_deadman() {
 	current=$(readlink -- "$D/current")
 	[ "${current##*/}" = "$TO" ] || [ -e "$D/switching" ] || exit 0
 	bump
+	make_room "$TO"
 	put "$D/switching" "$from $TO"
 	put "$D/deadman" "fired $from $TO $EPOCH"
 	stop_new

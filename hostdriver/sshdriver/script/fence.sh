@@ -85,9 +85,11 @@ bump() {
 
 # put FILE TEXT: whole and durable, or as it was before.
 put() {
+	why=
 	if printf '%s\n' "$2" >"$1.new" && try sync -- "$1.new" && try mv -f -- "$1.new" "$1" && try sync -- "${1%/*}"; then
 		return 0
 	fi
+	why_not "$1.new"
 	why="cannot write $1${why:+: $why}"
 	rm -f -- "$1.new"
 	return 1
@@ -96,13 +98,22 @@ put() {
 # put_two FILE TEXT FILE TEXT: the same for two, which costs little more. Where there is the
 # second, there is the first.
 put_two() {
+	why=
 	if printf '%s\n' "$2" >"$1.new" && printf '%s\n' "$4" >"$3.new" && try sync -- "$1.new" "$3.new" &&
 		try mv -f -- "$1.new" "$1" && try mv -f -- "$3.new" "$3" && try sync -- "${1%/*}" "${3%/*}"; then
 		return 0
 	fi
+	why_not "$3.new"
 	why="cannot write $1 and $3${why:+: $why}"
 	rm -f -- "$1.new" "$3.new"
 	return 1
+}
+
+# why_not FILE: why the shell itself cannot write it, unless $why tells already.
+why_not() {
+	[ -z "$why" ] || return 0
+	why=$( (printf '%s\n' "$1" >"$1") 2>&1)
+	why=${why##*: }
 }
 
 # drop FILE: durably gone.

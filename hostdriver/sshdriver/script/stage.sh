@@ -9,6 +9,7 @@ op_stage() {
 	begin_change
 	stage_again
 	rm -rf -- "$D/blobs/.in" "$D/generations/.new"
+	keep_reserve || stage_fail "cannot set room aside in $D for the way back: $why" "$ADVICE_DISK"
 	need=
 	need_blobs
 	need_releases

@@ -1,13 +1,14 @@
 # switch.sh: the controller's switch, with its compare-and-swap, journal and undoing.
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
-# and units of the generation that stay as they are), KEEP, RECORD, REFUSE, FORGET,
-# DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
+# and units of the generation that stay as they are), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
+# FORGET, DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
 	begin_change
 	come_from
 	check_step
+	[ "$BACK" = 0 ] || make_room "$from"
 	to=$TO other=$from touched= mend=
 	load_generation && survey || die failed "$why; nothing was changed" "$mend"
 	check_expect
@@ -229,7 +230,7 @@ undo() {
 		[ "$resumed" ] || drop "$D/switching"
 		die failed "$reason; nothing in use was changed" "$advice"
 	fi
-	if [ "$from" != "$TO" ] && switch_to "$from" "$TO" && drop "$D/switching"; then
+	if [ "$from" != "$TO" ] && make_room "$TO" && switch_to "$from" "$TO" && drop "$D/switching"; then
 		die failed "$reason; generation $from was put back" "$advice"
 	fi
 	[ "$from" != "$TO" ] && reason="$reason; generation $from could not be put back: $why"

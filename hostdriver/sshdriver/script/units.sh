@@ -51,14 +51,17 @@ take_state() {
 }
 
 # check_unit, for all before the first is touched: a queued job is somebody else's, and
-# is neither replaced nor joined.
+# is neither replaced nor joined, unless it is one of ours that was waited for in vain.
 check_unit() {
 	unit_state "$1"
 	case ${job:-0} in
 	0) ;;
 	*)
-		die refused "$1 has a job queued already, number $job; nothing was done" \
+		own_job "$1" || die refused "$1 has a job queued already, number $job; nothing was done" \
 			"see systemctl list-jobs there; wait for it, or cancel it with systemctl cancel $job"
+		[ "$active" != deactivating ] ||
+			die failed "$1 has not stopped yet, for a job of ours, number $job; nothing was done" \
+				"see systemctl status $1 there; systemctl kill -s KILL $1 ends it for good"
 		;;
 	esac
 	case $2 in
@@ -68,6 +71,12 @@ check_unit() {
 		[ "$load" = not-found ] && die failed "$1 is not there; nothing was done" "is its file managed, or its package installed?"
 		;;
 	esac
+}
+
+# own_job UNIT: whether its job is one that we have left there (see outcome).
+own_job() {
+	own=
+	[ "${job:-0}" != 0 ] && [ -e "$R/job.$1" ] && read -r own <"$R/job.$1" && [ "$own" = "$job" ]
 }
 
 # act UNIT VERB ONLYIF GENERATION INPUT…
@@ -93,7 +102,9 @@ act() {
 		long_up || systemctl reset-failed -- "$unit" 2>/dev/null
 		;;
 	esac
-	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password "$verb" -- "$unit" 9>&-
+	mode=fail
+	! own_job "$unit" || mode=replace
+	try timeout "$TIMEOUT" systemctl --job-mode="$mode" --no-ask-password "$verb" -- "$unit" 9>&-
 	ended=$? said=$why told=
 	if [ "$units" = "$NL$unit" ]; then
 		# Where there is but one, what is asked now is what is told in the end.
@@ -156,7 +167,9 @@ settle() {
 }
 
 outcome() {
+	[ ! -e "$R/job.$unit" ] || rm -f -- "$R/job.$unit"
 	if [ "$ended" = 124 ]; then
+		[ "${job:-0}" = 0 ] || printf '%s\n' "$job" >"$R/job.$unit"
 		tell_states
 		die unknown "systemctl $verb $unit has not ended within $TIMEOUT s; it is $active ($sub) and its job goes on" \
 			"look at systemctl status $unit there"
@@ -174,6 +187,9 @@ outcome() {
 	0\ stop\ * | 0\ *\ active | 0\ *\ activating | 0\ *\ reloading | 0\ *\ inactive) return ;;
 	esac
 	tell_states
+	# Who goes down stops everything and starts nothing: that says nothing of the unit.
+	[ "$(systemctl is-system-running 2>/dev/null)" != stopping ] ||
+		die unknown "the host is going down: $said" "wait until it is up again"
 	rec failed "$unit" "$verb" "$ended"
 	tell_journal
 	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
