@@ -136,9 +136,12 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 		}
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
+	op.Back = v.Reverting
 	switch {
 	case v.Reverting && v.Undo != nil:
 		op.To, op.Expect, op.Forget = v.From, nil, v.Services
+	case v.Reverting && v.Outcome != ResultReverted: // nothing speaks against what was brought
+		op.To, op.Expect = v.From, nil
 	case v.Reverting:
 		op.To, op.Expect = v.From, nil
 		op.Refuse = h.refusals(v, record.Revision, v.Failing, hostdriver.ByRevert, record.Since)
@@ -263,7 +266,7 @@ func (h *HostInput) RevertActions(v *Visit, now map[string]hostdriver.UnitState)
 	var out []hostdriver.UnitAction
 	for _, unit := range v.Watch {
 		u := now[unit]
-		if u.Active == "active" && u.InvocationID == v.Before[unit] {
+		if (u.Active == "active" || u.Active == "reloading") && u.InvocationID == v.Before[unit] {
 			continue
 		}
 		if u.Load == "not-found" { // the former generation does not have it
@@ -287,13 +290,13 @@ func (h *HostInput) RevertActions(v *Visit, now map[string]hostdriver.UnitState)
 	return out
 }
 
-// SampleUnits is what units add to a Sample; up tells whether all are active, without
-// which no health check need be asked.
+// SampleUnits is what units add to a Sample; up tells whether all run, without which no
+// health check need be asked.
 func (v *Visit) SampleUnits(now map[string]hostdriver.UnitState) (s Sample, up bool) {
 	s, up = Sample{Units: map[string]UnitSample{}, Checks: true}, true
 	for _, unit := range v.Watch {
 		u := now[unit]
-		up = up && u.Active == "active"
+		up = up && (u.Active == "active" || u.Active == "reloading")
 		s.Units[unit] = UnitSample{Active: u.Active, Sub: u.Sub, Invocation: u.InvocationID, PID: u.MainPID, Restarts: u.Restarts, Words: ResultWords(u)}
 	}
 	return s, up

@@ -132,7 +132,7 @@ func (s *scripted) do(w []string) {
 		for _, open := s.uncommanded[w[1]]; open; _, open = s.uncommanded[w[1]] {
 			s.result([]string{"ok", w[1]}, map[string]string{"from": "1", "to": "2", "new": ""})
 		}
-	case "ok", "fail", "conflict", "unknown":
+	case "ok", "fail", "conflict", "refused", "unknown":
 		s.result(w, opt)
 	default:
 		s.t.Fatalf("script: unknown word %q", w[0])
@@ -299,8 +299,8 @@ func (s *scripted) result(w []string, opt map[string]string) {
 	num := func(k string) int { n, _ := strconv.Atoi(opt[k]); return n }
 	has := func(k string) bool { _, ok := opt[k]; return ok }
 	switch w[0] {
-	case "fail", "conflict":
-		e.Outcome, e.Reason, e.Conflict = Failure, strings.Join(w[2:], " "), w[0] == "conflict"
+	case "fail", "conflict", "refused":
+		e.Outcome, e.Reason, e.Conflict, e.Refused = Failure, strings.Join(w[2:], " "), w[0] == "conflict", w[0] == "refused"
 	case "unknown":
 		e.Outcome, e.Reason = Unknown, "no answer"
 	default:

@@ -193,7 +193,7 @@ func (m *mover) result(e Event) {
 		m.failure(e)
 		return
 	}
-	v.Tries, v.Refused = 0, false
+	v.Tries, v.Refused = 0, v.Refused && v.Failing != ""
 	switch v.Phase {
 	case PhasePrecheck:
 		if e.Closed != "" {
@@ -448,6 +448,9 @@ func (v *Visit) former(x Sample) Sample {
 			}
 			continue
 		}
+		if u.Active == "reloading" && u.Invocation == v.Before[unit] { // somebody else does that, to the process from before
+			u.Active = "active"
+		}
 		units[unit] = u
 		if u.Invocation == v.Replace[unit] && u.Invocation != v.Before[unit] {
 			x.Checks, x.Reason = false, unit+" still runs the process that is to be taken back"
@@ -483,6 +486,18 @@ func (m *mover) unhealthy(reason string) {
 	}
 }
 
+// putAsItWas takes a visit back although nothing speaks against what it brought: somebody
+// else has the units in hand, and nothing was done to them.
+func (m *mover) putAsItWas(reason string) {
+	v := m.v
+	v.Failing, v.Outcome, v.Reverting, v.Before = reason, ResultFailed, true, v.RanBefore()
+	if v.Switched {
+		m.enter(PhaseRevertSwitch)
+		return
+	}
+	m.enter(PhaseRevertUnits)
+}
+
 // canRevert tells whether there is something to go back to, or to finish going back to. Generation 0 is what the
 // host had before evenkeel: the host kept what was in the place of our files.
 func (v *Visit) canRevert() bool { return v.Switched || v.WentBack }
@@ -514,6 +529,10 @@ func (m *mover) failure(e Event) {
 	case PhaseSwitch:
 		m.leave(conflictOr(e, ResultFailed), e.Reason)
 	case PhaseUnits:
+		if e.Refused && !v.Quiet && !v.Reverting && !v.WentBack {
+			m.putAsItWas(e.Reason)
+			return
+		}
 		m.unhealthy(e.Reason)
 	case PhaseHealthy, PhaseRevertHealthy:
 		if e.Conflict { // the host took the change back by itself
