@@ -85,6 +85,9 @@ func (h *Host) start() error {
 	}
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
 		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_NSPAWN_LOCK=0", "GROUPS_OF_MACHINE=" + strings.Join(machineDirs, " ")}
+	if r.Network {
+		args = append(args, "--capability=CAP_NET_ADMIN")
+	}
 	if r.Containers {
 		args, env = append(args, "--capability=all"), append(env, "SYSTEMD_SECCOMP=0")
 	}

@@ -26,6 +26,7 @@ type Options struct {
 	DiskSize   int64     // bytes of each host's disk, which is memory while in use; 0 is 2 GiB
 	DiskDir    string    // keep the disks here, on a real filesystem and of its size, instead of in memory
 	Containers bool      // let hosts run podman (with --cgroups=disabled): all capabilities, no seccomp filter, vfs storage
+	Network    bool      // let hosts change their own network: CAP_NET_ADMIN
 	Persistent bool      // the lab outlives this process, until Close or `go run ./test/lab down`
 	Log        io.Writer // gets a line for each thing that takes time; nil for none
 }
@@ -76,7 +77,7 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 func (o Options) record() (record, error) {
 	r := record{
 		Prefix: o.Prefix, Persistent: o.Persistent, Owner: thisProcess(), BootID: bootID(), Hosts: o.Hosts,
-		DiskDir: o.DiskDir, DiskSize: o.DiskSize, Containers: o.Containers,
+		DiskDir: o.DiskDir, DiskSize: o.DiskSize, Containers: o.Containers, Network: o.Network,
 	}
 	if r.Prefix == "" {
 		id := make([]byte, 3)

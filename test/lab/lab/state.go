@@ -28,6 +28,7 @@ type record struct {
 	DiskDir    string `json:"diskDir"` // where the hosts' disks are, "" for memory
 	DiskSize   int64  `json:"diskSize"`
 	Containers bool   `json:"containers"`
+	Network    bool   `json:"network"`
 
 	Balancers []HAProxyConfig `json:"balancers,omitempty"` // as started, ports filled in
 }
