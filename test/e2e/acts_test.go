@@ -20,11 +20,18 @@ type act struct {
 	name string // the fault's number in the list of faults, and what it is
 	play func(*stage)
 	deaf bool // users may notice: no healthy instance was left, or the balancer was gone
+	cut  bool // WebSockets may break: their process was killed, or its host has lost its power
 }
 
 // play plays acts one after the other on shared stages: one that fails gets the next one
 // a new stage.
 func play(t *testing.T, hosts int, acts []act) {
+	t.Helper()
+	playOn(t, lab.Options{Hosts: hosts}, acts)
+}
+
+// playOn is play, on hosts of another kind.
+func playOn(t *testing.T, o lab.Options, acts []act) {
 	var s *stage
 	var crowd *load.Generator
 	leave := func() {
@@ -37,7 +44,7 @@ func play(t *testing.T, hosts int, acts []act) {
 	for _, a := range acts {
 		if s == nil {
 			leave()
-			s = crowded(t, hosts)
+			s = crowdedOf(t, o)
 			crowd = s.crowd()
 		}
 		t.Run(strings.ReplaceAll(a.name, " ", "-"), func(t *testing.T) {
@@ -49,7 +56,11 @@ func play(t *testing.T, hosts int, acts []act) {
 			time.Sleep(300 * time.Millisecond) // answers under way
 			t.Logf("%.1f s", time.Since(began).Seconds())
 			after := crowd.Stats()
-			if noticed := after.Failed() - before.Failed(); !a.deaf && (noticed > 0 || after.Requests == before.Requests) {
+			noticed := after.Failed() - before.Failed()
+			if a.cut {
+				noticed -= after.Failures[load.Broken] - before.Failures[load.Broken]
+			}
+			if !a.deaf && (noticed > 0 || after.Requests == before.Requests) {
 				t.Errorf("users noticed %d times: %s\n%s", noticed, after, strings.Join(after.Samples[min(before.Failed(), len(after.Samples)):], "\n"))
 			}
 		})
@@ -61,8 +72,10 @@ func play(t *testing.T, hosts int, acts []act) {
 
 // crowded is a stage whose ledger is used over HTTP and WebSockets: it says goodbye to
 // its WebSockets when it is stopped, so a drain need not wait for them to the end.
-func crowded(t *testing.T, hosts int) *stage {
-	s := newStage(t, hosts)
+func crowded(t *testing.T, hosts int) *stage { return crowdedOf(t, lab.Options{Hosts: hosts}) }
+
+func crowdedOf(t *testing.T, o lab.Options) *stage {
+	s := newStageOf(t, o)
 	s.retune("timeout: 10s", "timeout: 1500ms", "autoRevert: true", "autoRevert: true, onDrainTimeout: continue",
 		"healthyDeadline: 15s, progressDeadline: 40s", "healthyDeadline: 8s, progressDeadline: 20s")
 	s.env("GATEWAY_GRACE=0", "GATEWAY_GRACE=5s")
@@ -70,11 +83,13 @@ func crowded(t *testing.T, hosts int) *stage {
 	return s
 }
 
-// retune replaces words of the service, in pairs of old and new.
-func (s *stage) retune(pairs ...string) {
+// retune replaces words of the service, in pairs of old and new, and returns what puts
+// the service back.
+func (s *stage) retune(pairs ...string) (restore func()) {
 	s.t.Helper()
 	const name = "services/ledger/service.yaml"
-	text := read(s.t, s, name)
+	was := read(s.t, s, name)
+	text := was
 	for i := 0; i < len(pairs); i += 2 {
 		if !strings.Contains(text, pairs[i]) {
 			s.t.Fatalf("no %q in %s", pairs[i], name)
@@ -82,6 +97,7 @@ func (s *stage) retune(pairs ...string) {
 		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
 	}
 	s.file(name, text)
+	return func() { s.file(name, was) }
 }
 
 // crowd are users over HTTP and over WebSockets that stay open.

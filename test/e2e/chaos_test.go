@@ -39,11 +39,11 @@ func (r *running) output() string {
 }
 
 // begin starts an apply.
-func (s *stage) begin() *running {
+func (s *stage) begin(args ...string) *running {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	s.t.Cleanup(cancel)
-	r := &running{s: s, c: s.command(ctx, "apply", "--yes"), done: make(chan struct{})}
+	r := &running{s: s, c: s.command(ctx, append([]string{"apply", "--yes"}, args...)...), done: make(chan struct{})}
 	r.c.Stdout, r.c.Stderr = r, r
 	must(s, r.c.Start())
 	go func() {

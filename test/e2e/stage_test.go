@@ -30,18 +30,25 @@ type stage struct {
 	repo  string
 	hosts []*lab.Host
 
-	changes int    // made by change
-	runtime string // where the balancer's runtime API is reached; "": its own address
+	changes int      // made by change
+	runtime string   // where the balancer's runtime API is reached; "": its own address
+	environ []string // further, of the binary
 }
 
 // newStage makes hosts on which a program is at /usr/local/bin/ledger, as operators
 // have it today, and a fleet repo that wants it to run.
 func newStage(t *testing.T, hosts int) *stage {
 	t.Helper()
+	return newStageOf(t, lab.Options{Hosts: hosts})
+}
+
+// newStageOf is newStage, on hosts of another kind.
+func newStageOf(t *testing.T, o lab.Options) *stage {
+	t.Helper()
 	lab.Require(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: hosts})
+	l, err := lab.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +180,7 @@ func (s *stage) command(ctx context.Context, args ...string) *exec.Cmd {
 		args = append(args, "--identity", s.lab.IdentityFile(), "--known-hosts", s.lab.KnownHostsFile(), "--ssh-user", "deploy", "--become")
 	}
 	c := exec.CommandContext(ctx, filepath.Join(root, "bin/evenkeel"), args...)
-	c.Env = append(os.Environ(), "NO_COLOR=1")
+	c.Env = append(append(os.Environ(), "NO_COLOR=1"), s.environ...)
 	return c
 }
 
