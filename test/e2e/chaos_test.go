@@ -173,7 +173,7 @@ func TestBalancerDown(t *testing.T) {
 	s.nothingLeft()
 }
 
-// A hand edits the file while its host is drained: the edit is not overwritten
+// Fault 36: a hand edits the file while its host is drained: the edit is not overwritten
 // unseen; the host is undrained and planned again.
 func TestEditedMeanwhile(t *testing.T) {
 	s, users := changed(t, 2)
@@ -189,7 +189,7 @@ func TestEditedMeanwhile(t *testing.T) {
 	s.nothingLeft()
 }
 
-// Between drain and undrain the host is cut off, loses power, or is rebooted: its slot
+// Faults 13 and 27: between drain and undrain the host is cut off, freezes, or loses power: its slot
 // stays taken, nobody else begins, and when it is back all converges.
 func TestHostLostInMidStep(t *testing.T) {
 	ctx := context.Background()
@@ -223,7 +223,7 @@ func TestHostLostInMidStep(t *testing.T) {
 
 var phaseBefore = map[string]string{"→ restart": "→ switch", "→ healthy": "→ restart"}
 
-// A unit is masked by hand in the middle: named, nothing else is touched.
+// Fault 35: a unit is masked by hand in the middle: named, nothing else is touched.
 func TestMaskedMeanwhile(t *testing.T) {
 	s, users := changed(t, 2)
 	leave := s.player(s.hosts[0])
@@ -264,7 +264,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
-// A change by which sshd lets nobody in any more is taken back over the connection that
+// Fault 17: a change by which sshd lets nobody in any more is taken back over the connection that
 // is still there.
 func TestSSHBroken(t *testing.T) {
 	s := newStage(t, 1)
@@ -289,9 +289,10 @@ spec:
 	s.run(0, "plan", "--service", "sshd")
 }
 
-// A change that cuts the host off, every connection to it included, is taken back by the
+// Fault 17: a change that cuts the host off, every connection to it included, is taken back by the
 // host itself: its dead man's timer restores the generation before, and what ran with it.
 func TestCutOffByAChange(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, 1)
 	s.file("services/net/service.yaml", `apiVersion: evenkeel/v1
 kind: Service

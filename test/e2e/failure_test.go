@@ -194,7 +194,7 @@ func TestCtrlC(t *testing.T) {
 	s.run(0, "plan")
 }
 
-// A full disk: staging fails, nothing is restarted, nothing stays drained.
+// Fault 24: a full disk. Staging fails, nothing is restarted, nothing stays drained.
 func TestFullDisk(t *testing.T) {
 	s := newStage(t, 2)
 	s.deployed()
