@@ -173,7 +173,7 @@ func (m *labMachine) ShowBus() {
 // FillDisk puts small filesystems in the place of those two folders, and fills them.
 func (m *labMachine) FillDisk() {
 	m.do(`for d in /var/lib/evenkeel /etc/contract; do
-	mkdir -p "$d" && cp -a "$d" /tmp/kept && mount -t tmpfs -o size=256k,mode=0700 tmpfs "$d" && cp -a /tmp/kept/. "$d" && rm -r /tmp/kept
+	mkdir -p "$d" && cp -a "$d" /tmp/kept && mount -t tmpfs -o size=1536k,mode=0700 tmpfs "$d" && cp -a /tmp/kept/. "$d" && rm -r /tmp/kept
 	dd if=/dev/zero of="$d/fill" bs=4k 2>/dev/null
 done; :`)
 }
