@@ -14,14 +14,20 @@ import (
 
 // options are what the command line asks for.
 type options struct {
-	hosts    int
-	rounds   int
-	evenkeel string   // the binary
-	names    []string // of what is to be measured
+	hosts     int
+	simulated int // hosts of fleet
+	rounds    int
+	evenkeel  string   // the binary
+	profile   string   // where fleet's processes write profiles; "": nowhere
+	names     []string // of what is to be measured
 }
 
-// allNames are what can be measured; the deployment always is, but beside watch alone.
-var allNames = []string{"pass", "deploy", "rolling", "drained", "watch"}
+// allNames are what can be measured; the deployment always is, but beside watch and fleet
+// alone.
+var allNames = []string{"pass", "deploy", "rolling", "drained", "watch", "fleet"}
+
+// helpers are what this program is as a process beside the one that measures.
+var helpers = map[string]func(args []string) error{floorVerb: floorMain, watcherVerb: watcherMain, simVerb: simMain, lookVerb: lookMain, serveVerb: serveMain, bareVerb: bareMain}
 
 func (o options) wants(name string) bool { return slices.Contains(o.names, name) }
 
@@ -37,11 +43,8 @@ func main() {
 }
 
 func dispatch(args []string) error {
-	if len(args) > 0 && args[0] == floorVerb {
-		return floorMain(args[1:])
-	}
-	if len(args) > 0 && args[0] == watcherVerb {
-		return watcherMain(args[1:])
+	if len(args) > 0 && helpers[args[0]] != nil {
+		return helpers[args[0]](args[1:])
 	}
 	o, err := parseOptions(args)
 	if err != nil {
@@ -56,6 +59,8 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.hosts, "hosts", 20, "how many hosts")
+	flags.IntVar(&o.simulated, "simulated", 10_000, "how many simulated hosts fleet has")
+	flags.StringVar(&o.profile, "profile", "", "an existing folder into which the controller's processes of fleet write pprof profiles")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; tables show medians")
 	flags.StringVar(&o.evenkeel, "evenkeel", "bin/evenkeel", "the binary to measure")
 	flags.Usage = func() {
@@ -65,8 +70,8 @@ func parseOptions(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.hosts < 1 || o.rounds < 1 {
-		return o, fmt.Errorf("cannot measure %d hosts in %d rounds: at least one of each is needed", o.hosts, o.rounds)
+	if o.hosts < 1 || o.simulated < 1 || o.rounds < 1 {
+		return o, fmt.Errorf("cannot measure %d hosts and %d simulated ones in %d rounds: at least one of each is needed", o.hosts, o.simulated, o.rounds)
 	}
 	for _, name := range flags.Args() {
 		if !slices.Contains(allNames, name) {
@@ -83,26 +88,44 @@ func parseOptions(args []string) (options, error) {
 // run makes the hosts, measures, prints the tables and takes the hosts down. When it is
 // interrupted, or a round fails, it prints what it has.
 func run(ctx context.Context, o options) error {
-	load := loadAverages()
+	m := describeMachine(ctx)
+	m.load = loadAverages()
+	var fleet *fleetFigures
+	var err error
+	if o.wants("fleet") {
+		m.others, err = besides(programsCPU, func() (err error) {
+			fleet, err = measureFleet(ctx, o)
+			return err
+		})
+	}
+	if slices.Equal(o.names, []string{"fleet"}) {
+		return errors.Join(err, reportFleet(os.Stdout, m, o, fleet))
+	}
+	if err != nil {
+		return err
+	}
+	return runLab(ctx, o, m, fleet)
+}
+
+// runLab is what is measured on lab hosts.
+func runLab(ctx context.Context, o options, m machine, fleet *fleetFigures) error {
 	s, err := setUp(ctx, o)
 	if err != nil {
 		return err
 	}
-	m := describeMachine(ctx)
-	m.load = load
-	noise, err := s.startNoise()
-	if !slices.Equal(o.names, []string{"watch"}) {
-		for n := 1; n <= o.rounds && err == nil; n++ {
-			err = s.round(ctx, n)
+	m.others, err = besides(s.ourCPU, func() error {
+		if slices.ContainsFunc(o.names, func(name string) bool { return name != "watch" && name != "fleet" }) {
+			for n := 1; n <= o.rounds; n++ {
+				if err := s.round(ctx, n); err != nil {
+					return err
+				}
+			}
 		}
-	}
-	if err == nil && o.wants("watch") {
-		err = s.watch(ctx)
-	}
-	if share, noiseErr := noise.share(s); noiseErr == nil {
-		m.others = share
-	} else {
-		err = errors.Join(err, noiseErr)
-	}
+		if o.wants("watch") {
+			return s.watch(ctx)
+		}
+		return nil
+	})
+	s.results.fleet = fleet
 	return errors.Join(err, s.report(os.Stdout, m), s.tearDown())
 }

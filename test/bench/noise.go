@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,41 +11,42 @@ import (
 	"time"
 )
 
-// noise tells how much of this machine was not the bench's: figures from a machine that
-// does other work as well are worth less.
-type noise struct {
-	at         time.Time
-	busy, ours time.Duration
-}
-
-func (s *stage) startNoise() (noise, error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return noise{}, err
+// besides measures, and tells the share of all processors that was used meanwhile by
+// others than ours: figures from a machine that does other work as well are worth less.
+func besides(ours func() (time.Duration, error), measure func() error) (share float64, err error) {
+	used := func() (time.Duration, error) {
+		text, err := os.ReadFile("/proc/stat")
+		if err != nil {
+			return 0, err
+		}
+		busy, err := parseBusy(string(text))
+		if err != nil {
+			return 0, err
+		}
+		mine, err := ours()
+		return busy - mine, err
 	}
-	busy, err := parseBusy(string(text))
-	if err != nil {
-		return noise{}, err
-	}
-	ours, err := s.ourCPU()
-	return noise{time.Now(), busy, ours}, err
-}
-
-// share is what others have used since, of all processors.
-func (n noise) share(s *stage) (float64, error) {
-	now, err := s.startNoise()
+	began := time.Now()
+	before, err := used()
 	if err != nil {
 		return 0, err
 	}
-	others := (now.busy - n.busy) - (now.ours - n.ours)
-	all := now.at.Sub(n.at) * time.Duration(runtime.NumCPU())
-	return max(0, others.Seconds()/all.Seconds()), nil
+	err = measure()
+	after, usedErr := used()
+	all := time.Since(began) * time.Duration(runtime.NumCPU())
+	return max(0, (after-before).Seconds()/all.Seconds()), errors.Join(err, usedErr)
 }
 
 // ourCPU is what the hosts, this process and the programs it has run have used.
 func (s *stage) ourCPU() (time.Duration, error) {
 	host, err := s.hostCPU()
-	sum := host * time.Duration(len(s.lab.Hosts()))
+	own, ownErr := programsCPU()
+	return host*time.Duration(len(s.lab.Hosts())) + own, errors.Join(err, ownErr)
+}
+
+// programsCPU is what this process and the programs it has run have used.
+func programsCPU() (time.Duration, error) {
+	var sum time.Duration
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage
 		if err := syscall.Getrusage(who, &u); err != nil {
@@ -52,7 +54,7 @@ func (s *stage) ourCPU() (time.Duration, error) {
 		}
 		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	return sum, err
+	return sum, nil
 }
 
 // tick is the unit of /proc/stat (proc(5); USER_HZ is 100 on every Linux that Go runs on).

@@ -23,7 +23,14 @@ func (s *stage) report(w io.Writer, m machine) error {
 	_, err := fmt.Fprintf(w, "Machine: %s\n%d hosts on it, %d rounds; `go run ./test/bench -hosts %d -rounds %d %s`\n",
 		m, s.hosts, s.rounds, s.hosts, s.rounds, strings.Join(s.names, " "))
 	return errors.Join(err, passTable(r, s.hosts).write(w), warmTable(r, s.hosts).write(w), deployTable(r, s.hosts).write(w),
-		rollingTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w))
+		rollingTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w),
+		fleetTable(r.fleet).write(w), fleetLoopTable(r.fleet).write(w))
+}
+
+// reportFleet prints what was measured with simulated hosts alone.
+func reportFleet(w io.Writer, m machine, o options, f *fleetFigures) error {
+	_, err := fmt.Fprintf(w, "Machine: %s\n%d rounds; `go run ./test/bench -simulated %d -rounds %d fleet`\n", m, o.rounds, o.simulated, o.rounds)
+	return errors.Join(err, fleetTable(f).write(w), fleetLoopTable(f).write(w))
 }
 
 // line adds a measure's row: its words, the median, how many times the base it is, CPU

@@ -52,6 +52,7 @@ type results struct {
 	samples map[measure][]sample
 	phases  map[measure][]phases // of rolling evenkeel applies
 	watch   *watchFigures
+	fleet   *fleetFigures
 }
 
 func newResults() *results {
