@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -31,7 +32,8 @@ type Conn struct {
 	// retiring ends when the connection gets no new users. Who uses it for good moves on.
 	retiring context.Context
 	moveOn   context.CancelFunc
-	shells   keeper // of the shell that requests are sent to
+	shells   keeper       // of the shell that requests are sent to
+	usual    atomic.Int64 // how much the last command wrote to stdout
 
 	mu        sync.Mutex
 	cause     error // why it ended
@@ -46,7 +48,8 @@ var (
 	errRetired = errors.New("connection given up for a new one")
 )
 
-func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request, o Options) *Conn {
+// newConn makes one that is yet to be attended to.
+func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, o Options) *Conn {
 	c := &Conn{login: l, via: via, ssh: conn, raw: raw, options: o, since: time.Now(),
 		slots: make(chan struct{}, o.MaxSessions), done: make(chan struct{}),
 		shells: keeper{patience: shellIdle, life: shellLife}}
@@ -54,15 +57,52 @@ func newConn(l *login, via *Conn, conn ssh.Conn, raw *meteredConn, chans <-chan 
 		c.shells.asked = time.Now()
 	}
 	c.retiring, c.moveOn = context.WithCancel(context.Background())
-	go ssh.DiscardRequests(reqs)
-	go func() {
-		for ch := range chans {
-			_ = ch.Reject(ssh.Prohibited, "evenkeel opens channels, not its hosts")
-		}
-	}()
-	go func() { c.end(conn.Wait()) }()
-	go c.keepalive(o.KeepaliveInterval)
 	return c
+}
+
+// attend serves the connection until it has ended, and calls then. It is one goroutine for
+// all, for there is one for each host of a fleet: what the host asks is refused, and it is
+// asked for signs of life.
+func (c *Conn) attend(chans <-chan ssh.NewChannel, reqs <-chan *ssh.Request, then func()) {
+	defer then()
+	defer func() { c.end(c.ssh.Wait()) }()
+	k := newKeepalive(c.options.KeepaliveInterval)
+	defer k.timer.Stop()
+	var refusing chan struct{} // not nil: one is refused, which takes as long as the host likes
+	refuse := func(do func()) {
+		done := make(chan struct{})
+		refusing = done
+		go func() {
+			defer close(done)
+			do()
+		}()
+	}
+	for {
+		opened, asked := chans, reqs
+		if refusing != nil {
+			opened, asked = nil, nil
+		}
+		select {
+		case ch, ok := <-opened:
+			if !ok {
+				return // the connection is over
+			}
+			refuse(func() { _ = ch.Reject(ssh.Prohibited, "evenkeel opens channels, not its hosts") })
+		case req, ok := <-asked:
+			if !ok {
+				return
+			}
+			if req.WantReply {
+				refuse(func() { _ = req.Reply(false, nil) })
+			}
+		case <-refusing:
+			refusing = nil
+		case <-k.timer.C:
+			if !k.due(c) {
+				c.end(errSilent)
+			}
+		}
+	}
 }
 
 // Host is the name by which the inventory knows the host.
@@ -100,44 +140,40 @@ func (c *Conn) end(cause error) {
 	_ = c.ssh.Close()
 }
 
-// keepalive asks the host for a sign of life. Whatever is heard counts, so that a
-// host that is busy sending is not taken for a dead one.
-func (c *Conn) keepalive(interval time.Duration) {
+// keepalive asks the host for a sign of life where it has said nothing for a while.
+// Whatever is heard counts, so that a host that is busy sending is not taken for a dead one.
+type keepalive struct {
+	interval time.Duration
+	timer    *time.Timer
+	heard    int64 // at the last turn
+	missed   int
+	answered chan struct{} // of the question under way; nil: there is none
+}
+
+func newKeepalive(interval time.Duration) *keepalive {
 	// Connections that were made together need not ask together.
-	start := time.NewTimer(time.Duration(rand.Float64() * float64(interval))) // #nosec G404
-	defer start.Stop()
+	return &keepalive{interval: interval, timer: time.NewTimer(time.Duration(rand.Float64() * float64(interval))), heard: -1} // #nosec G404
+}
+
+// due is a turn; it tells whether the connection is still taken for alive.
+func (k *keepalive) due(c *Conn) bool {
+	k.timer.Reset(k.interval)
+	if now := c.raw.heard.Load(); now != k.heard {
+		k.heard, k.missed = now, 0
+		return true
+	}
+	if k.missed++; k.missed >= 3 {
+		return false
+	}
 	select {
-	case <-c.done:
-		return
-	case <-start.C:
+	case <-k.answered:
+		k.answered = nil
+	default:
 	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	answered := make(chan struct{})
-	close(answered)
-	heard, missed := int64(-1), 0
-	for {
-		now := c.raw.heard.Load()
-		switch {
-		case now != heard:
-			heard, missed = now, 0
-		default:
-			if missed++; missed >= 3 {
-				c.end(errSilent)
-				return
-			}
-		}
-		select {
-		case <-answered:
-			answered = c.ask()
-		default:
-		}
-		select {
-		case <-c.done:
-			return
-		case <-tick.C:
-		}
+	if k.answered == nil {
+		k.answered = c.ask()
 	}
+	return true
 }
 
 // ask sends one keepalive; the channel is closed when the host has answered, or when

@@ -24,9 +24,9 @@ type dialer struct {
 }
 
 // dial connects, proves the host's identity and logs in, all within the login's
-// timeout. via is the connection to the hop before, nil if there is none. Its errors
-// are *hostdriver.Error.
-func (d *dialer) dial(ctx context.Context, l *login, via *Conn) (*Conn, error) {
+// timeout. via is the connection to the hop before, nil if there is none. ended is called
+// when a connection that it returned has ended. Its errors are *hostdriver.Error.
+func (d *dialer) dial(ctx context.Context, l *login, via *Conn, ended func(*Conn)) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	files, err := d.knownHosts.load(l.knownHosts, l.knownHostsGiven)
@@ -51,7 +51,9 @@ func (d *dialer) dial(ctx context.Context, l *login, via *Conn) (*Conn, error) {
 		_ = raw.Close()
 		return nil, d.handshakeError(ctx, l, identity, auth, metered, err)
 	}
-	return newConn(l, via, conn, metered, chans, reqs, d.options), nil
+	c := newConn(l, via, conn, metered, d.options)
+	go c.attend(chans, reqs, func() { ended(c) })
+	return c, nil
 }
 
 func dialRaw(ctx context.Context, l *login, via *Conn) (net.Conn, error) {

@@ -62,6 +62,7 @@ func (c *Conn) Exec(ctx context.Context, cmd Command) (Result, error) {
 		return Result{}, err
 	}
 	out := newOutput(cmd.MaxStdout, cmd.MaxStderr)
+	out.stdout.expect = int(c.usual.Load())
 	go p.feed(cmd.Stdin)
 	go out.collect(p.ch)
 	st, err := p.await(ctx, out)
@@ -73,6 +74,7 @@ func (c *Conn) Exec(ctx context.Context, cmd Command) (Result, error) {
 	}
 	p.finish()
 	res := out.result()
+	c.usual.Store(int64(min(len(res.Stdout), maxUsual)))
 	res.Exit, res.Signal = st.code, st.signal
 	if err := c.loginRefusal(res); err != nil {
 		return res, err
@@ -80,10 +82,18 @@ func (c *Conn) Exec(ctx context.Context, cmd Command) (Result, error) {
 	return res, nil
 }
 
-// feed sends the command's input.
+// feedSize is how much of a command's input is sent at once: a connection keeps a buffer of
+// the largest packet that it has ever sent, and there are many connections.
+const feedSize = 8000
+
+var feedBuffers = sync.Pool{New: func() any { return new([feedSize]byte) }}
+
+// feed sends the command's input. A command that does not read it all may well succeed.
 func (p *process) feed(stdin io.Reader) {
 	if stdin != nil {
-		_, _ = io.Copy(p.ch, stdin) // a command that does not read it all may well succeed
+		buf := feedBuffers.Get().(*[feedSize]byte)
+		_, _ = io.CopyBuffer(struct{ io.Writer }{p.ch}, struct{ io.Reader }{stdin}, buf[:])
+		feedBuffers.Put(buf)
 	}
 	_ = p.ch.CloseWrite()
 }
@@ -205,11 +215,15 @@ func (o *output) overflowError() error {
 	return fmt.Errorf("it wrote more than %d bytes to %s; stopped reading", c.limit, c.name)
 }
 
+// maxUsual is how much room a command's output is given in advance, at most.
+const maxUsual = 64 << 10
+
 // capped is one stream's buffer.
 type capped struct {
-	name  string
-	limit int64
-	over  func()
+	name   string
+	limit  int64
+	expect int // how much is likely to come
+	over   func()
 
 	mu   sync.Mutex
 	data []byte
@@ -237,7 +251,9 @@ func (c *capped) fill(r io.Reader) {
 func (c *capped) spare() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.data = slices.Grow(c.data, 512)
+	if len(c.data) == cap(c.data) {
+		c.data = slices.Grow(c.data, max(512, c.expect+c.expect/8-len(c.data)))
+	}
 	room := c.data[len(c.data):cap(c.data)]
 	return room[:min(int64(len(room)), c.limit+1-int64(len(c.data)))]
 }

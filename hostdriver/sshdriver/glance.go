@@ -2,7 +2,6 @@ package sshdriver
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -72,10 +71,10 @@ func (p poolLine) runUnprivileged(ctx context.Context, host inventory.Host, rq r
 	if s := c.shells.free(); s != nil {
 		return c.askKept(ctx, s, "", rq)
 	}
-	script := rq.script.text(rq.call)
-	words, err := Line(shellWords(len(script))...)
+	script := rq.script.pieces(rq.call)
+	words, err := Line(shellWords(script.len())...)
 	if err != nil {
 		return Result{}, err
 	}
-	return c.Exec(ctx, Command{Line: words, Stdin: strings.NewReader(script), MaxStdout: maxReply})
+	return c.Exec(ctx, Command{Line: words, Stdin: &script, MaxStdout: maxReply})
 }

@@ -261,7 +261,9 @@ func (p *Pool) dial(e *entry, l *login, d *dialing) {
 		conn.end(errClosed)
 	case err == nil:
 		e.conn = conn
-		p.keep(conn)
+		if conn.Err() == nil {
+			p.conns[conn] = struct{}{}
+		}
 	case blame:
 		e.stamp = stamp
 		p.failure(e, err)
@@ -286,21 +288,19 @@ func (p *Pool) reach(l *login) (conn *Conn, blame bool, err error) {
 	case <-p.ctx.Done():
 		return nil, false, connectError(l, hostdriver.Unreachable, errPoolClosed, "")
 	}
-	conn, err = p.dialer.dial(p.ctx, l, via)
+	p.wg.Add(1)
+	if conn, err = p.dialer.dial(p.ctx, l, via, p.ended); err != nil {
+		p.wg.Done()
+	}
 	return conn, p.ctx.Err() == nil, err
 }
 
-// keep holds a connection until it has ended. p.mu is held.
-func (p *Pool) keep(c *Conn) {
-	p.conns[c] = struct{}{}
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		<-c.done
-		p.mu.Lock()
-		delete(p.conns, c)
-		p.mu.Unlock()
-	}()
+// ended forgets a connection.
+func (p *Pool) ended(c *Conn) {
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+	p.wg.Done()
 }
 
 // Reset forgets what is kept for the host of that name: its connection is closed, and

@@ -87,16 +87,15 @@ func lastBytes(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 func hostError(records []record, host, op string) error {
 	e := &hostdriver.Error{Host: host, Op: op}
 	for _, r := range records {
-		said := printable(string(r.body), 2000)
 		switch r.kind {
 		case "error":
 			e.Kind = hostdriver.ErrorKind(r.arg(0))
-			e.Err = errors.New(firstOf(said, "it gave no reason"))
+			e.Err = errors.New(firstOf(r.said(), "it gave no reason"))
 			if !oneOf(r.arg(0), "become", "refused", "conflict", "failed", "unknown") {
 				e.Kind = hostdriver.Unknown
 			}
 		case "mend":
-			e.Mend = said
+			e.Mend = r.said()
 		case "detail":
 			e.Detail = strings.TrimSpace(strings.ToValidUTF8(string(r.body), "?"))
 		}
@@ -106,6 +105,9 @@ func hostError(records []record, host, op string) error {
 	}
 	return e
 }
+
+// said is a record's body for a person to read.
+func (r record) said() string { return printable(string(r.body), 2000) }
 
 // poolLine runs requests over a Pool: in the shell that is kept on the host's connection,
 // or, where there is none or it is busy, in a shell of the request's own.
@@ -140,17 +142,17 @@ func (p poolLine) run(ctx context.Context, host inventory.Host, rq request) (Res
 
 // runAlone runs a request in a shell of its own.
 func (c *Conn) runAlone(ctx context.Context, rq request) (Result, error) {
-	script := rq.script.text(rq.call)
-	command := shellWords(len(script))
+	script := rq.script.pieces(rq.call)
+	command := shellWords(script.len())
 	if rq.payload != nil {
-		command = payloadWords(len(script))
+		command = payloadWords(script.len())
 	}
 	words, err := c.BecomeLine(command...)
 	if err != nil {
 		return Result{}, &hostdriver.Error{Kind: hostdriver.Become, Host: c.login.name, Op: opRun, Err: err, Mend: "name another user to become"}
 	}
 	if rq.payload == nil {
-		return c.Exec(ctx, Command{Line: words, Stdin: strings.NewReader(script), MaxStdout: maxReply})
+		return c.Exec(ctx, Command{Line: words, Stdin: &script, MaxStdout: maxReply})
 	}
 	s, err := c.Start(ctx, words)
 	if err != nil {
@@ -160,7 +162,7 @@ func (c *Conn) runAlone(ctx context.Context, rq request) (Result, error) {
 	// A host that goes silent must not hold up who waits for it.
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	out, err := converse(wholeSession{s}, script, rq.payload)
+	out, err := converse(wholeSession{s}, strings.Join(script, ""), rq.payload)
 	if err == nil {
 		var res Result
 		res, err = s.Wait(ctx)

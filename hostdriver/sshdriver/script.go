@@ -3,7 +3,9 @@ package sshdriver
 import (
 	"embed"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 )
 
 //go:embed script/*.sh
@@ -101,8 +103,35 @@ func (s *script) check(item string) {
 }
 
 // text is a whole request, for a shell of its own; call is its last command.
-func (s *script) text(call string) string {
-	return "{\n" + s.places.setting(s.nonce) + partsText(s.parts) + s.vars.String() + s.ending(call)
+func (s *script) text(call string) string { return strings.Join(s.pieces(call), "") }
+
+// pieces are the same, of which the longest one is not made anew for each request.
+func (s *script) pieces(call string) pieces {
+	return pieces{"{\n" + s.places.setting(s.nonce), partsText(s.parts), s.vars.String(), s.ending(call)}
+}
+
+// pieces are one text; to Read takes what was read away.
+type pieces []string
+
+func (p pieces) len() (n int) {
+	for _, s := range p {
+		n += len(s)
+	}
+	return n
+}
+
+func (p *pieces) Read(b []byte) (n int, err error) {
+	for n < len(b) && len(*p) > 0 {
+		k := copy(b[n:], (*p)[0])
+		n += k
+		if (*p)[0] = (*p)[0][k:]; (*p)[0] == "" {
+			*p = (*p)[1:]
+		}
+	}
+	if n == 0 && len(b) > 0 {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // errand is the same for a shell that stays, and has been told the parts.
@@ -116,14 +145,22 @@ func (p places) setting(nonce string) string {
 	return fmt.Sprintf("NONCE=%s SOH='\x01' D=%s R=%s PATH=%s\n", nonce, quote(p.state), quote(p.run), quote(p.path))
 }
 
-// partsText is the parts as one text.
+// partsText is the parts as one text. There are few combinations, and each is asked for
+// again and again.
 func partsText(parts []string) string {
+	key := strings.Join(parts, " ")
+	if text, ok := joinedParts.Load(key); ok {
+		return text.(string)
+	}
 	var b strings.Builder
 	for _, p := range parts {
 		b.WriteString(scriptParts[p])
 	}
+	joinedParts.Store(key, b.String())
 	return b.String()
 }
+
+var joinedParts sync.Map
 
 // shellText begins a shell that stays: see script/shell.sh.
 func shellText(p places) string {
