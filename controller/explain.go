@@ -101,7 +101,8 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 	if !ok && !has(in, service) && !slices.Contains(in.Desired.Held, service) {
 		return Explanation{}, unknownObject(fmt.Sprintf("service %s does not run on host %s", service, host))
 	}
-	status := slices.IndexFunc(hostInstances(v, in, func(string) rollout.Instance { return rollout.Instance{} }), func(s InstanceStatus) bool { return s.Service == service })
+	refused := refusals(v.Plan)[host]
+	status := slices.IndexFunc(hostInstances(v, in, refused, func(string) rollout.Instance { return rollout.Instance{} }), func(s InstanceStatus) bool { return s.Service == service })
 	if o := in.Observation; o != nil {
 		e.Facts = &HostFacts{Systemd: o.Systemd, Clock: o.Clock, Generation: o.Manifest.Generation, Applied: o.Manifest.Revision, Kept: o.Kept, Holder: o.Holder, Claim: o.Claim, Step: o.Step}
 		e.differences(v, in, service)
@@ -121,7 +122,7 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		both.Wait()
 	}
 	if status >= 0 {
-		e.Status = hostInstances(v, in, func(string) rollout.Instance { return e.live(&inst, in) })[status]
+		e.Status = hostInstances(v, in, refused, func(string) rollout.Instance { return e.live(&inst, in) })[status]
 	}
 	return e, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -78,8 +79,27 @@ func matches(globs []string, name string) bool {
 	})
 }
 
-// hosts are the inventory's hosts in order.
-func (f *Fleet) hosts() []inventory.Host { return f.Revision.Inventory.Hosts }
+// hosts are those of the inventory that are looked at, in order: all, or only those asked
+// for. One host of a large fleet is looked at as often as any.
+func (f *Fleet) hosts() []inventory.Host {
+	all := f.Revision.Inventory.Hosts
+	switch {
+	case !f.HostsOnly || len(f.Hosts) == 0:
+		return all
+	case len(f.Hosts) == 1 && !strings.ContainsAny(f.Hosts[0], `*?[\`):
+		if h, ok := f.Revision.Inventory.Find(f.Hosts[0]); ok {
+			return []inventory.Host{h}
+		}
+		return nil
+	}
+	var asked []inventory.Host
+	for i := range all {
+		if matches(f.Hosts, all[i].Name) {
+			asked = append(asked, all[i])
+		}
+	}
+	return asked
+}
 
 func (f *Fleet) prune() bool {
 	return f.Revision.Fleet.Spec.Prune == nil || *f.Revision.Fleet.Spec.Prune

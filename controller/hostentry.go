@@ -40,6 +40,10 @@ func (c *Controller) inventoryChanged(ctx context.Context, inv inventory.Invento
 	if _, err := c.ledger.get(ctx, keySynced, &synced); err != nil {
 		c.log.Error().Err(err).Msg("cannot read which hosts were in sync")
 	}
+	inSync := map[string]bool{}
+	for _, name := range synced.Hosts {
+		inSync[name] = true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.order = inv.Names()
@@ -48,7 +52,7 @@ func (c *Controller) inventoryChanged(ctx context.Context, inv inventory.Invento
 		wanted[name] = true
 		if c.hosts[name] == nil {
 			e := &hostEntry{name: name, live: map[string]rollout.Instance{}, corrections: map[string][]time.Time{}}
-			if slices.Contains(synced.Hosts, name) {
+			if inSync[name] {
 				e.synced = synced.Revision
 			}
 			e.status = HostStatus{Name: name, Reason: "not looked at yet"}

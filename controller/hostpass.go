@@ -261,8 +261,9 @@ func (c *Controller) healthPass(ctx context.Context, name string) error {
 	c.mu.Lock()
 	e := c.hosts[name]
 	var view *View
+	watched := false
 	if e != nil {
-		view = e.view
+		view, watched = e.view, e.glance.Watched
 	}
 	c.mu.Unlock()
 	if f == nil || e == nil {
@@ -273,21 +274,19 @@ func (c *Controller) healthPass(ctx context.Context, name string) error {
 		return nil
 	}
 	in := &view.Input.Hosts[0]
-	live, began := map[string]rollout.Instance{}, time.Now()
-	for i := range in.Desired.Instances {
-		inst := &in.Desired.Instances[i]
-		one, cancel := context.WithTimeout(ctx, liveTimeout)
-		live[inst.Service] = f.live(one, inst, in.Desired.Host, onlooker(*in.Observation))
-		cancel()
-	}
+	began := time.Now()
+	live := f.liveOn(ctx, in, watched)
 	c.mu.Lock()
 	turned := false
 	if e.view != nil && c.hosts[name] == e {
 		for s, is := range live {
-			turned = turned || e.live[s].Up != is.Up
+			was, known := e.live[s]
+			turned = turned || known && was.Up != is.Up || !known && !is.Up
 		}
-		e.live, e.liveAt = live, began
-		e.report()
+		same := maps.Equal(e.live, live) && e.liveAt.After(e.settled)
+		if e.live, e.liveAt = live, began; !same {
+			e.report()
+		}
 	}
 	c.mu.Unlock()
 	if turned {

@@ -55,6 +55,35 @@ func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory
 	return f.judge(ctx, inst, host, fence, o.Units)
 }
 
+// liveOn tells how each instance of a host stands, by service. The units of a host that is
+// watched are as they were last read; of another they are asked for, all at once.
+func (f *Fleet) liveOn(ctx context.Context, in *rollout.HostInput, watched bool) map[string]rollout.Instance {
+	live, host, units := map[string]rollout.Instance{}, in.Desired.Host, in.Observation.Units
+	var err error
+	if !watched {
+		q := hostdriver.Query{Light: true, UnitsOnly: true}
+		for i := range in.Desired.Instances {
+			q.Units = append(q.Units, startedUnits(&in.Desired.Instances[i])...)
+		}
+		one, cancel := context.WithTimeout(ctx, liveTimeout)
+		defer cancel()
+		var o hostdriver.Observation
+		o, err = f.Driver.Observe(one, host, q)
+		units = o.Units
+	}
+	for i := range in.Desired.Instances {
+		inst := &in.Desired.Instances[i]
+		if err != nil {
+			live[inst.Service] = rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+			continue
+		}
+		one, cancel := context.WithTimeout(ctx, liveTimeout)
+		live[inst.Service] = f.judge(one, inst, host, onlooker(*in.Observation), units)
+		cancel()
+	}
+	return live
+}
+
 // judge tells how an instance stands by its units as just read, its health checks
 // and the balancers' word.
 func (f *Fleet) judge(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence, units map[string]hostdriver.UnitState) rollout.Instance {

@@ -55,6 +55,7 @@ func (f *Fleet) Look(ctx context.Context) (*View, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	v.Input.Hosts = inputs[:0]
 	for i, in := range inputs {
 		if f.wanted(in) {
 			v.Input.Hosts = append(v.Input.Hosts, in)
@@ -109,6 +110,9 @@ func (f *Fleet) skipped() map[string]string {
 // skipManaged adds the services that a host has and that were not asked for, for the
 // revision may no longer know them.
 func (f *Fleet) skipManaged(skip map[string]string, m hostdriver.Manifest) {
+	if len(f.Services) == 0 {
+		return
+	}
 	for _, e := range m.Entries {
 		if !matches(f.Services, e.Service) {
 			skip[e.Service] = notAsked
@@ -142,9 +146,6 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	in := rollout.HostInput{}
 	if !matches(f.Hosts, h.Name) {
 		in.Skip = "not among the hosts asked for"
-	}
-	if in.Skip != "" && f.HostsOnly {
-		return in, nil
 	}
 	in.Hold = f.holds(h)
 	hs, err := f.Revision.Resolve(ctx, h)

@@ -67,6 +67,7 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 	for _, i := range live {
 		stands[[2]string{i.Host, i.Service}] = i
 	}
+	refused := refusals(v.Plan)
 	for i := range v.Input.Hosts {
 		in := &v.Input.Hosts[i]
 		if in.Skip != "" {
@@ -74,7 +75,7 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 		}
 		name := in.Desired.Host.Name
 		r.Hosts = append(r.Hosts, HostStatus{Name: name, Reachable: in.Observation != nil, Suspended: in.Hold[""] != "", Reason: both(in.Hold[""], in.Reason)})
-		r.Instances = append(r.Instances, hostInstances(v, in, func(service string) rollout.Instance {
+		r.Instances = append(r.Instances, hostInstances(v, in, refused[name], func(service string) rollout.Instance {
 			return stands[[2]string{name, service}]
 		})...)
 	}
@@ -83,13 +84,13 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 
 // hostInstances are the instances that are wanted on a host, that it still has, or
 // that it has of services which cannot be told.
-func hostInstances(v *View, in *rollout.HostInput, live func(service string) rollout.Instance) []InstanceStatus {
+func hostInstances(v *View, in *rollout.HostInput, refused []rollout.Problem, live func(service string) rollout.Instance) []InstanceStatus {
 	var out []InstanceStatus
 	var d rollout.Difference
 	if in.Observation != nil {
 		d = rollout.Diff(in.Desired, *in.Observation, rollout.DiffOptions{Salt: v.Input.Salt, Prune: v.Input.Prune})
 		d.Changes = rollout.WithoutIgnored(d.Changes, v.Input.Ignore)
-		d.Problems = append(refusedOn(v.Plan, in.Desired.Host.Name), d.Problems...)
+		d.Problems = slices.Concat(refused, d.Problems)
 	}
 	for j := range in.Desired.Instances {
 		inst := &in.Desired.Instances[j]
@@ -118,13 +119,13 @@ func hostInstances(v *View, in *rollout.HostInput, live func(service string) rol
 	return out
 }
 
-// refusedOn are the services that a host is not brought, for they were taken back.
-func refusedOn(p rollout.Plan, host string) []rollout.Problem {
-	var out []rollout.Problem
+// refusals are, by host, the services that it is not brought, for they were taken back.
+func refusals(p rollout.Plan) map[string][]rollout.Problem {
+	out := map[string][]rollout.Problem{}
 	for _, h := range p.Hosts {
 		for _, x := range h.Problems {
-			if h.Host == host && x.Refused {
-				out = append(out, x)
+			if x.Refused {
+				out[h.Host] = append(out[h.Host], x)
 			}
 		}
 	}

@@ -2,8 +2,10 @@ package desired
 
 import (
 	"context"
+	"reflect"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,15 +16,58 @@ import (
 // selector matches it. It is a pure function of the two; it may fetch artifacts
 // into the ArtifactStore and opens SOPS files, each once a Revision.
 //
+// A host that was resolved without a fault is not resolved again: what Resolve returns is
+// shared with those who ask later, and not to be written to.
+//
 // Where a service cannot be resolved the error is Faults, and the HostState is
 // still whole for the other services: it names the one among Held. A done ctx is
 // the only other error.
 func (r *Revision) Resolve(ctx context.Context, host inventory.Host) (HostState, error) {
+	if err := ctx.Err(); err != nil {
+		return HostState{}, err
+	}
+	if st, ok := r.state.resolved.get(&host); ok {
+		return st, nil
+	}
 	st, faults, err := r.resolve(ctx, host)
 	if err != nil {
 		return HostState{}, err
 	}
+	if len(faults.Errors()) == 0 {
+		r.state.resolved.put(st)
+	}
 	return st, faults.Err()
+}
+
+// resolvedHosts are what was resolved, by the host's name.
+type resolvedHosts struct {
+	mu sync.RWMutex
+	of map[string]HostState
+}
+
+// get returns what the very same host was resolved to.
+func (c *resolvedHosts) get(h *inventory.Host) (HostState, bool) {
+	c.mu.RLock()
+	st, ok := c.of[h.Name]
+	c.mu.RUnlock()
+	return st, ok && sameHost(&st.Host, h)
+}
+
+func (c *resolvedHosts) put(st HostState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[string]HostState{}
+	}
+	c.of[st.Host.Name] = st
+}
+
+// sameHost tells whether two are one host's value: their maps are not compared, but must be
+// the same ones.
+func sameHost(a, b *inventory.Host) bool {
+	same := func(x, y any) bool { return reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer() }
+	return a.Name == b.Name && a.Address == b.Address && a.Port == b.Port && a.User == b.User && a.Jump == b.Jump && a.Suspend == b.Suspend &&
+		same(a.Labels, b.Labels) && same(a.Vars, b.Vars) && slices.Equal(a.Groups, b.Groups)
 }
 
 // resolve is Resolve with warnings among the faults.

@@ -29,6 +29,7 @@ type revisionState struct {
 	services  []*compiled // beside Services
 	sources   *sources
 	artifacts *artifacts
+	resolved  resolvedHosts
 }
 
 // HeldBack are the names of quarantined services, sorted. They are not undesired:

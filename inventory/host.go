@@ -22,9 +22,9 @@ type Inventory struct {
 
 // Find returns the host of that name.
 func (inv Inventory) Find(name string) (Host, bool) {
-	for _, h := range inv.Hosts {
-		if h.Name == name {
-			return h, true
+	for i := range inv.Hosts {
+		if inv.Hosts[i].Name == name {
+			return inv.Hosts[i], true
 		}
 	}
 	return Host{}, false

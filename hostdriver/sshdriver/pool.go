@@ -23,6 +23,7 @@ type Pool struct {
 	dialer   *dialer
 	slots    chan struct{} // dials at once
 	shells   chan struct{} // kept at once
+	watches  chan struct{} // set up at once
 	pauses   pauses
 
 	ctx    context.Context // of all dials
@@ -74,8 +75,9 @@ func NewPool(o Options) (*Pool, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Pool{resolver: r, dialer: &dialer{options: o}, slots: make(chan struct{}, o.Concurrency), shells: make(chan struct{}, maxShells), pauses: defaultPauses,
-		ctx: ctx, cancel: cancel, entries: map[string]*entry{}, conns: map[*Conn]struct{}{}}, nil
+	return &Pool{resolver: r, dialer: &dialer{options: o}, slots: make(chan struct{}, o.Concurrency), shells: make(chan struct{}, maxShells), watches: make(chan struct{}, o.Concurrency),
+		pauses: defaultPauses,
+		ctx:    ctx, cancel: cancel, entries: map[string]*entry{}, conns: map[*Conn]struct{}{}}, nil
 }
 
 // Conn returns the connection to t, making it if need be. ctx bounds the wait; the

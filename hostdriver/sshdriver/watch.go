@@ -132,13 +132,21 @@ func (w *watch) rest(ctx context.Context, kind hostdriver.SignalKind, pause time
 
 // once watches until that ends, and says why it did.
 func (w *watch) once(ctx context.Context) error {
-	setup, cancel := context.WithTimeout(ctx, w.times.setup)
-	defer cancel()
-	conn, err := w.pool.Conn(setup, TargetFor(w.host))
+	conn, err := w.connect(ctx)
 	if err != nil {
 		return err
 	}
 	w.conn = conn
+	// Where all hosts of a fleet are to be watched at once, each still has its time.
+	select {
+	case w.pool.watches <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	free := sync.OnceFunc(func() { <-w.pool.watches })
+	defer free()
+	setup, cancel := context.WithTimeout(ctx, w.times.setup)
+	defer cancel()
 	session, err := w.openBridge(setup, conn)
 	if err != nil {
 		return renameOp(err, opWatch)
@@ -157,10 +165,17 @@ func (w *watch) once(ctx context.Context) error {
 	if err := s.begin(w.layout); err != nil {
 		return w.explain(conn, session, err)
 	}
+	free()
 	if !stopSetup() {
 		return w.fail(hostdriver.Unreachable, fmt.Errorf("not set up within %s", w.times.setup), "")
 	}
 	return w.listen(ctx, conn, session, s)
+}
+
+func (w *watch) connect(ctx context.Context) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.times.setup)
+	defer cancel()
+	return w.pool.Conn(ctx, TargetFor(w.host))
 }
 
 // listen hands on what the host signals.

@@ -136,10 +136,6 @@ type spent struct {
 	Sim       time.Duration // CPU time of all simulated hosts
 }
 
-func (s spent) sample(hosts int) sample {
-	return sample{wall: s.Wall, cpu: s.CPU, host: s.Sim / time.Duration(max(1, hosts))}
-}
-
 // spend does something, and tells what it cost.
 func (a fleetArgs) spend(do func() error) (spent, error) {
 	began, cpu, sim := time.Now(), ownCPU(), processCPU(a.sim)
