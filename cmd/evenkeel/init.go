@@ -96,7 +96,8 @@ func initWords(dir, name string, names []string) string {
 		"  evenkeel validate             is it in order?\n" +
 		"  evenkeel check                can every host be reached?\n" +
 		"  evenkeel plan                 what would change\n" +
-		"  evenkeel apply                change it, after asking\n")
+		"  evenkeel apply                change it, after asking\n" +
+		"  evenkeel serve --help         keep it so, from git: a controller\n")
 	return b.String()
 }
 

@@ -28,7 +28,7 @@ func (s *logSink) to(w io.Writer) {
 
 // openLog makes the log that the settings ask for. Nothing secret is ever logged.
 func (a *app) openLog() {
-	level, err := zerolog.ParseLevel(a.settings.Log.Level)
+	level, err := zerolog.ParseLevel(orElse(a.settings.Log.Level, a.level))
 	if err != nil {
 		level = zerolog.WarnLevel // check has refused it already
 	}

@@ -15,6 +15,7 @@ type app struct {
 	*terminal
 	settings Settings
 	log      zerolog.Logger
+	level    string // of the log, where nobody says another
 	logTo    *logSink
 	pending  *pendingHosts // the driver, once the fleet is open
 	applies  bool          // what is looked at is changed, too
@@ -57,7 +58,7 @@ func (a *app) command() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	flags.String("config", "", "read settings from `FILE` (YAML); EVENKEEL_CONFIG names one, too")
-	flags.String("log-level", "warn", "how much is logged to stderr: trace, debug, info, warn, error")
+	flags.String("log-level", "", "what is logged to stderr: trace, debug, info (serve), warn (others), error")
 	flags.String("log-format", "text", "text or json")
 	root.AddCommand(
 		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(),
@@ -68,6 +69,9 @@ func (a *app) command() *cobra.Command {
 	return root
 }
 
+// logLevel is the annotation of verbs that log more than others where nobody says.
+const logLevel = "log-level"
+
 // prepare reads the settings and opens the log, before any verb.
 func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	s, warnings, err := loadSettings(cmd.Flags(), a.getenv, a.environ())
@@ -75,6 +79,7 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	a.settings = s
+	a.level = orElse(cmd.Annotations[logLevel], "warn")
 	a.openLog()
 	for _, w := range warnings {
 		a.log.Warn().Msg(w)

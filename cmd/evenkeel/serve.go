@@ -30,8 +30,9 @@ func (a *app) serveCommand() *cobra.Command {
 wants it, watches the hosts, and answers the API, webhooks and metrics. It runs until
 SIGTERM or Ctrl-C, finishes the hosts in hand, and ends. SIGHUP reads the configuration
 again. docs/controller.md has a configuration and a systemd unit.`,
-		Example: "  evenkeel serve --config /etc/evenkeel/evenkeel.yaml",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, takeOver) },
+		Example:     "  evenkeel serve --config /etc/evenkeel/evenkeel.yaml",
+		Annotations: map[string]string{logLevel: "info"},
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, takeOver) },
 	}
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "also change hosts that belong to another controller")
 	return cmd

@@ -99,7 +99,7 @@ type MetricsSettings struct {
 
 // LogSettings are those of the log, which goes to stderr.
 type LogSettings struct {
-	Level  string `mapstructure:"level"`  // trace, debug, info, warn, error
+	Level  string `mapstructure:"level"`  // trace, debug, info, warn, error; default warn, and info for serve
 	Format string `mapstructure:"format"` // text | json
 }
 
@@ -110,7 +110,7 @@ var flagKeys = map[string]string{
 	"server": "server.url", "token-file": "server.tokenFile", "server-ca": "server.ca", "store": "store.path", "tokens": "api.tokens", "log-level": "log.level", "log-format": "log.format",
 }
 
-var defaults = map[string]any{"repo": ".", "output": "text", "log.level": "warn", "log.format": "text", "git.branch": "main", "git.poll": "1m",
+var defaults = map[string]any{"repo": ".", "output": "text", "log.format": "text", "git.branch": "main", "git.poll": "1m",
 	"drift.mode": "correct", "store.path": "/var/lib/evenkeel/evenkeel.db"}
 
 const envPrefix = "EVENKEEL_"
@@ -261,7 +261,7 @@ func (s Settings) check() error {
 	if err := oneOf("log format", s.Log.Format, "text", "json"); err != nil {
 		return err
 	}
-	if _, err := zerolog.ParseLevel(s.Log.Level); err != nil || s.Log.Level == "" {
+	if _, err := zerolog.ParseLevel(s.Log.Level); err != nil {
 		return mendable("use trace, debug, info, warn or error", "cannot use log level %s", fault.Quote(s.Log.Level))
 	}
 	if s.SSH.Concurrency < 0 {

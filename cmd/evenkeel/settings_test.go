@@ -17,7 +17,7 @@ func settingsOf(t *testing.T, file string, env map[string]string, args ...string
 	t.Helper()
 	cmd := &cobra.Command{}
 	cmd.Flags().String("config", "", "")
-	cmd.Flags().String("log-level", "warn", "")
+	cmd.Flags().String("log-level", "", "")
 	cmd.Flags().String("log-format", "text", "")
 	repoFlag(cmd)
 	filterFlags(cmd)
@@ -50,7 +50,7 @@ func TestSettingsPrecedence(t *testing.T) {
 		check func(Settings) any
 		want  any
 	}{
-		{"nothing said", "", nil, nil, func(s Settings) any { return s }, Settings{Repo: ".", Output: "text", Log: LogSettings{"warn", "text"},
+		{"nothing said", "", nil, nil, func(s Settings) any { return s }, Settings{Repo: ".", Output: "text", Log: LogSettings{"", "text"},
 			Git: GitSettings{Branch: "main", Poll: time.Minute}, Drift: DriftSettings{Mode: "correct"}, Store: StoreSettings{Path: "/var/lib/evenkeel/evenkeel.db"}}},
 		{"a file", file, nil, nil, func(s Settings) any { return s.SSH.User }, "file"},
 		{"a file's one for many", file, nil, nil, func(s Settings) any { return s.SSH.KnownHosts }, []string{"/file"}},
