@@ -1,7 +1,7 @@
 // Command bench measures evenkeel beside its peer, Ansible, and beside the floor, on the
 // same real hosts in the same run, and prints the tables of docs/benchmarks.md.
 //
-//	go run ./test/bench [-hosts 20] [-rounds 3] [-user deploy] [pass deploy rolling drained watch fleet…]
+//	go run ./test/bench [-hosts 20] [-rounds 3] [-user deploy] [pass deploy rolling drained watch fleet loop…]
 //
 // The floor is what the work costs at least: golang.org/x/crypto/ssh, and the bare commands
 // that read or restart. Every run of either side is checked, not only timed: that a pass
@@ -13,8 +13,8 @@
 // is installed where it is absent, and the hosts get the Python that it needs; evenkeel
 // uses none of it. Both sides log in as the same user and become root with sudo.
 //
-// What it costs to have ten thousand hosts is measured on simulated ones, by the name fleet
-// (fleet.go): that needs neither a lab nor root.
+// What it costs to have ten thousand hosts is measured on simulated ones, by the names fleet
+// and loop (fleet.go): that needs neither a lab nor root.
 //
 // All else needs what the lab needs (package test/lab/lab), bin/evenkeel (`make build`), and to
 // be started in the module's root. It measures nothing under `go test`: timings are no

@@ -121,26 +121,41 @@ func (b *fleetBench) size(ctx context.Context, services int) (err error) {
 	defer func() { err = errors.Join(err, sim.end()) }()
 	b.figures.sizes = append(b.figures.sizes, fleetSize{services: services})
 	one := &b.figures.sizes[len(b.figures.sizes)-1]
+	pid := strconv.Itoa(sim.cmd.Process.Pid)
+	if b.wants("fleet") {
+		if err := b.looks(ctx, one, pid); err != nil {
+			return err
+		}
+	}
+	if !b.wants("loop") {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "bench: %d simulated hosts, %d services each, the controller's loop\n", b.simulated, services)
+	var serve serveFigures
+	if err := b.ask(ctx, &serve, serveVerb, "-sim", pid, "-idle", fleetIdle.String(), "-profile", b.profile); err != nil {
+		return err
+	}
+	one.serve = &serve
+	return nil
+}
+
+// looks measures passes, and the floor beside them.
+func (b *fleetBench) looks(ctx context.Context, one *fleetSize, pid string) error {
 	for n := range b.rounds {
-		fmt.Fprintf(os.Stderr, "bench: %d simulated hosts, %d services each, round %d of %d\n", b.simulated, services, n+1, b.rounds)
+		fmt.Fprintf(os.Stderr, "bench: %d simulated hosts, %d services each, round %d of %d\n", b.simulated, one.services, n+1, b.rounds)
 		var bare bareFigures
-		if err := b.ask(ctx, &bare, bareVerb, "-sim", strconv.Itoa(sim.cmd.Process.Pid)); err != nil {
+		if err := b.ask(ctx, &bare, bareVerb, "-sim", pid); err != nil {
 			return err
 		}
 		b.figures.bare = append(b.figures.bare, bare)
 		var look lookFigures
-		if err := b.ask(ctx, &look, lookVerb, "-sim", strconv.Itoa(sim.cmd.Process.Pid), "-profile", b.profile); err != nil {
+		if err := b.ask(ctx, &look, lookVerb, "-sim", pid, "-profile", b.profile); err != nil {
 			return err
 		}
 		one.looks = append(one.looks, look)
 		fmt.Fprintf(os.Stderr, "bench: dial %s, exec %s; first %s, warm %s, %s\n", seconds(bare.Dial.Wall), seconds(bare.Exec.Wall),
 			seconds(look.First.Wall), seconds(look.Warm[len(look.Warm)-1].Wall), megabytes(look.Holds.Peak))
 	}
-	var serve serveFigures
-	if err := b.ask(ctx, &serve, serveVerb, "-sim", strconv.Itoa(sim.cmd.Process.Pid), "-idle", fleetIdle.String(), "-profile", b.profile); err != nil {
-		return err
-	}
-	one.serve = &serve
 	return nil
 }
 

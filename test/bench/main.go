@@ -22,12 +22,20 @@ type options struct {
 	names     []string // of what is to be measured
 }
 
-// allNames are what can be measured; the deployment always is, but beside watch and fleet
-// alone.
-var allNames = []string{"pass", "deploy", "rolling", "drained", "watch", "fleet"}
+// allNames are what can be measured; the deployment always is, but beside watch and
+// simulated alone.
+var allNames = []string{"pass", "deploy", "rolling", "drained", "watch", "fleet", "loop"}
 
 // helpers are what this program is as a process beside the one that measures.
 var helpers = map[string]func(args []string) error{floorVerb: floorMain, watcherVerb: watcherMain, simVerb: simMain, lookVerb: lookMain, serveVerb: serveMain, bareVerb: bareMain}
+
+// simulated are those that need no lab.
+var simulated = []string{"fleet", "loop"}
+
+// wantsBut tells whether anything is wanted beside those.
+func (o options) wantsBut(names ...string) bool {
+	return slices.ContainsFunc(o.names, func(name string) bool { return !slices.Contains(names, name) })
+}
 
 func (o options) wants(name string) bool { return slices.Contains(o.names, name) }
 
@@ -92,13 +100,13 @@ func run(ctx context.Context, o options) error {
 	m.load = loadAverages()
 	var fleet *fleetFigures
 	var err error
-	if o.wants("fleet") {
+	if o.wants("fleet") || o.wants("loop") {
 		m.others, err = besides(programsCPU, func() (err error) {
 			fleet, err = measureFleet(ctx, o)
 			return err
 		})
 	}
-	if slices.Equal(o.names, []string{"fleet"}) {
+	if !o.wantsBut(simulated...) {
 		return errors.Join(err, reportFleet(os.Stdout, m, o, fleet))
 	}
 	if err != nil {
@@ -114,7 +122,7 @@ func runLab(ctx context.Context, o options, m machine, fleet *fleetFigures) erro
 		return err
 	}
 	m.others, err = besides(s.ourCPU, func() error {
-		if slices.ContainsFunc(o.names, func(name string) bool { return name != "watch" && name != "fleet" }) {
+		if o.wantsBut(append(simulated, "watch")...) {
 			for n := 1; n <= o.rounds; n++ {
 				if err := s.round(ctx, n); err != nil {
 					return err

@@ -29,7 +29,7 @@ func (s *stage) report(w io.Writer, m machine) error {
 
 // reportFleet prints what was measured with simulated hosts alone.
 func reportFleet(w io.Writer, m machine, o options, f *fleetFigures) error {
-	_, err := fmt.Fprintf(w, "Machine: %s\n%d rounds; `go run ./test/bench -simulated %d -rounds %d fleet`\n", m, o.rounds, o.simulated, o.rounds)
+	_, err := fmt.Fprintf(w, "Machine: %s\n%d rounds; `go run ./test/bench -simulated %d -rounds %d %s`\n", m, o.rounds, o.simulated, o.rounds, strings.Join(o.names, " "))
 	return errors.Join(err, fleetTable(f).write(w), fleetLoopTable(f).write(w))
 }
 

@@ -63,13 +63,32 @@ func nextErrand(in *bufio.Reader) (r request, payload bool, err error) {
 	if _, err := readCounted(f[1], in); err != nil { // functions, which are known here
 		return r, false, err
 	}
-	text, err := readCounted(f[2], in)
+	text, err := readErrand(f[0], f[2], in)
 	if err != nil {
 		return r, false, err
 	}
 	r, err = parseErrand(strings.TrimPrefix(text, "{\n"))
 	r.nonce = f[0]
 	return r, f[3] == "1", err
+}
+
+// readErrand reads so many bytes or, where that is 0, lines up to one that is the nonce.
+func readErrand(nonce, size string, in *bufio.Reader) (string, error) {
+	if size != "0" {
+		return readCounted(size, in)
+	}
+	var text strings.Builder
+	for text.Len() < maxScript {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		if line == nonce+"\n" {
+			return text.String(), nil
+		}
+		text.WriteString(line)
+	}
+	return "", errors.New("a request without end")
 }
 
 // parseScript reads a request that comes with all its functions.
