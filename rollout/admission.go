@@ -168,7 +168,7 @@ func (a *admission) holds(service int, v *Visit) (Halt, bool) {
 func (a *admission) hold() {
 	for _, h := range a.held {
 		ss := &a.s.Services[h.service]
-		if a.inFlight(h.service, h.v) > 0 || ss.Looking {
+		if a.moves(h.service, h.v) || ss.Looking {
 			continue
 		}
 		if a.s.waitsInVain(ss) {

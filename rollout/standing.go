@@ -93,6 +93,15 @@ func (t *standing) inFlight(service int, v *Visit) int {
 	return n
 }
 
+// moves tells whether a visit other than v that disturbs a service is under way and goes on
+// by itself: one that waits for the budget, too, does not.
+func (t *standing) moves(service int, v *Visit) bool {
+	return t.inFlight(service, v) > 0 && slices.ContainsFunc(t.flying[service], func(i int) bool {
+		w := &t.s.Visits[i]
+		return w.ID != v.ID && w.Phase != PhaseBudget
+	})
+}
+
 // alone tells whether nothing but v is under way on its host.
 func (t *standing) alone(v *Visit) bool {
 	n := t.active[t.r.host[v.ID]]

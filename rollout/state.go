@@ -50,6 +50,7 @@ type ServiceState struct {
 	Fresh    bool          `json:"fresh"`
 	LookedAt time.Duration `json:"lookedAt,omitempty"` // when the last look began
 	AskedAt  time.Duration `json:"askedAt,omitempty"`  // when the one under way began
+	SeenAt   time.Duration `json:"seenAt,omitempty"`   // when the last one ended
 	Looking  bool          `json:"looking"`            // an Observe command is under way
 	Missed   bool          `json:"missed,omitempty"`   // the last one brought nothing
 	// Blocked is since when the budget allows nothing (with Sum, its arithmetic),

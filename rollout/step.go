@@ -27,7 +27,7 @@ func Step(s State, e Event) (State, []Command) {
 		if ss := s.service(e.Service); ss != nil {
 			ss.Looking = false
 			if ss.Missed = e.Outcome != Success; !ss.Missed {
-				ss.Fresh, ss.LookedAt, ss.Instances = true, ss.AskedAt, e.Instances
+				ss.Fresh, ss.LookedAt, ss.SeenAt, ss.Instances = true, ss.AskedAt, s.At, e.Instances
 			}
 		}
 	case EventResult:
@@ -314,11 +314,12 @@ func (m *mover) next() {
 }
 
 // agedSince tells whether the look that let v begin is too old by now to disturb
-// anything by: what it needed may have taken long to bring.
+// anything by, for what it needed may have taken long to bring, or another one has come
+// since then, which may say otherwise.
 func (s *State) agedSince(v *Visit) bool {
 	return slices.ContainsFunc(v.Disturbs, func(name string) bool {
 		ss := s.service(name)
-		return ss != nil && s.At-ss.LookedAt > freshFor
+		return ss != nil && (s.At-ss.LookedAt > freshFor || ss.SeenAt > v.Began)
 	})
 }
 
