@@ -43,7 +43,7 @@ func (fx *effects) closed(ctx context.Context, v rollout.Visit, h *handled) stri
 }
 
 // balancerEpoch looks at the hosts that are in the View for nothing but a balancer that
-// drains write to, so that this rollout's epoch is above theirs, too.
+// drains write to or run commands on, so that this rollout's epoch is above theirs, too.
 func (f *Fleet) balancerEpoch(ctx context.Context, v *View) uint64 {
 	seen := map[string]bool{}
 	for _, in := range v.Input.Hosts {
@@ -53,11 +53,12 @@ func (f *Fleet) balancerEpoch(ctx context.Context, v *View) uint64 {
 	for _, in := range v.Input.Hosts {
 		for _, inst := range in.Desired.Instances {
 			for _, d := range inst.Drain {
-				if d.Nginx == nil || d.Nginx.Host == "" || seen[d.Nginx.Host] {
+				name := d.By()
+				if name == "" || seen[name] {
 					continue
 				}
-				seen[d.Nginx.Host] = true
-				host, known := f.Revision.Inventory.Find(d.Nginx.Host)
+				seen[name] = true
+				host, known := f.Revision.Inventory.Find(name)
 				if !known {
 					continue
 				}

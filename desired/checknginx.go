@@ -48,11 +48,15 @@ func (c *serviceCheck) line(at, line, mend string) {
 func checkBalancers(drains []DrainSpec, inv inventory.Inventory) []fault.Problem {
 	c := &serviceCheck{}
 	for i, d := range drains {
-		if d.Nginx == nil || d.Nginx.Host == "" || isTemplate(d.Nginx.Host) || !inventory.ValidHostName(d.Nginx.Host) {
+		name, at := d.By(), "nginx.host"
+		if d.Command != nil {
+			at = "command.on"
+		}
+		if name == "" || isTemplate(name) || !inventory.ValidHostName(name) {
 			continue
 		}
-		if _, ok := inv.Find(d.Nginx.Host); !ok {
-			c.add(fmt.Sprintf("drain[%d].nginx.host", i), "unknown-host", "host "+fault.Quote(d.Nginx.Host)+" is not in the inventory",
+		if _, ok := inv.Find(name); !ok {
+			c.add(fmt.Sprintf("drain[%d].%s", i, at), "unknown-host", "host "+fault.Quote(name)+" is not in the inventory",
 				"add the balancer to it, without labels that select services")
 		}
 	}

@@ -34,11 +34,18 @@ func (c *serviceCheck) drain(at string, d DrainSpec) {
 	}
 	if d.Command != nil {
 		set++
+		c.commandDrain(at+".command", *d.Command)
 	}
 	if d.None != nil {
 		set++
 	}
 	c.exactlyOne(at, set, "haproxy, nginx, http, command or none")
+}
+
+func (c *serviceCheck) commandDrain(at string, d CommandDrain) {
+	if d.On != "" && !isTemplate(d.On) && !inventory.ValidHostName(d.On) {
+		c.add(at+".on", "wrong-value", "on "+fault.Quote(d.On)+" cannot be a host of the inventory", "write host, controller, or the name of a host")
+	}
 }
 
 func (c *serviceCheck) exactlyOne(at string, set int, of string) {

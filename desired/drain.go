@@ -16,3 +16,30 @@ func (d DrainSpec) WaitAtMost() time.Duration {
 	}
 	return 0
 }
+
+// Where the commands of a drain are run, apart from a host that is named.
+const (
+	OnHost       = "host"
+	OnController = "controller"
+)
+
+// By is the host of the inventory, other than the instance's own, that the command is run
+// on; "" where there is none.
+func (c CommandDrain) By() string {
+	if c.On == OnHost || c.On == OnController {
+		return ""
+	}
+	return c.On
+}
+
+// By is the host of the inventory that the drain writes to or runs commands on, other
+// than the instance's own; "" where there is none.
+func (d DrainSpec) By() string {
+	switch {
+	case d.Nginx != nil:
+		return d.Nginx.Host
+	case d.Command != nil:
+		return d.Command.By()
+	}
+	return ""
+}

@@ -237,11 +237,11 @@ type HTTPCall struct {
 
 // CommandDrain runs commands.
 type CommandDrain struct {
-	On      string   `yaml:"on" json:"on" jsonschema:"enum=host,enum=controller"` // host (default) or controller
-	Drain   string   `yaml:"drain" json:"drain" jsonschema:"required"`            // takes it out
-	Undrain string   `yaml:"undrain" json:"undrain" jsonschema:"required"`        // takes it back in
-	Drained string   `yaml:"drained" json:"drained,omitempty"`                    // exit 0 once no session is left
-	Timeout Duration `yaml:"timeout" json:"timeout"`                              // how long to wait for drained; 0: the rollout's drainTimeout
+	On      string   `yaml:"on" json:"on"`                                 // host (default), controller, or the name of another host of the inventory
+	Drain   string   `yaml:"drain" json:"drain" jsonschema:"required"`     // takes it out
+	Undrain string   `yaml:"undrain" json:"undrain" jsonschema:"required"` // takes it back in
+	Drained string   `yaml:"drained" json:"drained,omitempty"`             // exit 0 once no session is left
+	Timeout Duration `yaml:"timeout" json:"timeout"`                       // how long to wait for drained; 0: the rollout's drainTimeout
 }
 
 // NoDrain says that nothing needs draining.

@@ -17,26 +17,31 @@ import (
 // for sessions is what `drained` and the drain's timeout are for.
 const commandLimit = time.Minute
 
-// command drains by command lines of the fleet repo, run on the instance's host or
-// on the controller. Exit 0 is the confirmation; nothing tells whether the instance
+// command drains by command lines of the fleet repo, run on the instance's host, on
+// another one or on the controller. Exit 0 is the confirmation; nothing tells whether the instance
 // is in rotation. They must be harmless when repeated.
 type command struct {
 	spec  desired.CommandDrain
 	host  inventory.Host
+	on    inventory.Host // where the lines are run, unless on the controller
 	deps  Deps
 	where string
 }
 
 func newCommand(spec desired.CommandDrain, host inventory.Host, deps Deps) (*command, error) {
-	c := &command{spec: spec, host: host, deps: deps, where: describeCommand(spec)}
-	switch spec.On {
-	case "", "host":
-		if deps.Applier == nil || deps.Fence == nil {
-			return nil, errors.New("command: it cannot be run: there is no SSH connection to hosts here")
+	c := &command{spec: spec, host: host, on: host, deps: deps, where: describeCommand(spec)}
+	if spec.On != desired.OnController && (deps.Applier == nil || deps.Fence == nil) {
+		return nil, errors.New("command: it cannot be run: there is no SSH connection to hosts here")
+	}
+	if name := spec.By(); name != "" {
+		other, known := inventory.Host{}, false
+		if deps.Host != nil {
+			other, known = deps.Host(name)
 		}
-	case "controller":
-	default:
-		return nil, fmt.Errorf("command: on is %q: set host or controller", peer.Line(spec.On))
+		if !known {
+			return nil, fmt.Errorf("command: on is %q: set host, controller, or the name of a host of the inventory", peer.Line(name))
+		}
+		c.on = other
 	}
 	for name, line := range map[string]string{"drain": spec.Drain, "undrain": spec.Undrain} {
 		if strings.TrimSpace(line) == "" {
@@ -51,8 +56,11 @@ func newCommand(spec desired.CommandDrain, host inventory.Host, deps Deps) (*com
 
 // describeCommand names the program of the drain only: the rest may say too much.
 func describeCommand(spec desired.CommandDrain) string {
-	if spec.On == "controller" {
+	if spec.On == desired.OnController {
 		return "command " + program(spec.Drain) + " on the controller"
+	}
+	if name := spec.By(); name != "" {
+		return "command " + program(spec.Drain) + " on " + peer.Line(name)
 	}
 	return "command " + program(spec.Drain) + " on the host"
 }
@@ -121,10 +129,10 @@ func exitError(out peer.Output) error {
 func (c *command) run(ctx context.Context, line string) (peer.Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandLimit+commandLimit/4, errOwnLimit)
 	defer cancel()
-	if c.spec.On == "controller" {
+	if c.spec.On == desired.OnController {
 		return c.deps.RunLocal(ctx, line, commandLimit)
 	}
-	return runOn(ctx, c.deps.Applier, c.host, c.deps.Fence(), line)
+	return runOn(ctx, c.deps.Applier, c.on, c.deps.Fence(), line)
 }
 
 // runOn runs a command line on a host, as root. The error tells that it was not run,

@@ -31,7 +31,7 @@ func shellHost() *localHost {
 }
 
 func TestCommandDrains(t *testing.T) {
-	for _, on := range []string{"host", "", "controller"} {
+	for _, on := range []string{"host", "", "controller", "lb-1"} {
 		t.Run("on "+on, func(t *testing.T) {
 			dir := t.TempDir()
 			hosts := shellHost()
@@ -56,6 +56,11 @@ func TestCommandDrains(t *testing.T) {
 			}
 			if want := map[bool]int{true: 0, false: 5}[on == "controller"]; len(hosts.runs) != want {
 				t.Errorf("%d commands on the host, want %d", len(hosts.runs), want)
+			}
+			for _, name := range hosts.ran {
+				if want := map[bool]string{true: "lb-1", false: web1.Name}[on == "lb-1"]; name != want {
+					t.Errorf("a command was run on %s, want %s", name, want)
+				}
 			}
 		})
 	}
@@ -105,14 +110,17 @@ func TestCommandWithoutDrained(t *testing.T) {
 
 func TestCommandRefusesSettings(t *testing.T) {
 	for want, spec := range map[string]desired.CommandDrain{
-		`on is "lb-1": set host or controller`: {On: "lb-1", Drain: "a", Undrain: "b"},
-		"drain is empty":                       {On: "controller", Undrain: "b"},
-		"undrain is empty":                     {On: "controller", Drain: "a", Undrain: " \n"},
-		"zero byte":                            {On: "controller", Drain: "a\x00", Undrain: "b"},
-		"no SSH connection":                    {Drain: "a", Undrain: "b"},
+		"drain is empty":    {On: "controller", Undrain: "b"},
+		"undrain is empty":  {On: "controller", Drain: "a", Undrain: " \n"},
+		"zero byte":         {On: "controller", Drain: "a\x00", Undrain: "b"},
+		"no SSH connection": {Drain: "a", Undrain: "b"},
 	} {
 		if _, err := New(desired.DrainSpec{Command: &spec}, web1, Deps{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %s", err, want)
 		}
+	}
+	elsewhere := desired.DrainSpec{Command: &desired.CommandDrain{On: "lb-2", Drain: "a", Undrain: "b"}}
+	if _, err := New(elsewhere, web1, shellHost().deps()); err == nil || !strings.Contains(err.Error(), `on is "lb-2": set host, controller, or the name of a host of the inventory`) {
+		t.Errorf("%v", err)
 	}
 }

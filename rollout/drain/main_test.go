@@ -26,6 +26,7 @@ type localHost struct {
 	mu     sync.Mutex // guards what follows
 	runs   []hostdriver.Run
 	fences []hostdriver.Fence
+	ran    []string // on which hosts
 	// reads is called before each reading of a file, where set.
 	reads func()
 	// to, where set, is dialled in place of every TCP address.
@@ -49,7 +50,7 @@ func (l *localHost) Apply(_ context.Context, host inventory.Host, f hostdriver.F
 		return hostdriver.Result{}, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: hostdriver.OpName(op)}
 	}
 	l.mu.Lock()
-	l.runs, l.fences = append(l.runs, run), append(l.fences, f)
+	l.runs, l.fences, l.ran = append(l.runs, run), append(l.fences, f), append(l.ran, host.Name)
 	l.mu.Unlock()
 	return l.answer(run)
 }

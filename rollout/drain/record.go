@@ -195,7 +195,7 @@ func staysOn(spec desired.DrainSpec, host inventory.Host) bool {
 	case spec.None != nil:
 		return true
 	case spec.Command != nil:
-		return spec.Command.On != "controller"
+		return spec.Command.On == "" || spec.Command.On == desired.OnHost || spec.Command.By() == host.Name
 	case spec.Nginx != nil:
 		return spec.Nginx.Host != "" && spec.Nginx.Host == host.Name
 	case spec.HTTP != nil:

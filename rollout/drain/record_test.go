@@ -34,6 +34,7 @@ func every() map[string]desired.DrainSpec {
 		"nginx on the controller": {Nginx: &desired.NginxDrain{File: "/etc/nginx/up.conf", Server: "web-1"}},
 		"nginx on the host":       {Nginx: &desired.NginxDrain{Host: "web-1", File: "/etc/nginx/up.conf", Server: "unix:/run/gw.sock"}},
 		"command":                 {Command: &desired.CommandDrain{On: "controller", Drain: "lb out web-1\n", Undrain: "lb in 'web-1'", Drained: "lb left", Timeout: desired.Duration(90 * time.Second)}},
+		"command on a balancer":   {Command: &desired.CommandDrain{On: "lb-1", Drain: "lb out", Undrain: "lb in"}},
 		"command on the host":     {Command: &desired.CommandDrain{Drain: "touch /run/out", Undrain: "rm -f /run/out"}},
 		"none":                    {None: &desired.NoDrain{}},
 	}
