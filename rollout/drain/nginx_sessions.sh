@@ -1,4 +1,6 @@
-# nginx_sessions.sh: how many connections there are from this machine to a server.
+# nginx_sessions.sh: how many connections nginx has from this machine to a server. Those of
+# other programs, such as another balancer's health checks, do not count; one of which
+# nobody can tell whose it is does.
 #
 # Set before: NAME, a name or an address, and PORT. Prints "sessions N". Any other exit
 # status than 0 means that nobody knows: ss is not there, or nginx is not to be seen, or
@@ -12,7 +14,8 @@ seen=
 for line in $(grep -lz '^nginx: worker [p]rocess' /proc/[0-9]*/cmdline 2>/dev/null); do
 	[ -e "$line" ] || continue # it has ended
 	[ "$(readlink "${line%/cmdline}/ns/net")" = "$own" ] || exit 3
-	seen=1
+	read -r name <"${line%/cmdline}/comm" || continue
+	seen="$seen $name"
 done
 [ "$seen" ] || exit 3
 addresses=$(getent ahosts "$NAME" | cut -d' ' -f1 | sort -u)
@@ -20,7 +23,21 @@ addresses=$(getent ahosts "$NAME" | cut -d' ' -f1 | sort -u)
 total=0
 for address in $addresses; do
 	case $address in *:*) address="[$address]" ;; esac
-	lines=$(ss -Htn state established state syn-sent dst "$address:$PORT") || exit 3
-	[ -z "$lines" ] || total=$((total + $(printf '%s\n' "$lines" | wc -l)))
+	lines=$(ss -Htnp state established state syn-sent dst "$address:$PORT") || exit 3
+	while read -r line; do
+		case $line in
+		'') continue ;;
+		*'users:(('*)
+			ours=
+			for name in $seen; do
+				case $line in *"(\"$name\","*) ours=1 ;; esac
+			done
+			[ "$ours" ] || continue
+			;;
+		esac
+		total=$((total + 1))
+	done <<-END
+	$lines
+	END
 done
 printf 'sessions %s\n' "$total"

@@ -111,7 +111,7 @@ func (s *stage) converges() {
 	s.nothingLeft()
 }
 
-// Sessions that never end: after the drain's timeout the host is undrained, and
+// Fault 40: sessions that never end: after the drain's timeout the host is undrained, and
 // nothing was restarted.
 func TestSessionsNeverEnd(t *testing.T) {
 	s := newStage(t, 2)
@@ -132,7 +132,7 @@ func TestSessionsNeverEnd(t *testing.T) {
 	s.converges()
 }
 
-// The balancer is reloaded and forgets the drain while sessions are waited for: the
+// Fault 39: the balancer is reloaded and forgets the drain while sessions are waited for: the
 // host is drained again, and nobody notices.
 func TestBalancerForgets(t *testing.T) {
 	s, users := changed(t, 2)
@@ -148,7 +148,7 @@ func TestBalancerForgets(t *testing.T) {
 	s.nothingLeft()
 }
 
-// The balancer is down: before a drain nothing is begun; after it, the undrain is
+// Fault 38: the balancer is down: before a drain nothing is begun; after it, the undrain is
 // tried until the balancer is back.
 func TestBalancerDown(t *testing.T) {
 	ctx := context.Background()
