@@ -189,7 +189,7 @@ func TestEditedMeanwhile(t *testing.T) {
 	s.nothingLeft()
 }
 
-// Faults 13 and 27: between drain and undrain the host is cut off, freezes, or loses power: its slot
+// Faults 13, 27 and 43: between drain and undrain the host is cut off, freezes, or loses power: its slot
 // stays taken, nobody else begins, and when it is back all converges.
 func TestHostLostInMidStep(t *testing.T) {
 	ctx := context.Background()

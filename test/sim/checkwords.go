@@ -158,6 +158,9 @@ func (s *simulation) goesBack(h *world.Host, a *world.Actor, books map[[2]string
 	}
 	c := s.controller(a)
 	v := &c.state.Visits[a.Visit]
+	if a.Back && v.Undo == nil && v.Outcome != rollout.ResultReverted {
+		return // an admin's job was in the way: nothing speaks against what was brought
+	}
 	for _, name := range slices.Concat(v.Services, v.Removed) {
 		key := [2]string{h.Name, name}
 		if a.Back != (v.Undo != nil) && c.wants(s.by[key]) {
