@@ -26,19 +26,14 @@ func TestFaultsTraffic(t *testing.T) {
 // atRelay has the drain speak to the balancer through a relay.
 func (s *stage) atRelay() (r *relay, restore func()) {
 	s.t.Helper()
-	direct := "tcp://" + s.lb.RuntimeAddr()
 	r = newRelay(s.t, s.lb.RuntimeAddr())
-	s.retune(direct, "tcp://"+r.address)
-	return r, func() { s.retune("tcp://"+r.address, direct) }
+	return r, s.retune("tcp://"+s.lb.RuntimeAddr(), "tcp://"+r.address)
 }
 
 // impatient has what does not answer given up sooner.
 func (s *stage) impatient() (restore func()) {
 	s.t.Helper()
-	s.retune("healthyDeadline: 8s, progressDeadline: 20s", "healthyDeadline: 5s, progressDeadline: 6s")
-	return func() {
-		s.retune("healthyDeadline: 5s, progressDeadline: 6s", "healthyDeadline: 8s, progressDeadline: 20s")
-	}
+	return s.retune("healthyDeadline: 8s, progressDeadline: 20s", "healthyDeadline: 5s, progressDeadline: 6s")
 }
 
 // Fault 38: the balancer's socket is down before a drain. Nothing is begun, though the
@@ -103,8 +98,7 @@ func forgetsBeforeRestart(s *stage) {
 // Fault 40: sessions never reach zero. After the drain's timeout the host is undrained and
 // the rollout halts; nothing was restarted.
 func sessionsStay(s *stage) {
-	s.retune("onDrainTimeout: continue", "onDrainTimeout: halt")
-	defer s.retune("onDrainTimeout: halt", "onDrainTimeout: continue")
+	defer s.retune("onDrainTimeout: continue", "onDrainTimeout: halt")()
 	defer s.player(s.hosts[0])()
 	untouched := s.untouched(s.hosts...)
 	s.change()
@@ -119,9 +113,9 @@ func sessionsStay(s *stage) {
 func (s *stage) illness() (restore func()) {
 	s.t.Helper()
 	const http, ill = "    - http: {port: 8080, path: /healthz, status: 200}\n", `    - command: {run: "test ! -e /run/ill"}` + "\n"
-	s.retune(http, http+ill, "minHealthyTime: 500ms", "minHealthyTime: 3s")
+	restore = s.retune(http, http+ill, "minHealthyTime: 500ms", "minHealthyTime: 3s")
 	s.run(0, "apply", "--yes")
-	return func() { s.retune(ill, "", "minHealthyTime: 3s", "minHealthyTime: 500ms") }
+	return restore
 }
 
 // flap makes a host ill and well again, each for less than minHealthyTime, until the
