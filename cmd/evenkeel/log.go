@@ -33,6 +33,7 @@ func (a *app) openLog() {
 		level = zerolog.WarnLevel // check has refused it already
 	}
 	a.logTo = &logSink{w: a.stderr}
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	var w io.Writer = a.logTo
 	if a.settings.Log.Format != "json" {
 		w = zerolog.ConsoleWriter{Out: a.logTo, NoColor: !a.stderrColour, TimeFormat: time.TimeOnly}

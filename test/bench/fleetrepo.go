@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 const unitText = `[Unit]
@@ -47,6 +49,18 @@ const drainText = `  drain:
 
 const fleetText = "apiVersion: evenkeel/v1\nkind: Fleet\nmetadata: {name: bench}\nspec: {}\n"
 
+// manner is how the change is to be rolled out.
+type manner int
+
+const (
+	plain manner = iota
+	drained
+	soaked
+)
+
+// soakTime is the service's minHealthyTime, where it has one.
+const soakTime = 500 * time.Millisecond
+
 func envText(greeting string) string {
 	return fmt.Sprintf("PORT=%d\nGREETING=%s\n", victimPort, greeting)
 }
@@ -62,10 +76,13 @@ func (s *stage) writeFleet() error {
 }
 
 // want changes the fleet repo, and commits, and the peer's files: hosts are to serve that
-// greeting, and where drained is true, behind the balancer.
-func (s *stage) want(greeting string, drained bool) error {
+// greeting, and behind the balancer, or with a soak.
+func (s *stage) want(greeting string, how manner) error {
 	service := serviceText
-	if drained {
+	if how == soaked {
+		service = strings.Replace(service, "minHealthyTime: 0s", "minHealthyTime: "+soakTime.String(), 1)
+	}
+	if how == drained {
 		service += fmt.Sprintf(drainText, s.balancer.RuntimeAddr())
 	}
 	dir := filepath.Join(s.fleet, "services", "victim")

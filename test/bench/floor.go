@@ -154,8 +154,8 @@ func execOn(ctx context.Context, c *ssh.Client, command string) (string, error) 
 }
 
 // restart restarts the victim on one host after the other and waits until each answers
-// again: the least that a rolling restart takes.
-func (f *floor) restart(ctx context.Context) error {
+// again and, with a soak, has for that long: the least that a rolling restart takes.
+func (f *floor) restart(ctx context.Context, soak time.Duration) error {
 	command := "systemctl restart " + unitName
 	if f.sudo {
 		command = "sudo -n " + command
@@ -167,6 +167,7 @@ func (f *floor) restart(ctx context.Context) error {
 		if err := untilHealthy(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", c.RemoteAddr(), err)
 		}
+		time.Sleep(soak)
 	}
 	return nil
 }

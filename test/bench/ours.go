@@ -134,18 +134,18 @@ func lookIdle(ctx context.Context, fleet *controller.Fleet, hosts int) error {
 	return nil
 }
 
-// restarts times the floor of a rolling restart, on kept connections.
-func (s *stage) restarts(ctx context.Context) error {
+// restarts times the floor of a rolling restart with a soak, on kept connections.
+func (s *stage) restarts(ctx context.Context, m measure, soak time.Duration) error {
 	f, err := dialFloor(ctx, s.login(loginUser), s.addresses())
 	if err != nil {
 		return err
 	}
 	defer f.close()
-	took, err := s.once(func() error { return f.restart(ctx) })
+	took, err := s.once(func() error { return f.restart(ctx, soak) })
 	if err != nil {
 		return errors.Join(errors.New("the floor cannot restart"), err)
 	}
-	s.note(rollFloor, took)
+	s.note(m, took)
 	return nil
 }
 

@@ -12,22 +12,29 @@ type phases struct {
 	wall     time.Duration
 	commands map[string]time.Duration // command to the sum over all hosts
 	counts   map[string]int
+	// began and ended are the first command's and the last one's.
+	began, ended time.Time
 }
 
-// engine is what an apply took beside what had to be: drains, restarts and health checks.
+// steps is from the first host's first step to the last host's last one.
+func (p *phases) steps() time.Duration { return p.ended.Sub(p.began) }
+
+// start is all that is done once: the program's start, the first look, the takeover.
+func (p *phases) start() time.Duration { return p.wall - p.steps() }
+
+// engine is what the steps took beside what had to be: drains, restarts and health checks.
 func (p *phases) engine() time.Duration {
-	d := p.wall
+	d := p.steps()
 	for _, name := range []string{"drain", "wait", "units", "probe", "undrain"} {
 		d -= p.commands[name]
 	}
 	return d
 }
 
-// rest is what no command accounts for: the start of the program, the first look, the
-// budget's looks, the pauses between commands. It is meaningful where one host follows
-// the other.
+// rest is what no command accounts for in the steps: the budget's looks, the pauses
+// between commands. It is meaningful where one host follows the other.
 func (p *phases) rest() time.Duration {
-	d := p.wall
+	d := p.steps()
 	for _, took := range p.commands {
 		d -= took
 	}
@@ -47,6 +54,7 @@ func parsePhases(log string) (phases, error) {
 			Message string
 			Command string
 			Took    float64
+			Time    time.Time
 		}
 		if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &entry) != nil || entry.Message != carriedOut {
 			continue
@@ -54,7 +62,14 @@ func parsePhases(log string) (phases, error) {
 		if entry.Command == "" || entry.Took < 0 || entry.Took > 1e9 {
 			return p, fmt.Errorf("evenkeel's log: %.200s", line)
 		}
-		p.commands[entry.Command] += time.Duration(entry.Took * float64(time.Millisecond))
+		took := time.Duration(entry.Took * float64(time.Millisecond))
+		if at := entry.Time.Add(-took); p.began.IsZero() || at.Before(p.began) {
+			p.began = at
+		}
+		if entry.Time.After(p.ended) {
+			p.ended = entry.Time
+		}
+		p.commands[entry.Command] += took
 		p.counts[entry.Command]++
 	}
 	if len(p.commands) == 0 {

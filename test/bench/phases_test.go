@@ -7,10 +7,10 @@ import (
 
 const logText = `{"level":"info","message":"observed"}
 some progress
-{"level":"debug","host":"h1","command":"units","took":40.5,"outcome":"success","message":"command carried out"}
-{"level":"debug","host":"h2","command":"units","took":59.5,"outcome":"success","message":"command carried out"}
-{"level":"debug","host":"h1","command":"stage","took":20,"outcome":"success","message":"command carried out"}
-{"level":"debug","host":"h1","command":"probe","took":10,"outcome":"success","message":"command carried out"}
+{"level":"debug","host":"h1","command":"units","took":40.5,"outcome":"success","time":"2026-11-25T09:00:00.050Z","message":"command carried out"}
+{"level":"debug","host":"h2","command":"units","took":59.5,"outcome":"success","time":"2026-11-25T09:00:00.120Z","message":"command carried out"}
+{"level":"debug","host":"h1","command":"stage","took":20,"outcome":"success","time":"2026-11-25T09:00:00.150Z","message":"command carried out"}
+{"level":"debug","host":"h1","command":"probe","took":10,"outcome":"success","time":"2026-11-25T09:00:00.1595Z","message":"command carried out"}
 `
 
 func TestParsePhases(t *testing.T) {
@@ -19,14 +19,17 @@ func TestParsePhases(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wall = 200 * time.Millisecond
+	if p.steps() != 150*time.Millisecond || p.start() != 50*time.Millisecond {
+		t.Errorf("steps took %s, the start %s", p.steps(), p.start())
+	}
 	if p.commands["units"] != 100*time.Millisecond || p.counts["units"] != 2 || p.commands["stage"] != 20*time.Millisecond {
 		t.Errorf("read as %+v", p)
 	}
-	if got := p.engine(); got != 90*time.Millisecond {
-		t.Errorf("all but restart and health took %s, want 90ms", got)
+	if got := p.engine(); got != 40*time.Millisecond {
+		t.Errorf("all but restart and health took %s, want 40ms", got)
 	}
-	if got := p.rest(); got != 70*time.Millisecond {
-		t.Errorf("what no command accounts for took %s, want 70ms", got)
+	if got := p.rest(); got != 20*time.Millisecond {
+		t.Errorf("what no command accounts for took %s, want 20ms", got)
 	}
 }
 

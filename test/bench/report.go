@@ -15,6 +15,7 @@ const (
 	passUnderPeer    = 40. // at least, over --check
 	deployUnderPeer  = 8.
 	rollingUnderPeer = 6.
+	rollingOverFloor = 1.3
 )
 
 // report prints every table that has rows.
@@ -23,7 +24,7 @@ func (s *stage) report(w io.Writer, m machine) error {
 	_, err := fmt.Fprintf(w, "Machine: %s\n%d hosts on it, %d rounds; `go run ./test/bench -hosts %d -rounds %d %s`\n",
 		m, s.hosts, s.rounds, s.hosts, s.rounds, strings.Join(s.names, " "))
 	return errors.Join(err, passTable(r, s.hosts).write(w), warmTable(r, s.hosts).write(w), deployTable(r, s.hosts).write(w),
-		rollingTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w),
+		rollingTable(r, s.hosts).write(w), soakTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w),
 		fleetTable(r.fleet).write(w), fleetLoopTable(r.fleet).write(w))
 }
 
@@ -155,11 +156,20 @@ func rollingTable(r *results, hosts int) *table {
 	return t
 }
 
+func soakTable(r *results, hosts int) *table {
+	t := &table{title: fmt.Sprintf("The same with minHealthyTime %s", soakTime), header: timesHeader("the floor"),
+		remarks: []string{"What a rollout costs beside what it has to wait for: the floor restarts, waits for the first good answer and for the soak, on kept connections."}}
+	t.line(r, "`evenkeel apply --yes`", soakApply, soakFloor)
+	t.line(r, "floor: restarts, health waits and soaks alone", soakFloor, soakFloor)
+	t.bound(r, "evenkeel over the floor", soakApply, soakFloor, rollingOverFloor)
+	return t
+}
+
 // phasesTable shows where the median rolling apply spent its time.
 func phasesTable(r *results, hosts int) *table {
 	t := &table{title: "Where evenkeel's time goes, one host at a time", header: []string{"for each host", "plain", "drained"},
 		remarks: []string{"By the engine's log, the median run, divided by the number of hosts. The rest is what no command accounts for: " +
-			"the program's start, the first look at the fleet, the looks before each step, and pauses."}}
+			"the budget's looks and pauses. What is looked at and staged ahead, while the host before is in hand, shows as 0. The start is the program's, the first look and the takeover, once for all hosts."}}
 	plain, drained := middle(r.phases[rollApply]), middle(r.phases[drainApply])
 	if plain == nil && drained == nil {
 		return t
@@ -187,10 +197,28 @@ func phasesTable(r *results, hosts int) *table {
 		both(name, func(p *phases) time.Duration { return p.commands[name] })
 	}
 	both("the rest", (*phases).rest)
-	both("all", func(p *phases) time.Duration { return p.wall })
+	both("all steps", (*phases).steps)
 	both("all but drain, restart and health", (*phases).engine)
+	both("the start, shared", (*phases).start)
+	for _, x := range []struct {
+		words string
+		*phases
+	}{{"plain", plain}, {"drained", drained}} {
+		if x.phases == nil {
+			continue
+		}
+		took := x.engine() / time.Duration(hosts)
+		verdict := "met"
+		if took > engineAtMost {
+			verdict = "**missed**"
+		}
+		t.conclude("engine overhead for each host, %s: %s; target at most %s: %s", x.words, milliseconds(took, 1), milliseconds(engineAtMost, 1), verdict)
+	}
 	return t
 }
+
+// engineAtMost is the target for what a host's step takes beside drain, restart and health.
+const engineAtMost = 60 * time.Millisecond
 
 func middle(all []phases) *phases {
 	if len(all) == 0 {

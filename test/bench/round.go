@@ -35,21 +35,21 @@ func (s *stage) round(ctx context.Context, n int) error {
 func (s *stage) peerHalf(ctx context.Context, n int) error {
 	greeting := fmt.Sprintf("peer-%d", n)
 	steps := []step{
-		{"", func() error { return s.want(greeting, false) }},
+		{"", func() error { return s.want(greeting, plain) }},
 		{"", func() error { return s.reset(ctx) }},
 		{"", func() error { return s.playbook(ctx, deployPeer, true, "site.yml") }},
 		{"", func() error { return s.verify(ctx, greeting) }},
 		{"pass", func() error { return s.playbook(ctx, passPeer, false, "site.yml") }},
 		{"pass", func() error { return s.playbook(ctx, passPeerCheck, false, "site.yml", "--check") }},
 		{"rolling", func() error {
-			return s.changed(ctx, greeting+"-rolled", false, func(string) error { return s.playbook(ctx, rollPeer, true, "whole.yml") })
+			return s.changed(ctx, greeting+"-rolled", plain, func(string) error { return s.playbook(ctx, rollPeer, true, "whole.yml") })
 		}},
 		{"rolling", func() error {
-			return s.changed(ctx, greeting+"-again", false, func(string) error { return s.playbook(ctx, rollLeast, true, "least.yml") })
+			return s.changed(ctx, greeting+"-again", plain, func(string) error { return s.playbook(ctx, rollLeast, true, "least.yml") })
 		}},
 		{"drained", func() error {
 			return s.balanced(ctx, func() error {
-				return s.changed(ctx, greeting+"-drained", true, func(string) error { return s.playbook(ctx, drainPeer, true, "drained.yml") })
+				return s.changed(ctx, greeting+"-drained", drained, func(string) error { return s.playbook(ctx, drainPeer, true, "drained.yml") })
 			})
 		}},
 	}
@@ -59,7 +59,7 @@ func (s *stage) peerHalf(ctx context.Context, n int) error {
 func (s *stage) ourHalf(ctx context.Context, n int) error {
 	greeting := fmt.Sprintf("evenkeel-%d", n)
 	steps := []step{
-		{"", func() error { return s.want(greeting, false) }},
+		{"", func() error { return s.want(greeting, plain) }},
 		{"deploy", func() error { return s.reset(ctx) }},
 		{"deploy", func() error { return s.floorDeploy(ctx, greeting) }},
 		{"", func() error { return s.reset(ctx) }},
@@ -68,12 +68,16 @@ func (s *stage) ourHalf(ctx context.Context, n int) error {
 		{"pass", func() error { return s.warm(ctx, loginUser, warmLook, warmFloor, warmFloorHash, warmTimes) }},
 		{"pass", func() error { return s.warm(ctx, "root", warmLookRoot, warmFloorRoot, warmFloorHashRoot, warmTimes) }},
 		{"rolling", func() error {
-			return s.changed(ctx, greeting+"-rolled", false, func(to string) error { return s.apply(ctx, rollApply, to) })
+			return s.changed(ctx, greeting+"-rolled", plain, func(to string) error { return s.apply(ctx, rollApply, to) })
 		}},
-		{"rolling", func() error { return s.restarts(ctx) }},
+		{"rolling", func() error { return s.restarts(ctx, rollFloor, 0) }},
+		{"soaked", func() error {
+			return s.changed(ctx, greeting+"-soaked", soaked, func(to string) error { return s.apply(ctx, soakApply, to) })
+		}},
+		{"soaked", func() error { return s.restarts(ctx, soakFloor, soakTime) }},
 		{"drained", func() error {
 			return s.balanced(ctx, func() error {
-				return s.changed(ctx, greeting+"-drained", true, func(to string) error { return s.apply(ctx, drainApply, to) })
+				return s.changed(ctx, greeting+"-drained", drained, func(to string) error { return s.apply(ctx, drainApply, to) })
 			})
 		}},
 	}
@@ -119,8 +123,8 @@ func (s *stage) cold(ctx context.Context) error {
 
 // changed changes one env key in both sides' source, lets one side bring it to the hosts,
 // and makes sure that they serve it.
-func (s *stage) changed(ctx context.Context, greeting string, drained bool, do func(greeting string) error) error {
-	if err := s.want(greeting, drained); err != nil {
+func (s *stage) changed(ctx context.Context, greeting string, how manner, do func(greeting string) error) error {
+	if err := s.want(greeting, how); err != nil {
 		return err
 	}
 	if err := do(greeting); err != nil {

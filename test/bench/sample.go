@@ -43,6 +43,9 @@ const (
 	rollLeast measure = "rolling: ansible-playbook, the least"
 	rollFloor measure = "rolling: restarts and health waits alone"
 
+	soakApply measure = "soaked: evenkeel apply"
+	soakFloor measure = "soaked: restarts and health waits alone"
+
 	drainApply measure = "drained: evenkeel apply"
 	drainPeer  measure = "drained: ansible-playbook"
 )
