@@ -122,6 +122,7 @@ func warmTable(r *results, hosts int) *table {
 	t.bound(r, "evenkeel over the floor, as root", warmLookRoot, warmFloorRoot, passOverFloor)
 	t.bound(r, "evenkeel over the floor that hashes the binary, with sudo", warmLook, warmFloorHash, passOverFloor)
 	t.bound(r, "evenkeel over the floor that hashes the binary, as root", warmLookRoot, warmFloorHashRoot, passOverFloor)
+	t.target(r, "`ansible-playbook --check`, which connects anew each time, over evenkeel, with sudo", passPeerCheck, warmLook, passUnderPeer)
 	return t
 }
 
