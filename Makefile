@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 NULLSPACE := simulator node auth gateway website ops economy-snapshot
 
-.PHONY: build nullspace needs test-needs demo test race lab-test lint sim bench clean
+.PHONY: build nullspace needs test-needs demo test race lab-test lint sim chaos bench clean
 
 build: ## the static binary, bin/evenkeel
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/evenkeel ./cmd/evenkeel
@@ -47,6 +47,12 @@ lab-test: build nullspace ## all tests on real hosts
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
 	go run ./test/sim $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))
+
+chaos: test-needs build nullspace ## the long run: faults on real hosts, every boundary, every planted bug, and the seeds of the day
+	go test -count=1 -timeout 180m -p 1 ./test/e2e ./hostdriver/sshdriver ./rollout/drain
+	go test -count=1 -timeout 60m -tags planted -run Planted -v ./test/sim
+	go run ./test/sim -boundaries
+	go run ./test/sim -seeds $(or $(SEEDS),200000) -from $(or $(FROM),$$(date -u +%Y%m%d)000000)
 
 bench: needs build nullspace ## the tables of docs/benchmarks.md
 	go run ./test/bench $(BENCH)
