@@ -16,6 +16,7 @@ const maxQuery = 1 << 20
 // reading is one query on its way: what was asked for, to understand the answer by.
 type reading struct {
 	query hostdriver.Query
+	known ownManifest
 	// What the host may tell of, beside what its own manifest names: nothing else of its
 	// answer is taken.
 	paths, units, users map[string]bool
@@ -26,7 +27,7 @@ type reading struct {
 // was last read, with its first line: if it still has that one, the host need not
 // look up again what the manifest names.
 func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, error) {
-	r := &reading{query: q, script: *newScript(p, "facts", "observe", "environ")}
+	r := &reading{query: q, known: known, script: *newScript(p, "facts", "observe", "environ")}
 	paths := newNames()
 	units, templates, users, groups := newNames(), newNames(), newNames(), newNames()
 	addUnit := func(name string) {

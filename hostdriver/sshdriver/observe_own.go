@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
@@ -26,27 +27,27 @@ func (p *observationParser) takeOwn(rec record) error {
 }
 
 // splitFiles undoes head -v for several files: "==> NAME <==", the lines, an empty line.
-func splitFiles(s string) map[string]string {
-	files := map[string]string{}
-	name, begin := "", -1
-	for at := 0; at < len(s); {
-		end := strings.IndexByte(s[at:], '\n')
-		if end < 0 {
-			end = len(s) - at
-		}
-		line := s[at : at+end]
-		if strings.HasPrefix(line, "==> /") && strings.HasSuffix(line, " <==") {
-			if begin >= 0 {
-				files[name] = s[begin:at]
+func splitFiles(s string) iter.Seq2[string, string] {
+	return func(yield func(name, body string) bool) {
+		name, begin := "", -1
+		for at := 0; at < len(s); {
+			end := strings.IndexByte(s[at:], '\n')
+			if end < 0 {
+				end = len(s) - at
 			}
-			name, begin = line[4:len(line)-4], min(at+end+1, len(s))
+			line := s[at : at+end]
+			if strings.HasPrefix(line, "==> /") && strings.HasSuffix(line, " <==") {
+				if begin >= 0 && !yield(name, s[begin:at]) {
+					return
+				}
+				name, begin = line[4:len(line)-4], min(at+end+1, len(s))
+			}
+			at += end + 1
 		}
-		at += end + 1
+		if begin >= 0 {
+			yield(name, s[begin:])
+		}
 	}
-	if begin >= 0 {
-		files[name] = s[begin:]
-	}
-	return files
 }
 
 func (p *observationParser) takeOwnFile(name, body string) error {
@@ -80,7 +81,7 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 		}
 		p.obs.Switching = &hostdriver.Switching{From: f, To: t}
 	case rel == "current/manifest":
-		own, err := parseManifest(body)
+		own, err := p.known.again(body)
 		p.own = own
 		p.expect(own.Entries)
 		return err
@@ -117,7 +118,7 @@ func (p *observationParser) expect(entries []hostdriver.Entry) {
 // takeStarted reads what a unit was last started with.
 func (p *observationParser) takeStarted(unit, body string) error {
 	st, err := parseStarted(unit, body)
-	p.obs.Started[unit] = st
+	p.obs.Started[common.one(unit)] = st
 	return err
 }
 
@@ -125,7 +126,7 @@ func (p *observationParser) takeStarted(unit, body string) error {
 // only if the request that wrote it was cut before it could note the outcome.
 func (p *observationParser) takeWanted(unit, body string) error {
 	st, err := parseStarted(unit, body)
-	p.wanted[unit] = st
+	p.wanted[common.one(unit)] = st
 	return err
 }
 
@@ -136,7 +137,9 @@ func parseStarted(unit, body string) (hostdriver.StartedAs, error) {
 	if err := hostdriver.CheckUnit(unit); err != nil {
 		return st, err
 	}
-	for i, line := range strings.Split(body, "\n") {
+	i := -1
+	for line := range strings.SplitSeq(body, "\n") {
+		i++
 		a, b, ok := strings.Cut(line, "\t")
 		switch {
 		case !ok:
@@ -148,12 +151,12 @@ func parseStarted(unit, body string) (hostdriver.StartedAs, error) {
 			}
 			st.Generation = gen
 			if a != "-" {
-				st.InvocationID = a
+				st.InvocationID = strings.Clone(a)
 			}
 		case hostdriver.CheckPath(b) != nil || hostdriver.HasControl(a):
 			return st, fmt.Errorf("a line reads %s", printable(line, 200))
 		default:
-			st.Inputs[b] = a
+			st.Inputs[common.one(b)] = common.one(a)
 		}
 	}
 	return st, nil
@@ -221,12 +224,13 @@ func (p *observationParser) takePasswd(rec record) error {
 		if err != nil {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
-		st := hostdriver.UserState{Exists: true, UID: int(uid), Group: f[3], Home: f[5], Shell: f[6]}
+		st := hostdriver.UserState{Exists: true, UID: int(uid), Group: common.one(f[3]), Home: common.one(f[5]), Shell: common.one(f[6])}
 		if !p.users[f[0]] {
 			return fmt.Errorf("it tells of %s, who was not asked for", printable(f[0], 60))
 		}
-		p.passwd = append(p.passwd, passwdLine{f[0], f[3], st})
-		p.obs.Users[f[0]] = st
+		name := common.one(f[0])
+		p.passwd = append(p.passwd, passwdLine{name, f[3], st})
+		p.obs.Users[name] = st
 	}
 	return nil
 }
@@ -240,12 +244,12 @@ func (p *observationParser) takeGroup(rec record) error {
 		}
 		byID[f[2]] = f[0]
 		if slices.Contains(p.query.Groups, f[0]) {
-			p.obs.Groups[f[0]] = true
+			p.obs.Groups[common.one(f[0])] = true
 		}
 	}
 	for _, u := range p.passwd {
 		if name, ok := byID[u.gid]; ok {
-			u.state.Group = name
+			u.state.Group = common.one(name)
 		}
 		p.obs.Users[u.name] = u.state
 	}

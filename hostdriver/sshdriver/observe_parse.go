@@ -15,12 +15,15 @@ import (
 // contradicts itself or is not of the form asked for is an error: a reading is whole
 // or it is not one.
 func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, error) {
-	p := &observationParser{reading: r, seen: map[string]bool{}, wanted: map[string]hostdriver.StartedAs{}, obs: hostdriver.Observation{
+	p := &observationParser{reading: r, seen: map[string]bool{}, digests: map[string]string{}, wanted: map[string]hostdriver.StartedAs{}, obs: hostdriver.Observation{
 		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{},
 		Users: map[string]hostdriver.UserState{}, Groups: map[string]bool{},
 		Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
 		Started: map[string]hostdriver.StartedAs{},
 	}}
+	for _, q := range r.query.Paths {
+		p.digests[q.Path] = q.SHA256
+	}
 	for _, rec := range records {
 		if err := p.take(rec); err != nil {
 			return hostdriver.Observation{}, ownManifest{}, fmt.Errorf("the reply's part %s: %w", printable(rec.kind, 40), err)
@@ -33,16 +36,27 @@ func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, 
 	return p.obs, p.own, nil
 }
 
+// What it keeps of a reply are strings of their own: a part of a longer one would keep all
+// of that.
 type observationParser struct {
 	*reading
-	obs    hostdriver.Observation
-	own    ownManifest
-	seen   map[string]bool
-	procs  []unitProcess
-	sealed map[string]string // what stat said of a release when it was staged, to its digest
-	trees  map[string]string // unpacked releases to their digests, if they are as they were staged
-	wanted map[string]hostdriver.StartedAs
-	passwd []passwdLine
+	obs     hostdriver.Observation
+	own     ownManifest
+	seen    map[string]bool
+	procs   []unitProcess
+	digests map[string]string // by path, as asked for
+	sealed  map[string]string // what stat said of a release when it was staged, to its digest
+	trees   map[string]string // unpacked releases to their digests, if they are as they were staged
+	wanted  map[string]hostdriver.StartedAs
+	passwd  []passwdLine
+}
+
+// digest is one that a path has: mostly the one that was expected.
+func (p *observationParser) digest(path, said string) string {
+	if want := p.digests[path]; want == said {
+		return want
+	}
+	return strings.Clone(said)
 }
 
 type unitProcess struct {
@@ -134,7 +148,7 @@ func (p *observationParser) complete() error {
 	}
 	for name, digest := range p.trees {
 		if st := p.obs.Paths[name]; st.Type == hostdriver.PathDir {
-			st.SHA256 = digest
+			st.SHA256 = p.digest(name, digest)
 			p.obs.Paths[name] = st
 		}
 	}
@@ -189,9 +203,9 @@ func (p *observationParser) takeStat(rec record) error {
 			return fmt.Errorf("it tells of %s, which was not asked for", printable(name, 200))
 		}
 		if digest := p.sealed[line]; digest != "" {
-			st.SHA256 = digest
+			st.SHA256 = p.digest(name, digest)
 		}
-		p.obs.Paths[name] = st
+		p.obs.Paths[common.one(name)] = st
 	}
 	if p.obs.Clock.IsZero() {
 		return errors.New("it lacks the host's clock")
@@ -204,8 +218,8 @@ const hostClockPath = "/proc/self/status"
 
 func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
 	line, quoted, _ := strings.Cut(line, " //")
-	f := strings.SplitN(line, " ", 11)
-	if len(f) != 11 || hostdriver.CheckPath(f[10]) != nil {
+	f, whole := statFields(line)
+	if !whole || hostdriver.CheckPath(f[10]) != nil {
 		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
 	}
 	raw, err1 := strconv.ParseUint(f[0], 16, 32)
@@ -214,7 +228,7 @@ func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", hostdriver.PathState{}, time.Time{}, fmt.Errorf("a line reads %s", printable(line, 200))
 	}
-	st := hostdriver.PathState{Owner: ownerName(f[3], f[4]), Group: ownerName(f[5], f[6]), Mode: uint32(raw & 0o7777), Changed: changed}
+	st := hostdriver.PathState{Owner: common.one(ownerName(f[3], f[4])), Group: common.one(ownerName(f[5], f[6])), Mode: uint32(raw & 0o7777), Changed: changed}
 	switch raw >> 12 {
 	case 0o10:
 		st.Type, st.Size = hostdriver.PathFile, size
@@ -231,6 +245,18 @@ func parseStat(line string) (string, hostdriver.PathState, time.Time, error) {
 		st.Type = hostdriver.PathOther
 	}
 	return f[10], st, changed, nil
+}
+
+// statFields splits a line; the last field, the path, may hold blanks.
+func statFields(line string) (f [11]string, whole bool) {
+	for i := range f[:10] {
+		var ok bool
+		if f[i], line, ok = strings.Cut(line, " "); !ok {
+			return f, false
+		}
+	}
+	f[10] = line
+	return f, true
 }
 
 // linkTarget reads what stat's %N says of a link, both names in C's quotes: "LINK" -> "TARGET".
@@ -317,8 +343,8 @@ func (p *observationParser) takeSums(rec record) error {
 		if !ok || st.Type != hostdriver.PathFile {
 			return fmt.Errorf("it has a digest of %s, which is not a file", printable(name, 200))
 		}
-		st.SHA256 = line[:64]
-		p.obs.Paths[name] = st
+		st.SHA256 = p.digest(name, line[:64])
+		p.obs.Paths[common.one(name)] = st
 	}
 	return nil
 }
@@ -353,6 +379,7 @@ func (p *observationParser) takeProcs(rec record) error {
 		if err != nil || !ok || st.MainPID != int(pid) || pid <= 0 {
 			return fmt.Errorf("a line reads %s, which is not what systemctl says", printable(line, 200))
 		}
+		unit = common.one(unit)
 		p.procs = append(p.procs, unitProcess{unit, int(pid)})
 		p.obs.Processes[unit] = hostdriver.ProcessState{PID: int(pid)}
 	}
@@ -364,13 +391,22 @@ func (p *observationParser) procLink(name, target string) bool {
 	if !strings.HasPrefix(name, "/proc/") {
 		return false
 	}
+	number, what, _ := strings.Cut(name[len("/proc/"):], "/")
+	pid, err := strconv.Atoi(number)
+	if err != nil || strconv.Itoa(pid) != number {
+		return false
+	}
 	for _, proc := range p.procs {
+		if proc.pid != pid {
+			continue
+		}
 		st := p.obs.Processes[proc.unit]
-		switch name {
-		case fmt.Sprintf("/proc/%d/exe", proc.pid):
-			st.Exe, st.Deleted = strings.CutSuffix(target, " (deleted)")
-		case fmt.Sprintf("/proc/%d/cwd", proc.pid):
-			st.Cwd = target
+		switch what {
+		case "exe":
+			exe, deleted := strings.CutSuffix(target, " (deleted)")
+			st.Exe, st.Deleted = common.one(exe), deleted
+		case "cwd":
+			st.Cwd = common.one(target)
 		default:
 			continue
 		}

@@ -19,7 +19,7 @@ func (p *observationParser) takeUnits(rec record) error {
 		if !p.units[name] {
 			return fmt.Errorf("it tells of %s, which was not asked for", name)
 		}
-		p.obs.Units[name] = st
+		p.obs.Units[common.one(name)] = st
 	}
 	return err
 }
@@ -72,19 +72,19 @@ func parseUnit(block string) (hostdriver.UnitState, error) {
 func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 	switch key {
 	case "LoadState":
-		u.Load = value
+		u.Load = common.one(value)
 	case "ActiveState":
-		u.Active = value
+		u.Active = common.one(value)
 	case "SubState":
-		u.Sub = value
+		u.Sub = common.one(value)
 	case "UnitFileState":
-		u.File = value
+		u.File = common.one(value)
 	case "Type":
-		u.Type = value
+		u.Type = common.one(value)
 	case "Result":
-		u.Result = value
+		u.Result = common.one(value)
 	case "InvocationID":
-		u.InvocationID = value
+		u.InvocationID = strings.Clone(value)
 	case "MainPID":
 		u.MainPID, err = parseSmall(value)
 	case "ExecMainStatus":
@@ -96,20 +96,22 @@ func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 	case "NeedDaemonReload":
 		u.NeedReload = value == "yes"
 	case "Job":
-		u.Job = value
+		u.Job = common.one(value)
 	case "FragmentPath":
-		u.Fragment = value
+		u.Fragment = common.one(value)
 	case "DropInPaths":
-		u.DropIns = splitQuoted(value)
+		for _, d := range splitQuoted(value) {
+			u.DropIns = append(u.DropIns, common.one(d))
+		}
 	case "SourcePath":
-		u.Source = value
+		u.Source = common.one(value)
 	case "ActiveEnterTimestamp":
 		u.ActiveSince, err = parseTimestamp(value)
 	case "ExecMainStartTimestamp":
 		u.Started, err = parseTimestamp(value)
 	case "EnvironmentFiles":
 		if value != "" {
-			u.Environment = append(u.Environment, value)
+			u.Environment = append(u.Environment, common.one(value))
 		}
 	case "LastTriggerUSec":
 		u.TimerLast, err = parseTimestamp(value)
@@ -122,7 +124,7 @@ func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 	case "CanReload":
 		u.CanReload = value == "yes"
 	case "Restart":
-		u.RestartPolicy = value
+		u.RestartPolicy = common.one(value)
 	}
 	return err
 }
@@ -194,7 +196,7 @@ func (p *observationParser) takeTemplates(rec record) error {
 		if len(f) < 2 || !hostdriver.IsTemplate(f[0]) || !p.units[f[0]] {
 			return fmt.Errorf("a line reads %s", printable(line, 200))
 		}
-		p.obs.Units[f[0]] = hostdriver.UnitState{Load: "loaded", Active: "inactive", Sub: "dead", File: f[1], Job: "0"}
+		p.obs.Units[common.one(f[0])] = hostdriver.UnitState{Load: "loaded", Active: "inactive", Sub: "dead", File: common.one(f[1]), Job: "0"}
 	}
 	for _, name := range p.templates() {
 		if _, ok := p.obs.Units[name]; !ok {
@@ -228,7 +230,7 @@ func (p *observationParser) takeHost(rec record) error {
 	if len(boot) != 36 || strings.Trim(boot, "0123456789abcdef-") != "" {
 		return fmt.Errorf("the boot id reads %s", printable(boot, 60))
 	}
-	p.obs.BootID, p.obs.Systemd = boot, version
+	p.obs.BootID, p.obs.Systemd = strings.Clone(boot), common.one(version)
 	var err error
 	p.obs.Mutations, err = parseCount(rec.arg(2))
 	return err
@@ -250,7 +252,7 @@ func (p *observationParser) takeEnv(rec record) error {
 	if st.PID != 0 && strconv.Itoa(st.PID) != pid {
 		return fmt.Errorf("it tells of %s as process %s and %d", unit, printable(pid, 20), st.PID)
 	}
-	st.Env = match
+	st.Env = hostdriver.EnvMatch(common.one(string(match)))
 	switch match {
 	case hostdriver.EnvSame, hostdriver.EnvUnreadable:
 	case hostdriver.EnvDiffers:
@@ -260,11 +262,11 @@ func (p *observationParser) takeEnv(rec record) error {
 			if !hostdriver.IsDigest(digest) || !slices.Contains(p.query.Env[i].Keys, key) {
 				return fmt.Errorf("a line reads %s", printable(line, 200))
 			}
-			st.Digests[key] = digest
+			st.Digests[strings.Clone(key)] = strings.Clone(digest)
 		}
 	default:
 		return fmt.Errorf("the outcome reads %s", printable(rec.arg(2), 60))
 	}
-	p.obs.Processes[unit] = st
+	p.obs.Processes[common.one(unit)] = st
 	return nil
 }

@@ -89,7 +89,7 @@ func (h *host) observe(a *reply, r request) {
 	a.line("")
 	a.rec("sum")
 	a.lines(sums)
-	h.contents(a, r.list("WANT"), sums)
+	h.contents(a, r.list("WANT"))
 	for _, env := range r.list("ENVS") {
 		h.compareEnv(a, r.vars["SALT"], strings.Split(env, "\t"))
 	}
@@ -143,9 +143,7 @@ func (h *host) stats(a *reply, paths, bare, units []string) (sums []string) {
 	for _, name := range units {
 		if u, ok := h.units[name]; ok && u.pid != 0 {
 			a.line(strconv.Itoa(u.pid) + " " + name)
-			for at, target := range map[string]string{"exe": u.exe, "cwd": "/"} {
-				links = append(links, facts(typeLink, 0o777, 0, "root", "root", fmt.Sprintf("/proc/%d/%s", u.pid, at), target))
-			}
+			links = append(links, u.links)
 		}
 	}
 	a.rec("stat")
@@ -168,18 +166,17 @@ func (h *host) stats(a *reply, paths, bare, units []string) (sums []string) {
 
 // contents tells what stands in files that are not what was expected. A line of WANT is
 // the largest size, what sha256sum should have printed, and the path.
-func (h *host) contents(a *reply, want, sums []string) {
+func (h *host) contents(a *reply, want []string) {
 	for _, w := range want {
-		f := strings.Split(w, "\t")
-		if len(f) != 3 || slices.Contains(sums, f[1]) {
+		most, rest, _ := strings.Cut(w, "\t")
+		sum, name, _ := strings.Cut(rest, "\t")
+		p, ok := h.paths[name]
+		if n, _ := strconv.Atoi(most); !ok || p.sum == "" || strings.HasPrefix(sum, p.sum+" ") || p.content.Len() > n {
 			continue
 		}
-		most, _ := strconv.Atoi(f[0])
-		if p, ok := h.paths[f[2]]; ok && p.sum != "" && p.content.Len() <= most {
-			a.rec("content")
-			a.line(f[2])
-			a.b = base64.StdEncoding.AppendEncode(a.b, p.content.Bytes())
-		}
+		a.rec("content")
+		a.line(name)
+		a.b = base64.StdEncoding.AppendEncode(a.b, p.content.Bytes())
 	}
 }
 

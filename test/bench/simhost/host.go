@@ -48,7 +48,7 @@ type unit struct {
 	pid     int
 	text    string // as systemctl show prints it
 	environ map[string]string
-	exe     string
+	links   string // the facts of /proc/PID/exe and cwd
 }
 
 const (
@@ -96,9 +96,14 @@ func (h *host) install(inst *desired.Instance, n int) {
 		for _, v := range inst.Environ(u.Name) {
 			one.environ[v.Key] = string(v.Value.Bytes())
 		}
+		exe := "/usr/bin/app"
 		if len(inst.Artifacts) > 0 {
-			one.exe = inst.Artifacts[0].Release
+			exe = inst.Artifacts[0].Release
 		}
+		link := func(name, target string) string {
+			return facts(typeLink, 0o777, 0, "root", "root", fmt.Sprintf("/proc/%d/%s", one.pid, name), target)
+		}
+		one.links = link("exe", exe) + "\n" + link("cwd", "/")
 		one.text = showUnit(u, one.pid, random(16))
 		h.units[u.Name] = one
 	}

@@ -20,7 +20,10 @@ type request struct {
 
 // list is a variable of one item a line.
 func (r request) list(name string) []string {
-	return strings.FieldsFunc(r.vars[name], func(c rune) bool { return c == '\n' })
+	if r.vars[name] == "" {
+		return nil
+	}
+	return strings.Split(r.vars[name], "\n")
 }
 
 // maxScript bounds what a request may take.

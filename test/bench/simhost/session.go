@@ -58,7 +58,7 @@ func (h *host) run(line string, ch ssh.Channel) uint32 {
 	} else if err == nil {
 		var r request
 		if r, err = parseScript(script); err == nil {
-			_, err = ch.Write(h.answer(r))
+			err = say(ch, h.answer(r))
 		}
 	}
 	if err != nil && err != io.EOF {
@@ -79,9 +79,23 @@ func (h *host) stay(ch ssh.Channel) error {
 		if payload {
 			return fmt.Errorf("%s: a simulated host carries nothing out", r.call)
 		}
-		reply := fmt.Appendf(h.answer(r), "\n%s gone 0\n", r.nonce)
-		if _, err := ch.Write(reply); err != nil {
+		if err := say(ch, fmt.Appendf(h.answer(r), "\n%s gone 0\n", r.nonce)); err != nil {
 			return err
 		}
 	}
+}
+
+// pieceSize is how much is said at once: a real reply comes in pieces, as the shell and its
+// tools write them. No connection then has a buffer for a packet as large as the reply.
+const pieceSize = 4000
+
+func say(w io.Writer, reply []byte) error {
+	for len(reply) > 0 {
+		n := min(len(reply), pieceSize)
+		if _, err := w.Write(reply[:n]); err != nil {
+			return err
+		}
+		reply = reply[n:]
+	}
+	return nil
 }
