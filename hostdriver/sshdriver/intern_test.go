@@ -14,7 +14,7 @@ func TestInternerSharesAndForgets(t *testing.T) {
 	if first != "/etc/app.env" || unsafe.StringData(first) == unsafe.StringData(long[1000:]) {
 		t.Error("it keeps the longer string")
 	}
-	if again := i.one("/etc/" + fmt.Sprint("app.env")); unsafe.StringData(again) != unsafe.StringData(first) {
+	if again := i.one(strings.Clone("/etc/app.env")); unsafe.StringData(again) != unsafe.StringData(first) {
 		t.Error("equal strings have memory of their own")
 	}
 	if i.one(long) != long || i.one("") != "" {
