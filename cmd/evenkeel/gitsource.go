@@ -33,7 +33,7 @@ func openGit(g GitSettings, hosts SSHSettings, dir string) (*gitSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	repo, err := gitrepo.Open(gitrepo.Options{URL: g.URL, Branch: g.Branch, Dir: dir, SSH: client,
+	repo, err := gitrepo.Open(gitrepo.Options{URL: g.URL, Branch: g.Branch, Dir: dir, SSH: client, Limits: g.Limits, Timeout: g.Timeout,
 		HTTP: gitrepo.HTTP{Username: g.Username, TokenFile: g.TokenFile, CAFile: g.CA}})
 	if err != nil {
 		_ = client.Close()

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/evenkeel/evenkeel/desired/gitrepo"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -19,6 +20,9 @@ type GitSettings struct {
 	TokenFile  string        `mapstructure:"tokenFile"`  // for https: a token or password
 	CA         string        `mapstructure:"ca"`         // PEM certificates to trust beside the system's
 	Dir        string        `mapstructure:"dir"`        // of the bare clone; default repo.git beside the store
+	Timeout    time.Duration `mapstructure:"timeout"`    // of one fetch; default 5m
+	// Limits are how much the repository may hold; what is 0 takes the default.
+	Limits gitrepo.Limits `mapstructure:"limits"`
 }
 
 // StoreSettings say where the controller keeps its records.

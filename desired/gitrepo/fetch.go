@@ -22,7 +22,7 @@ func (r *Repo) Fetch(ctx context.Context) (Commit, error) {
 	c, err := r.fetch(ctx)
 	if err != nil && ctx.Err() != nil && KindOf(err) == "" {
 		var f *fault
-		if !errors.As(err, &f) || f.kind == Refused {
+		if !errors.As(err, &f) || f.kind == Refused || f.kind == Unreachable {
 			err = unreachable(fmt.Errorf("it was not done within %s: %w", r.options.Timeout, err), "")
 		}
 	}

@@ -148,18 +148,25 @@ func (o *objects) readLocked(kind plumbing.ObjectType, h plumbing.Hash, limit in
 		data, err = io.ReadAll(io.LimitReader(r, size+1))
 		return err
 	})
-	switch {
-	case errors.Is(err, plumbing.ErrObjectNotFound):
-		err = errMissing
-	case err != nil && !errors.Is(err, errOversized) && !errors.Is(err, errCorrupt) && !isFile(err):
-		err = fmt.Errorf("%w: %v", errCorrupt, err)
-	case err == nil && plumbing.ComputeHash(kind, data) != h:
+	if err = judged(err); err == nil && plumbing.ComputeHash(kind, data) != h {
 		err = fmt.Errorf("%w: its content has another name", errCorrupt)
 	}
 	if err != nil {
 		return nil, &objectError{kind, h, err}
 	}
 	return data, nil
+}
+
+// judged tells what an error of go-git's says about an object: it is missing, damaged or
+// too large, or the disk has a fault of its own.
+func judged(err error) error {
+	switch {
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return errMissing
+	case err == nil, errors.Is(err, errOversized), errors.Is(err, errCorrupt), isFile(err):
+		return err
+	}
+	return fmt.Errorf("%w: %v", errCorrupt, err)
 }
 
 // lost notes that something that was here whole cannot be read any more: it is fetched
@@ -194,10 +201,7 @@ func (o *objects) size(h plumbing.Hash) (int64, error) {
 		size, err = o.sizeLocked(h)
 		return err
 	})
-	if errors.Is(err, plumbing.ErrObjectNotFound) {
-		err = errMissing
-	}
-	if err != nil {
+	if err = judged(err); err != nil {
 		return 0, &objectError{plumbing.AnyObject, h, err}
 	}
 	return size, nil

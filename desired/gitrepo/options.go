@@ -60,14 +60,14 @@ type HTTP struct {
 
 // Limits are how much a repository may hold. What is 0 takes the default.
 type Limits struct {
-	Pack     int64 // bytes that one fetch brings; 1 GiB
-	Object   int64 // bytes of one file; 64 MiB
-	Unpacked int64 // bytes of all objects that one fetch brings, unpacked; 4 GiB
-	Objects  int64 // objects that one fetch brings; 1,000,000
-	Files    int64 // files and folders of one commit; 100,000
-	Read     int64 // bytes of all files that are read of one commit; 1 GiB
-	Refs     int64 // bytes of the server's list of branches; 32 MiB
-	Repo     int64 // bytes that the bare repository takes on disk; 8 GiB
+	Pack     int64 `mapstructure:"pack"`     // bytes that one fetch brings; 1 GiB
+	Object   int64 `mapstructure:"object"`   // bytes of one file; 64 MiB
+	Unpacked int64 `mapstructure:"unpacked"` // bytes of all objects that one fetch brings, unpacked; 4 GiB
+	Objects  int64 `mapstructure:"objects"`  // objects that one fetch brings; 1,000,000
+	Files    int64 `mapstructure:"files"`    // files and folders of one commit; 100,000
+	Read     int64 `mapstructure:"read"`     // bytes of all files that are read of one commit; 1 GiB
+	Refs     int64 `mapstructure:"refs"`     // bytes of the server's list of branches; 32 MiB
+	Repo     int64 `mapstructure:"repo"`     // bytes that the bare repository takes on disk; 8 GiB
 }
 
 func (l Limits) withDefaults() Limits {

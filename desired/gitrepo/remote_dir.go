@@ -57,7 +57,7 @@ func (d *dirRemote) transfer(ctx context.Context, want plumbing.Hash, _ []plumbi
 	if errors.As(err, &missing) && errors.Is(err, errOversized) {
 		return tooLarge("a file of the repository", d.repo.limits.Object)
 	}
-	return err
+	return unusable(err)
 }
 
 type copier struct {

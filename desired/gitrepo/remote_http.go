@@ -65,7 +65,7 @@ func (r *Repo) dialHTTP() (remote, error) {
 	if o.CAFile != "" {
 		pool, err := readCAs(o.CAFile)
 		if err != nil {
-			return nil, unauthorized(err, "see git.caFile")
+			return nil, unauthorized(err, "see git.ca")
 		}
 		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
@@ -201,7 +201,7 @@ func httpFault(err error) error {
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &ca), errors.As(err, &name), errors.As(err, &invalid):
-		return unauthorized(err, "name the certificate of its authority with git.caFile, or mend the server's certificate")
+		return unauthorized(err, "name the certificate of its authority with git.ca, or mend the server's certificate")
 	case strings.HasPrefix(err.Error(), "it redirects"):
 		return unauthorized(err, "")
 	}
