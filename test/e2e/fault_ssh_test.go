@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"net"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +39,12 @@ func TestFaultsLoginShell(t *testing.T) {
 		{name: "23 fish and tcsh", play: func(s *stage) { loginShells(s, "/usr/bin/fish", "/usr/bin/tcsh") }},
 		{name: "23 zsh and a restricted bash", play: func(s *stage) { loginShells(s, "/usr/bin/zsh", "/bin/rbash") }},
 	})
+}
+
+// Fault 15, where sshd punishes (OpenSSH 9.8 and later).
+func TestFaultsPenalties(t *testing.T) {
+	t.Parallel()
+	playOn(t, lab.Options{Hosts: 2, Base: lab.Base{Suite: "trixie"}}, []act{{name: "15 PerSourcePenalties", play: penalties}})
 }
 
 // sshd gives a host's sshd further settings, and returns what takes them back.
@@ -119,7 +127,7 @@ func sessionHangs(s *stage) {
 			s.t.Errorf("the next host was begun:\n%s", r.output())
 		}
 	})
-	s.on(s.hosts[0], "pkill -KILL -f '[s]shd: deploy'")
+	s.hangUp(s.hosts[0])
 }
 
 // Fault 13: the host has lost the connection, and its word about that has got lost, too.
@@ -163,7 +171,7 @@ func maxStartups(s *stage) {
 		must(s, err)
 		defer func() { must(s, c.Close()) }()
 		time.Sleep(200 * time.Millisecond)
-		s.on(h, "pkill -KILL -f '[s]shd: deploy'")
+		s.hangUp(h)
 		time.Sleep(4 * time.Second)
 		if strings.Contains(r.output(), "h2 ledger: precheck") {
 			s.t.Errorf("the next host was begun:\n%s", r.output())
@@ -173,6 +181,52 @@ func maxStartups(s *stage) {
 		s.t.Errorf("within 4 s sshd was asked %d times in vain", n)
 	}
 	restore()
+}
+
+// Fault 15: somebody at the same address has tried a wrong key, and sshd talks to nobody
+// from there for a while. That is waited for, and not made longer by asking.
+func penalties(s *stage) {
+	h := s.hosts[0]
+	restore := s.sshd(h, "PerSourcePenalties authfail:7s noauth:7s grace-exceeded:7s crash:1s min:1s max:30s")
+	key := filepath.Join(s.t.TempDir(), "wrong")
+	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	ssh := func() string {
+		out, _ := exec.Command("ssh", "-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "UserKnownHostsFile="+s.lab.KnownHostsFile(),
+			"-o", "BatchMode=yes", "-F", "none", "deploy@"+h.Address(), "true").CombinedOutput()
+		return string(out)
+	}
+	dropped := func() int {
+		n, err := strconv.Atoi(s.on(h, "journalctl -q -o cat -u ssh | grep -c 'drop connection.*penalty' || true"))
+		must(s, err)
+		return n
+	}
+	var refused int
+	s.onlyOnce(func(r *running) {
+		r.reaches("h1 ledger: switch → restart")
+		contains(s.t, ssh(), "Permission denied")
+		if said := ssh(); strings.Contains(said, "Permission denied") {
+			s.t.Errorf("sshd does not punish: %s", said)
+		}
+		refused = dropped()
+		s.hangUp(h)
+		time.Sleep(3 * time.Second)
+		if strings.Contains(r.output(), "h2 ledger: precheck") {
+			s.t.Errorf("the next host was begun:\n%s", r.output())
+		}
+	})
+	if n := dropped() - refused; n < 1 || n > 8 {
+		s.t.Errorf("sshd was asked %d times in vain", n)
+	}
+	restore()
+}
+
+// hangUp ends deploy's connections to a host without a word.
+func (s *stage) hangUp(h *lab.Host) {
+	s.t.Helper()
+	s.on(h, "pkill -KILL -f '[s]shd(-session)?: deploy'; true")
 }
 
 // Fault 18: a banner, a motd, and whatever start files like to say.
@@ -300,7 +354,7 @@ func sudoAsksMeanwhile(s *stage) {
 	r := s.begin()
 	r.reaches("h1 ledger: switch → restart")
 	must(s, h.WriteFile("/etc/sudoers.d/deploy", []byte(askingSudoers), 0o440))
-	s.on(h, "pkill -KILL -f '[s]shd: deploy'") // what is open would still do
+	s.hangUp(h) // what is open would still do
 	out := r.ends(2, 4, 5)
 	contains(s.t, out, "h1 ledger: done", "password")
 	if strings.Contains(out, "h2 ledger: precheck → stage") {
