@@ -85,7 +85,7 @@ var commandOf = map[Phase]CommandKind{
 func (m *mover) enter(p Phase) {
 	m.v.Phase, m.v.Since, m.v.Tries, m.v.Reason = p, m.s.At, 0, ""
 	if p == PhaseHealthy || p == PhaseRevertHealthy {
-		m.v.Soak = Soak{}
+		m.v.Soak, m.v.SeenAt, m.v.Unseen = Soak{}, m.s.At, 0
 	}
 	switch p {
 	case PhaseDrain:
@@ -193,7 +193,10 @@ func (m *mover) result(e Event) {
 		m.failure(e)
 		return
 	}
-	v.Tries, v.Refused = 0, v.Refused && v.Failing != ""
+	if v.Tries > 0 && e.Sample != nil { // it could not be looked at for a while
+		v.Unseen += m.s.At - v.SeenAt
+	}
+	v.SeenAt, v.Tries, v.Refused = m.s.At, 0, v.Refused && v.Failing != ""
 	switch v.Phase {
 	case PhasePrecheck:
 		if e.Closed != "" {
@@ -422,7 +425,7 @@ func (m *mover) sampled(e Event) {
 	}
 	soak, verdict, reason := v.Soak.Judge(sample, v.Before, fresh, st.MinHealthyTime, m.s.At)
 	v.Soak, v.Reason = soak, reason
-	waited := m.s.At - v.Since
+	waited := m.s.At - v.Since - v.Unseen
 	switch {
 	case verdict == Healthy:
 		v.Reason, v.ProvenAt = "", m.s.At

@@ -86,6 +86,10 @@ type Progress struct {
 	Failing string `json:"failing,omitempty"`
 	Outcome Result `json:"outcome,omitempty"` // the result it will have once out
 	Soak    Soak   `json:"soak"`
+	// SeenAt is when its health was last looked at, and Unseen for how long of the phase that
+	// was not possible: healthyDeadline does not count it.
+	SeenAt time.Duration `json:"seenAt,omitempty"`
+	Unseen time.Duration `json:"unseen,omitempty"`
 	// ProvenAt is when the soak was over.
 	ProvenAt time.Duration `json:"provenAt,omitempty"`
 }
