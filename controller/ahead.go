@@ -79,6 +79,8 @@ func (fx *effects) prepare(ctx context.Context, v rollout.Visit) {
 	a := fx.aheads.of[v.ID]
 	fx.aheads.mu.Unlock()
 	defer close(a.done)
+	var own error // what is not prepared is done by the visit itself
+	defer fx.f.shield(v.Host, &own)
 	h := fx.hosts[v.Host]
 	ctx, cancel := context.WithTimeout(ctx, stageOp)
 	defer cancel()

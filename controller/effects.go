@@ -76,7 +76,10 @@ func (fx *effects) carryOut(ctx context.Context, st State, c rollout.Command) ro
 	v := st.Visits[c.Visit]
 	e := rollout.Event{Kind: rollout.EventResult, Visit: c.Visit, Attempt: c.Attempt, Command: c.Kind, Outcome: rollout.Success}
 	began := time.Now()
-	err := fx.do(ctx, &e, st, v, fx.hosts[v.Host], c)
+	err := func() (err error) {
+		defer fx.f.shield(v.Host, &err)
+		return fx.do(ctx, &e, st, v, fx.hosts[v.Host], c)
+	}()
 	judge(&e, err)
 	log := fx.f.Log.Debug()
 	if err != nil {

@@ -35,6 +35,9 @@ func (fx *effects) instances(ctx context.Context, service string) []rollout.Inst
 			fx.slots <- struct{}{}
 			defer func() { <-fx.slots }()
 			inst, host := h.instance(service), h.Desired.Host
+			out[i] = rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "evenkeel met a fault of its own"}
+			var own error
+			defer fx.f.shield(host.Name, &own)
 			live, cancel := context.WithTimeout(ctx, liveTimeout)
 			defer cancel()
 			if out[i] = fx.f.live(live, inst, host, fx.fence); !out[i].Unreachable {

@@ -142,17 +142,23 @@ func (f *Fleet) wanted(in rollout.HostInput) bool {
 }
 
 // lookAt resolves and observes one host.
-func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (rollout.HostInput, error) {
-	in := rollout.HostInput{}
+func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (in rollout.HostInput, err error) {
+	in.Desired.Host, in.Desired.Held = h, f.serviceNames() // where resolving panics, nothing is known of any
+	defer func() {
+		if err != nil {
+			in.Observation, in.Reason = nil, reasonOf(err)
+		}
+	}()
+	defer f.shield(h.Name, &err)
 	if !matches(f.Hosts, h.Name) {
 		in.Skip = "not among the hosts asked for"
 	}
 	in.Hold = f.holds(h)
-	hs, err := f.Revision.Resolve(ctx, h)
+	hs, faults := f.Revision.Resolve(ctx, h)
 	in.Desired = hs
 	in.Desired.Host = h
-	if err != nil {
-		in.Failed = problems(h.Name, err)
+	if faults != nil {
+		in.Failed = problems(h.Name, faults)
 	}
 	if in.Skip != "" && !f.wanted(in) {
 		return in, nil
@@ -163,11 +169,18 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (roll
 	q.Generations = f.Undo != nil
 	o, err := f.Driver.Observe(ctx, h, q)
 	if err != nil {
-		in.Reason = reasonOf(err)
 		return in, err
 	}
 	in.Observation = &o
 	return in, nil
+}
+
+func (f *Fleet) serviceNames() []string {
+	var names []string
+	for _, s := range f.Revision.Services {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // problems turns the faults of resolving into problems of the host's plan.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -503,4 +504,84 @@ func TestProblemIsNamed(t *testing.T) {
 	})
 	l.hosts.Host("h2").Heal()
 	l.eventually("back", reconciledAt("c1"))
+}
+
+// rude is a driver that panics at some hosts.
+type rude struct {
+	hostdriver.Driver
+	looks atomic.Pointer[string] // the host at which it does
+	acts  atomic.Int32           // how often it does in changing h2
+}
+
+func (r *rude) Observe(ctx context.Context, h inventory.Host, q hostdriver.Query) (hostdriver.Observation, error) {
+	if at := r.looks.Load(); at != nil && *at == h.Name {
+		panic("a bug in reading " + h.Name)
+	}
+	return r.Driver.Observe(ctx, h, q)
+}
+
+func (r *rude) Apply(ctx context.Context, h inventory.Host, f hostdriver.Fence, op hostdriver.Op) (hostdriver.Result, error) {
+	if h.Name == "h2" && r.acts.Add(-1) >= 0 {
+		panic(fmt.Errorf("a bug in changing %s", h.Name))
+	}
+	return r.Driver.Apply(ctx, h, f, op)
+}
+
+// A panic at one host is that host's alone: it is named, others go on, and it is tried
+// again.
+func TestPanicAtOneHost(t *testing.T) {
+	var r *rude
+	l := newLoop(t, 3, func(o *Options) {
+		r = &rude{Driver: o.Driver}
+		o.Driver, o.Watcher, o.Log = r, nil, zerolog.Nop()
+	})
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	h2 := "h2"
+	r.looks.Store(&h2)
+	files := fleetFiles(3, "A=1\n")
+	files["services/web/motd"].Data = []byte("goodbye\n")
+	l.git.commit("c2", files)
+	motd := func(host string) string { text, _ := l.hosts.Host(host).ReadFile("/etc/web/motd"); return text }
+	l.eventually("the others go on", func(*Snapshot) bool { return motd("h1") == "goodbye\n" && motd("h3") == "goodbye\n" })
+	s := l.eventually("it is named", func(s *Snapshot) bool { return s.HostConditions["h2"].Get(Reachable).Status == False })
+	if m := s.HostConditions["h2"].Get(Reachable).Message; !strings.Contains(m, "evenkeel met a fault of its own: a bug in reading h2") {
+		t.Error(m)
+	}
+	r.looks.Store(nil)
+	l.eventually("it is brought, too", reconciledAt("c2"))
+
+	r.acts.Store(3)
+	l.git.commit("c3", fleetFiles(3, "A=3\n"))
+	l.eventually("rolled in spite of a panic", reconciledAt("c3"))
+	if r.acts.Load() >= 0 {
+		t.Error("nothing panicked")
+	}
+}
+
+// A store that cannot be read: hosts are looked at and shown, and nothing is changed,
+// whatever an operator says, until it can be.
+func TestStoreThatCannotBeRead(t *testing.T) {
+	l := newLoop(t, 1, func(o *Options) { o.ReadOnly = "store /var/lib/evenkeel/evenkeel.db: the file is damaged" })
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("frozen, and looked at", func(s *Snapshot) bool {
+		c := s.Conditions.Get(Reconciled)
+		return c.Reason == "Frozen" && strings.Contains(c.Message, "is damaged") && s.Plan != nil && len(s.Plan.Visits) > 0
+	})
+	for _, v := range []Verb{VerbTakeOver, VerbReconcile, VerbRetry} {
+		_, err := l.c.Do(context.Background(), Action{Verb: v, Reason: "x", By: "alice"})
+		if v == VerbTakeOver && (err == nil || !strings.Contains(err.Error(), "is damaged")) {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	if env := l.env("h1"); env != "" || l.unit("h1", "web.service").Active == "active" {
+		t.Errorf("the host was changed: %q", env)
+	}
+	l.stop()
+	l.opt.ReadOnly = ""
+	l.start()
+	l.eventually("once it can be read", reconciledAt("c1"))
 }
