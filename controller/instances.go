@@ -40,7 +40,12 @@ func (fx *effects) instances(ctx context.Context, service string) []rollout.Inst
 			defer fx.f.shield(host.Name, &own)
 			live, cancel := context.WithTimeout(ctx, liveTimeout)
 			defer cancel()
-			if out[i] = fx.f.live(live, inst, host, fx.fence); !out[i].Unreachable {
+			out[i] = fx.f.live(live, inst, host, fx.fence)
+			switch {
+			case out[i].Unreachable:
+			case h.Observation == nil:
+				out[i] = rollout.NotTakenOver(host.Name, service)
+			default:
 				out[i].Lead = fx.f.leads(ctx, inst, host, fx.fence)
 			}
 		})

@@ -74,8 +74,16 @@ func (f *Fleet) Seize(ctx context.Context, was, v *View) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range rollout.MustObey(seen.Input, seen.Plan) {
+		if !slices.Contains(hosts, name) {
+			t.failed[name] = errLate
+		}
+	}
 	return seen.settle(&t.taken), nil
 }
+
+// errLate is of a host that answered only after the others had been taken over.
+var errLate = &hostdriver.Error{Kind: hostdriver.Unknown, Op: "take over", Err: errors.New("it did not answer when the others were taken over")}
 
 // LookAgain is Look, by who has taken the hosts of was over and goes on with them.
 func (f *Fleet) LookAgain(ctx context.Context, was *View) (*View, error) {

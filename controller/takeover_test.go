@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -72,6 +73,15 @@ func TestSeize(t *testing.T) {
 			overtaken: "its lock is held by apply two"},
 		{name: "a host stops answering", meanwhile: func(_ *testing.T, _ *Fleet, fake *drivertest.Fake) { fake.Host("web-1").Cut() },
 			obeying: "web-2 db-1", visits: "web-2 db-1"},
+		{name: "a host answers only at the second look: it was not taken over, and is left alone",
+			before: func(t *testing.T, _ *Fleet, fake *drivertest.Fake) {
+				fake.Host("web-1").Cut()
+				another(t, fake, "db-1", 4, hostdriver.ClearStep{})
+			},
+			meanwhile: func(t *testing.T, _ *Fleet, fake *drivertest.Fake) {
+				fake.Host("web-1").Heal()
+				another(t, fake, "db-1", 4, hostdriver.ClearStep{})
+			}, obeying: "web-2 db-1", visits: "web-2 db-1"},
 		{name: "a host cannot write", meanwhile: func(_ *testing.T, _ *Fleet, fake *drivertest.Fake) { fake.Host("web-2").SetReadOnly(true) },
 			obeying: "web-1 db-1", visits: "web-1 db-1"},
 	}
@@ -157,5 +167,33 @@ func TestSeizeAgain(t *testing.T) {
 	var o *Overtaken
 	if _, err := f.Seize(ctx, second, third); !errors.As(err, &o) || o.Host != "db-1" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who did not answer when the plan was made, and does now, obeys whoever was there before: it
+// counts as down, and not as one that is left out.
+func TestAwayCountsAsDown(t *testing.T) {
+	ctx := context.Background()
+	f, fake := fakeFleet(t)
+	fake.Host("web-1").Cut()
+	v, err := f.Look(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fx := newEffects(f, v)
+	how := func() string {
+		for _, is := range fx.instances(ctx, "web") {
+			if is.Host == "web-1" {
+				return fmt.Sprintf("up=%t unreachable=%t definite=%t %s", is.Up, is.Unreachable, is.Definite, is.Reason)
+			}
+		}
+		return "not looked at"
+	}
+	if got := how(); got != "up=false unreachable=true definite=true unreachable" {
+		t.Error(got)
+	}
+	fake.Host("web-1").Heal()
+	if got := how(); got != "up=false unreachable=false definite=true answers again, and was not taken over" {
+		t.Error(got)
 	}
 }

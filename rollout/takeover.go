@@ -34,3 +34,10 @@ func MustObey(in Input, p Plan) []string {
 	}
 	return out
 }
+
+// NotTakenOver is an instance on a host that did not answer when the plan was made, and does
+// now. It obeys whoever was at work there before, who counts on the same budget: until
+// there is a new plan, it counts as down, whatever onUnreachable says.
+func NotTakenOver(host, service string) Instance {
+	return Instance{Host: host, Service: service, Definite: true, Reason: "answers again, and was not taken over"}
+}

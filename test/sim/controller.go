@@ -36,6 +36,7 @@ type controller struct {
 	plan    rollout.Plan
 	epoch   uint64
 	blocked bool           // another controller is at work
+	obey    []string       // hosts that were taken over
 	busy    map[int]string // hosts that could not be taken over, and why
 	hosts   map[string]*handled
 	state   rollout.State
@@ -137,7 +138,7 @@ func (c *controller) round() {
 			c.plan.Visits = nil
 			return
 		}
-		c.look(t)
+		c.late(t)
 		if c.cut() {
 			c.repair(t)
 			c.look(t)
@@ -162,6 +163,7 @@ func (c *controller) takeOver(t *task) {
 	f := c.fence()
 	c.epoch, c.busy = f.Epoch, map[int]string{}
 	must := rollout.MustObey(c.input, c.plan)
+	c.obey = must
 	var hosts []int
 	for i, h := range c.sim.world.Hosts {
 		if slices.Contains(must, h.Name) {
@@ -186,6 +188,26 @@ func (c *controller) takeOver(t *task) {
 		if c.blocked {
 			return
 		}
+	}
+}
+
+// late looks again, and leaves alone who answers only now: it was not taken over.
+func (c *controller) late(t *task) {
+	obey := c.obey
+	c.look(t)
+	again := false
+	for i, h := range c.sim.world.Hosts {
+		if slices.Contains(rollout.MustObey(c.input, c.plan), h.Name) && !slices.Contains(obey, h.Name) {
+			c.busy[i], again = "it did not answer when the others were taken over", true
+		}
+	}
+	if again {
+		for i := range c.input.Hosts {
+			if why := c.busy[i]; why != "" {
+				c.input.Hosts[i].Observation, c.input.Hosts[i].Reason = nil, why
+			}
+		}
+		c.plan = rollout.Build(c.input)
 	}
 }
 
@@ -222,8 +244,11 @@ func (c *controller) look(t *task) {
 			in.Hosts[i].Reason = err.Error()
 			continue
 		}
+		if c.busy[i] != "" { // of which it is not known whether it obeys
+			in.Hosts[i].Reason = c.busy[i]
+			continue
+		}
 		in.Hosts[i].Observation = &seen[i]
-		in.Hosts[i].Skip = c.busy[i]
 	}
 	c.input = in
 	c.plan = rollout.Build(in)

@@ -31,6 +31,9 @@ func (c *controller) instances(t *task, service string) ([]rollout.Instance, map
 		at, inst := len(out)-1, &h.Desired.Instances[j]
 		calls = append(calls, call{what: "look", host: h.host, limit: liveTimeout, there: func(answer func(error)) {
 			out[at] = c.sim.live(h.host, inst)
+			if h.Observation == nil {
+				out[at] = rollout.NotTakenOver(h.host.Name, service)
+			}
 			answer(nil)
 		}})
 	}

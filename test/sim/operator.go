@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/evenkeel/evenkeel/rollout"
@@ -129,7 +130,7 @@ func (o *operator) decide() {
 			o.apply()
 		}
 	case stageSettle:
-		if !o.converged() && (o.same < 2 || o.last == verdictDone) && o.passes < settlePasses {
+		if !o.converged() && (o.same < 2 || o.last == verdictDone || o.answersAgain()) && o.passes < settlePasses {
 			o.apply()
 			return
 		}
@@ -170,6 +171,11 @@ func (o *operator) confine() string {
 		return ""
 	}
 	return o.current.state.Halted.Service
+}
+
+// answersAgain tells whether a host that the last pass left alone can be reached by now.
+func (o *operator) answersAgain() bool {
+	return o.current != nil && slices.ContainsFunc(o.current.plan.Unreachable(), func(name string) bool { return o.sim.world.Host(name).Answers() })
 }
 
 // retries tells whether the operator insists on what hosts have refused: once no fault is
