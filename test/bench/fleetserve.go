@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/store"
 	"github.com/evenkeel/evenkeel/controller/store/boltstore"
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -61,6 +62,10 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 		return out, err
 	}
 	defer db.Close()
+	// The hosts have obeyed this controller before: see simhost's records.
+	if _, err := store.RaiseEpoch(ctx, db, 0); err != nil {
+		return out, err
+	}
 	driver, err := a.dir.driver()
 	if err != nil {
 		return out, err
@@ -79,9 +84,15 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 		return out, err
 	}
 	ended := make(chan error, 1)
+	defer func() {
+		if err != nil {
+			cancel()
+			err = errors.Join(err, <-ended)
+		}
+	}()
 	out.Ready, err = a.spend(func() error {
 		go func() { ended <- c.Run(ctx) }()
-		return until(ended, func() bool {
+		return until("every host is as desired", func() bool {
 			s := c.Snapshot()
 			return s.Conditions.Get(controller.Reconciled).Status == controller.True && len(s.Hosts) > 0
 		})
@@ -89,7 +100,7 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 	if err != nil {
 		return out, err
 	}
-	if out.Calm, err = a.spend(func() error { return until(ended, func() bool { return !watch || allWatched(c.Snapshot()) }) }); err != nil {
+	if out.Calm, err = a.spend(func() error { return until("every host is watched", func() bool { return !watch || allWatched(c.Snapshot()) }) }); err != nil {
 		return out, err
 	}
 	time.Sleep(5 * time.Second)
@@ -115,15 +126,16 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 	return out, <-ended
 }
 
-// until waits until something is so, or the controller has ended.
-func until(ended <-chan error, so func() bool) error {
-	bound := time.After(5 * time.Minute)
+// readyWithin bounds how long the loop may take to get where it is idle.
+const readyWithin = 2 * time.Minute
+
+// until waits until something is so.
+func until(what string, so func() bool) error {
+	bound := time.After(readyWithin)
 	for !so() {
 		select {
-		case err := <-ended:
-			return errors.Join(errors.New("the controller has ended"), err)
 		case <-bound:
-			return errors.New("the controller does not get ready")
+			return fmt.Errorf("it is not so within %s that %s", readyWithin, what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
