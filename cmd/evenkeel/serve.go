@@ -41,6 +41,7 @@ again. docs/controller.md has a configuration and a systemd unit.`,
 // serve runs controllers one after the other: SIGHUP ends one and begins the next with
 // the configuration as it is then. One that is no good leaves the old one in force.
 func (a *app) serve(cmd *cobra.Command, takeOver bool) error {
+	spareMemory()
 	signals := newServeSignals()
 	defer signals.stop()
 	settings := a.settings

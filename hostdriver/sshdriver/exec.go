@@ -84,7 +84,7 @@ func (c *Conn) Exec(ctx context.Context, cmd Command) (Result, error) {
 
 // feedSize is how much of a command's input is sent at once: a connection keeps a buffer of
 // the largest packet that it has ever sent, and there are many connections.
-const feedSize = 8000
+const feedSize = 4000
 
 var feedBuffers = sync.Pool{New: func() any { return new([feedSize]byte) }}
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -165,8 +166,12 @@ type lookFigures struct {
 	Holds footprint
 }
 
+// asServe has the process collect its garbage as `evenkeel serve` does.
+func asServe() { debug.SetGCPercent(50) }
+
 // lookMain is the controller's side of passes with nothing to do: the first one dials.
 func lookMain(args []string) error {
+	asServe()
 	a, err := parseFleetArgs(lookVerb, args)
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ type loopFigures struct {
 
 // serveMain runs the controller as `evenkeel serve` does, but for git and the API.
 func serveMain(args []string) error {
+	asServe()
 	a, err := parseFleetArgs(serveVerb, args)
 	if err != nil {
 		return err
