@@ -101,7 +101,9 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 	if err != nil {
 		return out, err
 	}
-	if out.Calm, err = a.spend(func() error { return until("every host is watched", func() bool { return !watch || allWatched(c.Snapshot()) }) }); err != nil {
+	if out.Calm, err = a.spend(func() error {
+		return until("every host is watched", func() bool { return !watch || allWatched(c.Snapshot()) })
+	}); err != nil {
 		return out, err
 	}
 	time.Sleep(5 * time.Second)
