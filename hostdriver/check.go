@@ -24,7 +24,12 @@ func CheckPath(p string) error {
 
 // HasControl tells whether s has a character below space, or DEL.
 func HasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	for i := range len(s) { // all other characters have larger bytes alone
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckUnit allows the names of systemd.unit(5), templates among them.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
@@ -189,6 +190,9 @@ type duplex interface {
 	sent(err error)
 }
 
+// readBuffers are for what a host says while it is asked.
+var readBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // converse sends the script, reads until payload knows what to send, sends that and
 // reads the rest. A host that stops reading has made up its mind: what it wrote counts.
 func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
@@ -206,9 +210,10 @@ func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
 	}
 	send(strings.NewReader(script), func(error) {})
 	var out []byte
-	buf := make([]byte, 32<<10)
+	buf := readBuffers.Get().(*[32 << 10]byte)
+	defer readBuffers.Put(buf)
 	for sent := payload == nil; ; {
-		n, err := s.Read(buf)
+		n, err := s.Read(buf[:])
 		if len(out)+n > maxReply {
 			return out, fmt.Errorf("it wrote more than %d bytes; stopped reading", maxReply)
 		}

@@ -71,10 +71,15 @@ func newScript(p places, parts ...string) *script {
 // set gives a shell variable its value, which may hold newlines between items but
 // no other control character and no NUL.
 func (s *script) set(name, value string) {
-	if i := strings.IndexFunc(value, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }); i >= 0 && s.err == nil {
-		s.err = fmt.Errorf("%q holds a control character, which no name on a host may", value)
+	for i := range len(value) {
+		if c := value[i]; (c < ' ' && c != '\n' && c != '\t' || c == 0x7f) && s.err == nil {
+			s.err = fmt.Errorf("%q holds a control character, which no name on a host may", value)
+		}
 	}
-	s.vars.WriteString(name + "=" + quote(value) + "\n")
+	s.vars.WriteString(name)
+	s.vars.WriteByte('=')
+	s.vars.WriteString(quote(value))
+	s.vars.WriteByte('\n')
 }
 
 func (s *script) setInt(name string, v int64) { s.set(name, fmt.Sprint(v)) }
