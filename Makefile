@@ -43,7 +43,7 @@ race: ## all tests that need no hosts, with the race detector
 
 lab-test: build nullspace ## all tests on real hosts
 	go test -count=1 -timeout 15m -tags planted -run Planted ./test/sim
-	go test -count=1 -timeout 30m -p 1 ./test/... ./hostdriver/...
+	go test -count=1 -timeout 45m -p 1 ./test/... ./hostdriver/...
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
 	go run ./test/sim $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))
