@@ -113,7 +113,7 @@ func sessionsStay(s *stage) {
 func (s *stage) illness() (restore func()) {
 	s.t.Helper()
 	const http, ill = "    - http: {port: 8080, path: /healthz, status: 200}\n", `    - command: {run: "test ! -e /run/ill"}` + "\n"
-	restore = s.retune(http, http+ill, "minHealthyTime: 500ms", "minHealthyTime: 3s")
+	restore = s.retune(http, http+ill, "minHealthyTime: 500ms", "minHealthyTime: 2s")
 	s.run(0, "apply", "--yes")
 	return restore
 }
@@ -136,15 +136,15 @@ func flapsAndHolds(s *stage) {
 	a := s.begin()
 	a.reaches("h1 ledger: restart → healthy")
 	end := s.flap(0)
-	time.Sleep(5 * time.Second)
+	time.Sleep(3500 * time.Millisecond)
 	if out := a.output(); strings.Contains(out, "healthy → undrain") {
 		s.t.Errorf("h1 was put back while its check flapped:\n%s", out)
 	}
 	began := time.Now()
 	end()
 	a.reaches("h1 ledger: healthy → undrain")
-	if took := time.Since(began); took < 1900*time.Millisecond { // it may have been well for up to a second
-		s.t.Errorf("put back %s after the check stopped flapping; minHealthyTime is 3s", took)
+	if took := time.Since(began); took < 900*time.Millisecond { // it may have been well for up to a second
+		s.t.Errorf("put back %s after the check stopped flapping; minHealthyTime is 2s", took)
 	}
 	a.ends(0)
 }
