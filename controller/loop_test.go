@@ -21,6 +21,7 @@ import (
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // memGit is a repository in memory: commits in a line, the last of which is the tip.
@@ -584,4 +585,35 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 	l.opt.ReadOnly = ""
 	l.start()
 	l.eventually("once it can be read", reconciledAt("c1"))
+}
+
+// Drift that is to be left alone is left, by path and by key, unless something else of
+// the service changes as well; what is not ours is shown, and never touched.
+func TestDriftIsIgnored(t *testing.T) {
+	l := newLoop(t, 1, func(o *Options) {
+		o.Drift.Ignore = []rollout.Ignore{{Path: "/etc/web/mot?"}, {Service: "w*", Key: "DEBUG"}}
+	})
+	l.git.commit("c1", fleetFiles(1, "A=1\nDEBUG=no\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	h := l.hosts.Host("h1")
+	motd := func() string { text, _ := h.ReadFile("/etc/web/motd"); return text }
+	h.WriteFile("/etc/web/motd", "edited\n", 0o644)
+	h.WriteFile("/etc/web/web.env", "A=1\nDEBUG=yes\n", 0o644)
+	time.Sleep(500 * time.Millisecond)
+	if motd() != "edited\n" || l.env("h1") != "A=1\nDEBUG=yes\n" || len(l.c.Snapshot().Drift) != 0 {
+		t.Errorf("%q %q %+v", motd(), l.env("h1"), l.c.Snapshot().Drift)
+	}
+	h.WriteFile("/etc/web/web.env", "A=2\nDEBUG=yes\n", 0o644) // another key, too
+	l.eventually("put right", func(*Snapshot) bool { return l.env("h1") == "A=1\nDEBUG=no\n" })
+
+	const dropIn = "/etc/systemd/system/web.service.d/somebodys.conf"
+	h.WriteFile(dropIn, "[Service]\nNice=5\n", 0o644)
+	h.Systemctl("daemon-reload")
+	l.eventually("shown", func(s *Snapshot) bool {
+		return slices.ContainsFunc(s.Drift, func(d Drift) bool { return d.Class == DriftForeign && d.Subject == dropIn })
+	})
+	if text, ok := h.ReadFile(dropIn); !ok || text != "[Service]\nNice=5\n" {
+		t.Errorf("somebody's drop-in was touched: %q", text)
+	}
 }
