@@ -135,7 +135,8 @@ func (p poolLine) run(ctx context.Context, host inventory.Host, rq request) (Res
 	if err != nil {
 		return Result{}, err
 	}
-	if res, asked, err := c.askShell(ctx, rq, p.pool.shells); asked {
+	// Where no shell stays, one for the request alone works, or tells better why not.
+	if res, asked, err := c.askShell(ctx, rq, p.pool.shells); asked && !errors.Is(err, errNoShell) {
 		return res, err
 	}
 	return c.runAlone(ctx, rq)

@@ -3,6 +3,7 @@ package sshdriver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -145,6 +146,10 @@ func (c *Conn) askShell(ctx context.Context, rq request, places chan struct{}) (
 	return res, true, err
 }
 
+// errNoShell tells that what was to be a shell that stays has ended without a word of the
+// request: none of it was carried out.
+var errNoShell = errors.New("no shell stays there")
+
 // askKept asks a shell that was taken, and puts it back.
 func (c *Conn) askKept(ctx context.Context, s *shell, begin string, rq request) (Result, error) {
 	res, fit, err := s.ask(ctx, begin, rq)
@@ -153,6 +158,9 @@ func (c *Conn) askKept(ctx context.Context, s *shell, begin string, rq request) 
 		c.shells.put(s)
 	case begin != "" && !bytes.Contains(res.Stdout, []byte("\n"+rq.script.nonce+" ")):
 		c.shells.refuse()
+		if res.Exit >= 0 {
+			return res, errNoShell
+		}
 	default:
 		c.shells.put(nil)
 	}

@@ -47,6 +47,7 @@ func killedAtEveryStep(s *stage) {
 func killedOnTheWayBack(s *stage) {
 	for _, step := range []string{"→ revert switch", "→ revert restart", "→ revert healthy", "→ undrain", "→ clear"} {
 		untouched := s.untouched(s.hosts[1])
+		s.change() // what was reverted once is not tried again
 		s.env("PORT=8080", "PORT=not-a-port")
 		r := s.begin()
 		r.reaches(step)

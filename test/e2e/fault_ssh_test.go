@@ -322,20 +322,19 @@ exec /usr/bin/systemctl.real "$@"`)
 const askingSudoers = "deploy ALL=(ALL) ALL\n"
 
 // Fault 22: sudo asks for a password: found at once, before anything is drained there, and a
-// person is told what to do. Whoever may be asked without sudo says that its ledger is up,
-// so the other host may go on.
+// person is told what to do. Who else is at work there is not known, so it counts as down.
 func sudoAsks(s *stage) {
 	h := s.hosts[0]
 	was := s.on(h, "cat /etc/sudoers.d/deploy")
 	must(s, h.WriteFile("/etc/sudoers.d/deploy", []byte(askingSudoers), 0o440))
 	s.change()
-	untouched := s.untouched(h)
+	untouched := s.untouched(s.hosts...)
 	began := time.Now()
-	out := s.begin().ends(4)
+	out := s.begin().ends(5)
 	if took := time.Since(began); took > 10*time.Second {
 		s.t.Errorf("it took %s", took)
 	}
-	contains(s.t, out, "a password is required", "deploy ALL=(root) NOPASSWD: ALL", "h2 ledger: done", "not done: h1")
+	contains(s.t, out, "a password is required", "deploy ALL=(root) NOPASSWD: ALL", "1 down (h1", "not done: h2", "h1 (unreachable: become: as deploy")
 	if strings.Contains(out, "h1 ledger:") {
 		s.t.Errorf("h1 was begun:\n%s", out)
 	}

@@ -187,9 +187,15 @@ outcome() {
 	0\ stop\ * | 0\ *\ active | 0\ *\ activating | 0\ *\ reloading | 0\ *\ inactive) return ;;
 	esac
 	tell_states
-	# Who goes down stops everything and starts nothing: that says nothing of the unit.
-	[ "$(systemctl is-system-running 2>/dev/null)" != stopping ] ||
-		die unknown "the host is going down: $said" "wait until it is up again"
+	# Who goes down stops everything and starts nothing: that says nothing of the unit. Nor
+	# does a job of somebody else that came in between, of which the next try tells more.
+	case "$(systemctl is-system-running 2>/dev/null)/$said" in
+	running/*" is destructive"* | degraded/*" is destructive"* | starting/*" is destructive"*)
+		die unknown "another job is in the way: $said" "see systemctl list-jobs there"
+		;;
+	running/* | degraded/* | starting/* | initializing/* | maintenance/*) ;;
+	*) die unknown "the host is going down: $said" "wait until it is up again" ;;
+	esac
 	rec failed "$unit" "$verb" "$ended"
 	tell_journal
 	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
