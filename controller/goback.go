@@ -94,6 +94,7 @@ func (c *Controller) undoPass(ctx context.Context, f *Fleet, u *undoing, held ma
 	if away := v.Plan.Unreachable(); len(away) > 0 {
 		return fmt.Errorf("undo: %s does not answer", strings.Join(away, ", "))
 	}
+	c.record(ctx, Event{Type: Normal, Reason: ReasonOperator, Host: u.Host, Service: u.Service, Revision: u.Of, By: u.By, Message: "undo: no host is left to go back"})
 	return c.undoOver(ctx)
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller/store/memstore"
-	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
 )
 
 // What is undone goes back on every host, stays so over a restart and over the loss of
@@ -115,15 +114,7 @@ func TestUndoOutlivesTheController(t *testing.T) {
 
 // What was reverted is refused by the host itself, so that no other controller tries it.
 func TestHostsRefuse(t *testing.T) {
-	l := newLoop(t, 2, nil)
-	l.hosts.Behave(func(s drivertest.Start) drivertest.Behaviour {
-		return drivertest.Behaviour{Exits: s.Env["A"] == "bad", Status: 1}
-	})
-	l.git.commit("c1", fleetFiles(2, "A=1\n"))
-	l.start()
-	l.eventually("in sync", reconciledAt("c1"))
-	l.git.commit("c2", fleetFiles(2, "A=bad\n"))
-	l.eventually("held", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
+	l := heldLoop(t)
 	l.stop()
 	l.opt.Store = &memstore.Store{}
 	l.opt.Name, l.opt.TakeOver = "keel-2", true

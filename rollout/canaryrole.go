@@ -81,13 +81,8 @@ func (s *State) handOver(ss *ServiceState, v, w *Visit) {
 // shareOut reckons batches anew, of which canaries are no part.
 func (s *State) shareOut() {
 	for i := range s.Services {
-		ss, n := &s.Services[i], 0
-		for j := range s.Visits {
-			if s.Visits[j].inBatches(ss.Service) {
-				n++
-			}
-		}
-		ss.Batches = batchSizes(ss.Strategy.Batches, n)
+		ss := &s.Services[i]
+		ss.Batches = batchesOf(ss.Service, ss.Strategy, s.Visits)
 	}
 	s.relations = nil
 }

@@ -42,7 +42,11 @@ func (a *app) rolloutWord(verb controller.Verb, short, example string) *cobra.Co
 	wait := cmd.Flags().Bool("wait", false, "follow the rollout until it ends")
 	outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.steer(cmd, verb, api.ActionRequest{Reason: *reason}, *wait)
+		c, err := a.server(cmd)
+		if err != nil {
+			return err
+		}
+		return a.steer(cmd, c, verb, api.ActionRequest{Reason: *reason}, *wait)
 	}
 	return cmd
 }

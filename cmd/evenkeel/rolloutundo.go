@@ -52,7 +52,7 @@ func (a *app) rolloutUndoCommand() *cobra.Command {
 			o.size = show.DiffNone
 			return a.apply(cmd.Context(), o)
 		}
-		c.Close()
+		defer c.Close()
 		host, err := onlyOne("host", a.settings.Hosts)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func (a *app) rolloutUndoCommand() *cobra.Command {
 				return mendable("leave it out", "--%s is for a checkout", flag)
 			}
 		}
-		return a.steer(cmd, controller.VerbUndo, api.ActionRequest{Host: host, Service: service, Revision: *to, Reason: *reason}, *wait)
+		return a.steer(cmd, c, controller.VerbUndo, api.ActionRequest{Host: host, Service: service, Revision: *to, Reason: *reason}, *wait)
 	}
 	return cmd
 }

@@ -73,11 +73,7 @@ func (a *app) showRollout(r controller.RolloutStatus) error {
 }
 
 // steer says one word about the rollout and, if asked to, waits for what comes of it.
-func (a *app) steer(cmd *cobra.Command, verb controller.Verb, req api.ActionRequest, wait bool) error {
-	c, err := a.server(cmd)
-	if err != nil {
-		return err
-	}
+func (a *app) steer(cmd *cobra.Command, c *client.Client, verb controller.Verb, req api.ActionRequest, wait bool) error {
 	defer c.Close()
 	before := ""
 	if wait && begins(verb) {

@@ -31,22 +31,10 @@ func dialAll(ctx context.Context, l floorLogin, addresses []string) (*floor, err
 	if err != nil {
 		return nil, err
 	}
-	f := &floor{clients: make([]*ssh.Client, len(addresses))}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(bareAtOnce)
-	for i, a := range addresses {
-		g.Go(func() error {
-			c, err := dialOne(ctx, a, &ssh.ClientConfig{User: l.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
-				HostKeyCallback: ssh.FixedHostKey(known[knownhosts.Normalize(a)]), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}})
-			f.clients[i] = c
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		f.close()
-		return nil, fmt.Errorf("the floor cannot connect: %w", err)
-	}
-	return f, nil
+	return connect(ctx, addresses, bareAtOnce, func(a string) *ssh.ClientConfig {
+		return &ssh.ClientConfig{User: l.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+			HostKeyCallback: ssh.FixedHostKey(known[knownhosts.Normalize(a)]), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}}
+	})
 }
 
 // bare runs one command on each that tells nothing.

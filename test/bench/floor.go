@@ -72,11 +72,25 @@ func dialFloor(ctx context.Context, l floorLogin, addresses []string) (*floor, e
 	}
 	config := &ssh.ClientConfig{User: l.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known,
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}}
-	f := &floor{clients: make([]*ssh.Client, len(addresses)), sudo: l.user != "root"}
+	var at []string
+	for _, a := range addresses {
+		at = append(at, net.JoinHostPort(a, "22"))
+	}
+	f, err := connect(ctx, at, len(at), func(string) *ssh.ClientConfig { return config })
+	if err == nil {
+		f.sudo = l.user != "root"
+	}
+	return f, err
+}
+
+// connect dials all addresses, some at once.
+func connect(ctx context.Context, addresses []string, atOnce int, config func(address string) *ssh.ClientConfig) (*floor, error) {
+	f := &floor{clients: make([]*ssh.Client, len(addresses))}
 	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
 	for i, a := range addresses {
 		g.Go(func() error {
-			c, err := dialOne(ctx, net.JoinHostPort(a, "22"), config)
+			c, err := dialOne(ctx, a, config(a))
 			f.clients[i] = c
 			return err
 		})

@@ -289,11 +289,8 @@ spec:
 	s.run(0, "plan", "--service", "sshd")
 }
 
-// Fault 17: a change that cuts the host off, every connection to it included, is taken back by the
-// host itself: its dead man's timer restores the generation before, and what ran with it.
-func TestCutOffByAChange(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, 1)
+// network writes a service that runs a script of the network's, with further lines of its unit.
+func (s *stage) network(more string) {
 	s.file("services/net/service.yaml", `apiVersion: evenkeel/v1
 kind: Service
 metadata: {name: net}
@@ -305,7 +302,15 @@ spec:
   health: [{unit: {name: networking-extra.service}}]
 `)
 	s.file("services/net/networking-extra.service", "[Unit]\nDescription=Further network settings\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
-		"ExecStart=/bin/sh /etc/network/extra.sh\nExecStop=/bin/systemctl --no-block start ssh.service\n[Install]\nWantedBy=multi-user.target\n")
+		"ExecStart=/bin/sh /etc/network/extra.sh\n"+more+"[Install]\nWantedBy=multi-user.target\n")
+}
+
+// Fault 17: a change that cuts the host off, every connection to it included, is taken back by the
+// host itself: its dead man's timer restores the generation before, and what ran with it.
+func TestCutOffByAChange(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.network("ExecStop=/bin/systemctl --no-block start ssh.service\n")
 	s.file("services/net/extra.sh", "true\n")
 	s.run(0, "apply", "--yes", "--service", "net")
 	s.file("services/net/extra.sh", "systemctl stop ssh.service\npkill -KILL sshd\ntrue\n")

@@ -41,18 +41,7 @@ func TestFaultsLong(t *testing.T) {
 func cutOff(t *testing.T, bad string) {
 	s := newStageOf(t, lab.Options{Hosts: 1, DiskSize: 96 << 20, Network: true})
 	h := s.hosts[0]
-	s.file("services/net/service.yaml", `apiVersion: evenkeel/v1
-kind: Service
-metadata: {name: net}
-spec:
-  selector: {matchLabels: {role: ledger}}
-  units: [{source: networking-extra.service, enabled: true, state: started}]
-  files: [{path: /etc/network/extra.sh, source: extra.sh}]
-  rollout: {minHealthyTime: 500ms, healthyDeadline: 5s, progressDeadline: 10s}
-  health: [{unit: {name: networking-extra.service}}]
-`)
-	s.file("services/net/networking-extra.service", "[Unit]\nDescription=Further network settings\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
-		"ExecStart=/bin/sh /etc/network/extra.sh\n[Install]\nWantedBy=multi-user.target\n")
+	s.network("")
 	good := fmt.Sprintf("ip link set eth0 up\nip route replace default via %s\n", s.lab.Gateway())
 	s.file("services/net/extra.sh", good)
 	s.run(0, "apply", "--yes", "--service", "net")

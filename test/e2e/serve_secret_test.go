@@ -8,38 +8,10 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/getsops/sops/v3"
-	"github.com/getsops/sops/v3/aes"
-	sopsage "github.com/getsops/sops/v3/age"
-	"github.com/getsops/sops/v3/config"
-	"github.com/getsops/sops/v3/keys"
-	"github.com/getsops/sops/v3/stores/dotenv"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/test/seal"
 )
-
-// sealEnv encrypts an env file to an age recipient, as the sops command does.
-func (s *stage) sealEnv(name, plain, recipient string) {
-	s.t.Helper()
-	store := dotenv.NewStore(&config.DotenvStoreConfig{})
-	branches, err := store.LoadPlainFile([]byte(plain))
-	must(s, err)
-	key, err := sopsage.MasterKeyFromRecipient(recipient)
-	must(s, err)
-	tree := sops.Tree{Branches: branches, Metadata: sops.Metadata{LastModified: time.Now().UTC(), Version: "3.13.3", KeyGroups: []sops.KeyGroup{{keys.MasterKey(key)}}}}
-	dataKey, errs := tree.GenerateDataKey()
-	if len(errs) > 0 {
-		s.t.Fatal(errs)
-	}
-	cipher := aes.NewCipher()
-	mac, err := tree.Encrypt(dataKey, cipher)
-	must(s, err)
-	tree.Metadata.MessageAuthenticationCode, err = cipher.Encrypt(mac, dataKey, tree.Metadata.LastModified.Format(time.RFC3339))
-	must(s, err)
-	out, err := store.EmitEncryptedFile(tree)
-	must(s, err)
-	s.file(name, string(out))
-}
 
 // A secret that is encrypted in git is changed there and rolled by the controller with no
 // failed request; one that cannot be opened disturbs nobody; no value is told anywhere.
@@ -54,16 +26,20 @@ func TestServeSecret(t *testing.T) {
 	k.start()
 
 	const secrets = "services/ledger/ledger.secrets.env"
-	seal := func(value, recipient string) { k.sealEnv(secrets, "METRICS_AUTH_TOKEN="+value+"\n", recipient) }
+	sealed := func(value, recipient string) {
+		text, err := seal.Env("METRICS_AUTH_TOKEN="+value+"\n", recipient)
+		must(k.stage, err)
+		k.file(secrets, text)
+	}
 	k.env("METRICS_AUTH_TOKEN=first\n", "")
 	k.retune("source: [ledger.env]", "source: [ledger.env, ledger.secrets.env]")
-	seal("canary-one-7f3a", id.Recipient().String())
+	sealed("canary-one-7f3a", id.Recipient().String())
 	k.push("the token is encrypted")
 	k.hook()
 	k.reconciled()
 
 	stop := k.users()
-	seal("canary-two-9c1d", id.Recipient().String())
+	sealed("canary-two-9c1d", id.Recipient().String())
 	k.push("the token is another one")
 	k.hook()
 	k.reconciled()
@@ -75,7 +51,7 @@ func TestServeSecret(t *testing.T) {
 	before := k.pid(k.hosts[0]) + k.pid(k.hosts[1]) + k.pid(k.hosts[2])
 	other, err := age.GenerateX25519Identity()
 	must(k.stage, err)
-	seal("canary-three-51be", other.Recipient().String())
+	sealed("canary-three-51be", other.Recipient().String())
 	tip := k.push("encrypted to somebody else")
 	k.hook()
 	k.sees(20*time.Second, "that it cannot be opened is told", func(s controller.Snapshot) bool {
@@ -85,7 +61,7 @@ func TestServeSecret(t *testing.T) {
 	if now := k.pid(k.hosts[0]) + k.pid(k.hosts[1]) + k.pid(k.hosts[2]); now != before {
 		t.Error("a process was restarted for a secret that cannot be opened")
 	}
-	seal("canary-four-2e8b", id.Recipient().String())
+	sealed("canary-four-2e8b", id.Recipient().String())
 	k.push("encrypted to us again")
 	k.hook()
 	k.reconciled()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -20,6 +19,8 @@ import (
 	"github.com/getsops/sops/v3/aes"
 	sopsage "github.com/getsops/sops/v3/age"
 	"github.com/getsops/sops/v3/stores"
+
+	"github.com/evenkeel/evenkeel/test/seal"
 )
 
 // reseal makes the example's age key anew and encrypts its secrets for it:
@@ -164,46 +165,12 @@ func sealAll(t *testing.T) {
 			}
 			values[key] = hex.EncodeToString(random)
 		}
-		write(t, filepath.Join(repo, file), 0o644, seal(t, recipient, key, values[key]))
+		text, err := seal.Env(key+"="+values[key]+"\n", recipient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(repo, file), 0o644, text)
 	}
-}
-
-// seal returns a SOPS dotenv file with one variable.
-func seal(t *testing.T, recipient, name, value string) string {
-	t.Helper()
-	master, err := sopsage.MasterKeyFromRecipient(recipient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree := sops.Tree{
-		Branches: sops.TreeBranches{{{Key: name, Value: value}}},
-		Metadata: sops.Metadata{
-			KeyGroups: []sops.KeyGroup{{master}}, UnencryptedSuffix: sops.DefaultUnencryptedSuffix,
-			LastModified: time.Now().UTC(), Version: "3.13.3",
-		},
-	}
-	key, faults := tree.GenerateDataKey()
-	if len(faults) > 0 {
-		t.Fatal(errors.Join(faults...))
-	}
-	cipher := aes.NewCipher()
-	mac, err := tree.Encrypt(key, cipher)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stamp := tree.Metadata.LastModified.Format(time.RFC3339)
-	if tree.Metadata.MessageAuthenticationCode, err = cipher.Encrypt(mac, key, stamp); err != nil {
-		t.Fatal(err)
-	}
-	branches, err := stores.SerializeMetadata(tree, stores.MetadataOpts{Flatten: stores.MetadataFlattenFull})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	for _, item := range branches[0] {
-		fmt.Fprintf(&text, "%s=%s\n", item.Key, strings.ReplaceAll(stores.ValToString(item.Value), "\n", `\n`))
-	}
-	return text.String()
 }
 
 func write(t *testing.T, path string, mode fs.FileMode, content string) {

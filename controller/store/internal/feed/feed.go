@@ -1,4 +1,3 @@
-// Package feed hands the changes of a store in this process to those who watch it.
 package feed
 
 import (
