@@ -223,7 +223,7 @@ func (c *Controller) whyRoll(v *View) string {
 	for _, x := range v.Plan.Visits {
 		e := c.hosts[x.Host]
 		if e == nil || e.synced != v.Input.Revision {
-			return "revision " + ShortRevision(v.Input.Revision)
+			return "revision " + rollout.ShortRevision(v.Input.Revision)
 		}
 		drift, left = drift || !x.Recover, left || x.Recover
 	}

@@ -46,9 +46,9 @@ func (c *Controller) undoRollout(ctx context.Context, a Action) (string, error) 
 	c.mu.Unlock()
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)
-	words := "hosts go back to what they had before revision " + ShortRevision(u.Of)
+	words := "hosts go back to what they had before revision " + rollout.ShortRevision(u.Of)
 	if a.Revision != "" {
-		words = "hosts go back to revision " + ShortRevision(a.Revision)
+		words = "hosts go back to revision " + rollout.ShortRevision(a.Revision)
 	}
 	return words + ", one after the other; it is not tried again until git moves or somebody retries", nil
 }
@@ -124,7 +124,7 @@ func (c *Controller) retry(ctx context.Context, _ Action) (string, error) {
 	c.mu.Unlock()
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)
-	return "revision " + ShortRevision(rev.ID) + " is tried again", nil
+	return "revision " + rollout.ShortRevision(rev.ID) + " is tried again", nil
 }
 
 // retried ends a retry: what fails, or is refused, from now on is so again.

@@ -242,7 +242,7 @@ func (c *Controller) accept(a Action) (string, error) {
 		return "", fmt.Errorf("%w: the revision that is refused is %s, not %s", ErrNothingToDo, tip, a.Revision)
 	}
 	c.queue.Add(sourceKey)
-	return "revision " + ShortRevision(tip) + " may follow although it does not descend from the last one", nil
+	return "revision " + rollout.ShortRevision(tip) + " may follow although it does not descend from the last one", nil
 }
 
 // takeOver ends a freeze by an old store: the hosts' word counts from now on.

@@ -296,7 +296,7 @@ func (o Outcome) Words() string {
 	case o.Result == Converged && o.Undo != nil:
 		s = o.undone()
 	case o.Result == Converged:
-		s = fmt.Sprintf("converged: %s at %s", number(o.Hosts, "host"), ShortRevision(o.Revision))
+		s = fmt.Sprintf("converged: %s at %s", number(o.Hosts, "host"), rollout.ShortRevision(o.Revision))
 	case len(o.NotDone) > 0:
 		s = "not done: " + o.reasons()
 	default:
@@ -325,7 +325,7 @@ func (o Outcome) undone() string {
 	}
 	var parts []string
 	for _, revision := range slices.Sorted(maps.Keys(to)) {
-		parts = append(parts, fmt.Sprintf("%s back at %s", number(len(to[revision]), "host"), ShortRevision(revision)))
+		parts = append(parts, fmt.Sprintf("%s back at %s", number(len(to[revision]), "host"), rollout.ShortRevision(revision)))
 	}
 	if len(parts) == 0 {
 		return "nothing to undo"
@@ -380,17 +380,4 @@ func number(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// ShortRevision is a revision's name short enough for a line: seven digits of a
-// commit and, of a checkout with changes, what tells them apart.
-func ShortRevision(id string) string {
-	commit, rest, _ := strings.Cut(id, "-")
-	if len(commit) < 40 || strings.Trim(commit, "0123456789abcdef") != "" {
-		return id
-	}
-	if rest != "" {
-		rest = "-" + rest
-	}
-	return commit[:7] + rest
 }

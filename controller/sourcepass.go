@@ -85,14 +85,14 @@ func (c *Controller) vet(ctx context.Context, last, tip string) (RevisionEntry, 
 	if last != "" && last != tip {
 		descends, err := c.opt.Git.Descends(ctx, last, tip)
 		if err != nil {
-			return e, fmt.Errorf("cannot compare %s with %s: %w", ShortRevision(tip), ShortRevision(last), err)
+			return e, fmt.Errorf("cannot compare %s with %s: %w", rollout.ShortRevision(tip), rollout.ShortRevision(last), err)
 		}
 		c.mu.Lock()
 		by, overridden := c.override[tip]
 		c.mu.Unlock()
 		if !descends && !overridden {
 			return e, &refusal{reason: "NotADescendant", mend: "if that is meant: evenkeel accept " + tip + " --reason …",
-				err: fmt.Errorf("commit %s does not descend from %s, which is desired: the branch was rewritten", ShortRevision(tip), ShortRevision(last))}
+				err: fmt.Errorf("commit %s does not descend from %s, which is desired: the branch was rewritten", rollout.ShortRevision(tip), rollout.ShortRevision(last))}
 		}
 		if !descends {
 			e.Overridden = by.By
@@ -100,7 +100,7 @@ func (c *Controller) vet(ctx context.Context, last, tip string) (RevisionEntry, 
 	}
 	info, err := c.opt.Git.Describe(ctx, tip)
 	if err != nil {
-		return e, fmt.Errorf("cannot read commit %s: %w", ShortRevision(tip), err)
+		return e, fmt.Errorf("cannot read commit %s: %w", rollout.ShortRevision(tip), err)
 	}
 	e.Subject, e.Author = info.Subject, info.Author
 	return e, nil
@@ -110,11 +110,11 @@ func (c *Controller) vet(ctx context.Context, last, tip string) (RevisionEntry, 
 func (c *Controller) load(ctx context.Context, commit string) (desired.Revision, error) {
 	files, err := c.opt.Git.Files(ctx, commit)
 	if err != nil {
-		return desired.Revision{}, fmt.Errorf("cannot read commit %s: %w", ShortRevision(commit), err)
+		return desired.Revision{}, fmt.Errorf("cannot read commit %s: %w", rollout.ShortRevision(commit), err)
 	}
 	rev, err := c.opt.Load(ctx, files, commit)
 	if err != nil {
-		return desired.Revision{}, &refusal{reason: "Invalid", mend: "evenkeel validate names all faults; commit the mend", err: fmt.Errorf("commit %s has faults: %w", ShortRevision(commit), err)}
+		return desired.Revision{}, &refusal{reason: "Invalid", mend: "evenkeel validate names all faults; commit the mend", err: fmt.Errorf("commit %s has faults: %w", rollout.ShortRevision(commit), err)}
 	}
 	rev.ID = commit
 	return rev, nil
@@ -137,7 +137,7 @@ func (c *Controller) adopt(ctx context.Context, e RevisionEntry) error {
 			c.log.Error().Err(err).Msg("the history of revisions cannot be saved")
 		}
 		c.record(ctx, Event{Type: Normal, Reason: ReasonRevision, Revision: e.Revision, By: e.Overridden,
-			Message: fmt.Sprintf("revision %s is desired: %s (%s)", ShortRevision(e.Revision), e.Subject, e.Author)})
+			Message: fmt.Sprintf("revision %s is desired: %s (%s)", rollout.ShortRevision(e.Revision), e.Subject, e.Author)})
 	}
 	c.install(ctx, e, rev)
 	return nil
@@ -172,7 +172,7 @@ func (c *Controller) install(ctx context.Context, e RevisionEntry, rev desired.R
 		c.record(ctx, Event{Type: Warning, Reason: ReasonQuarantined, Service: q.Service, Revision: rev.ID, Message: q.Pos.String() + ": " + q.Message})
 	}
 	c.inventoryChanged(ctx, rev.Inventory)
-	c.tell(rollout.Event{Kind: rollout.EventReplan, Reason: "revision " + ShortRevision(rev.ID) + " is there"})
+	c.tell(rollout.Event{Kind: rollout.EventReplan, Reason: "revision " + rollout.ShortRevision(rev.ID) + " is there"})
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
@@ -116,9 +117,11 @@ type ServicePlan struct {
 	Strategy  desired.Strategy `json:"strategy"`
 	Instances []Instance       `json:"instances"`
 	Budget    Budget           `json:"budget"`
-	Batches   []int            `json:"batches,omitempty"` // hosts in each, of those that will be disturbed and are no canaries
-	Canary    *CanaryPlan      `json:"canary,omitempty"`  // where a new revision goes by way of canaries
-	Window    *Opening         `json:"window,omitempty"`  // of a service with windows, when the hosts were observed
+	// Drains tells that its hosts leave traffic before they are restarted.
+	Drains  bool        `json:"drains,omitempty"`
+	Batches []int       `json:"batches,omitempty"` // hosts in each, of those that will be disturbed and are no canaries
+	Canary  *CanaryPlan `json:"canary,omitempty"`  // where a new revision goes by way of canaries
+	Window  *Opening    `json:"window,omitempty"`  // of a service with windows, when the hosts were observed
 	// Groups are the values of the label that the service is spread over, by host.
 	Groups map[string]string `json:"groups,omitempty"`
 }
@@ -391,4 +394,17 @@ func orderVisits(p *Plan, in Input, waves map[string]int) {
 	for i := range p.Visits {
 		p.Visits[i].ID = i
 	}
+}
+
+// ShortRevision is a revision's name short enough for a line: seven digits of a
+// commit and, of a checkout with changes, what tells them apart.
+func ShortRevision(id string) string {
+	commit, rest, _ := strings.Cut(id, "-")
+	if len(commit) < 40 || strings.Trim(commit, "0123456789abcdef") != "" {
+		return id
+	}
+	if rest != "" {
+		rest = "-" + rest
+	}
+	return commit[:7] + rest
 }

@@ -88,7 +88,7 @@ func refusalWords(r hostdriver.Refusal, host string) string {
 	if r.By == hostdriver.ByUndo {
 		what = "was undone on"
 	}
-	s := fmt.Sprintf("not tried again: revision %s %s %s", r.Revision, what, host)
+	s := fmt.Sprintf("not tried again: revision %s %s %s", ShortRevision(r.Revision), what, host)
 	if r.Reason != "" {
 		s += " (" + r.Reason + ")"
 	}

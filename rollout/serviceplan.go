@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
@@ -21,6 +22,7 @@ func servicePlans(in Input) []ServicePlan {
 				by[inst.Service] = sp
 			}
 			sp.Strategy.DrainTimeout = max(sp.Strategy.DrainTimeout, drainWait(inst))
+			sp.Drains = sp.Drains || slices.ContainsFunc(inst.Drain, func(d desired.DrainSpec) bool { return d.None == nil })
 			is := observedInstance(h, inst)
 			is.Lead = in.Leads[inst.Service][inst.Host]
 			sp.Instances = append(sp.Instances, is)

@@ -72,9 +72,9 @@ func allOf(h *HostInput) map[string]string {
 // nothing says why no host goes back.
 func (b *Back) nothing(revision string) string {
 	if b.Revision != "" {
-		return fmt.Sprintf("nothing to undo: no host keeps a generation of revision %s with anything else than what is there", b.Revision)
+		return fmt.Sprintf("nothing to undo: no host keeps a generation of revision %s with anything else than what is there", ShortRevision(b.Revision))
 	}
-	return fmt.Sprintf("nothing to undo: no host has what revision %s wants and keeps a generation of an earlier one", revision)
+	return fmt.Sprintf("nothing to undo: no host has what revision %s wants and keeps a generation of an earlier one", ShortRevision(revision))
 }
 
 // wants tells whether a kept generation is one to go back to.
@@ -110,9 +110,7 @@ func (h *HostInput) undo(in Input) (Visit, []Change, bool) {
 			}
 			changes = append(changes, undoChanges(v.Host, name, now, then, old)...)
 			v.Services, v.Disturbs = append(v.Services, name), append(v.Disturbs, name)
-			if len(inst.Drain) > 0 {
-				v.Drains = append(v.Drains, name)
-			}
+			v.Drains = append(v.Drains, name)
 			changes = append(changes, v.undoUnits(name, now, then, o)...)
 		}
 		if len(v.Services) > 0 {
@@ -175,7 +173,7 @@ func undoChanges(host, service string, now, then []hostdriver.Entry, old hostdri
 	find := func(es []hostdriver.Entry, e hostdriver.Entry) (hostdriver.Entry, bool) {
 		return hostdriver.Manifest{Entries: es}.Find(e.Kind, e.Name)
 	}
-	why := fmt.Sprintf("as in generation %d, of revision %s", old.Generation, old.Revision)
+	why := fmt.Sprintf("as in generation %d, of revision %s", old.Generation, ShortRevision(old.Revision))
 	for _, e := range then {
 		switch was, there := find(now, e); {
 		case !there:

@@ -77,8 +77,11 @@ func (v *planView) serviceOrder(name string, add func(title, text string)) {
 		}
 	}
 	how := "reloaded in place"
-	if drained {
+	switch {
+	case drained && sp.Drains:
 		how = "each drained, restarted and proven healthy"
+	case drained:
+		how = "each restarted and proven healthy"
 	}
 	if len(sp.Batches) > 1 {
 		how += fmt.Sprintf("; batches of %s", batches(sp.Batches))
@@ -187,6 +190,9 @@ func (v *planView) summary() string {
 	part(len(v.same), "as desired", green)
 	if len(v.same) == len(v.asked) {
 		parts = []string{green.of("all as desired")}
+		if v.Undo != nil {
+			parts = []string{"none goes back"}
+		}
 	}
 	if n := len(v.Skipped); n > 0 {
 		parts = append(parts, faint.of(fmt.Sprintf("%d more not asked for", n)))

@@ -44,7 +44,7 @@ func quiet(id int, host, service string, verbs ...hostdriver.UnitVerb) rollout.V
 
 // serviceOf has one instance on each host; down names those that are, with reasons.
 func serviceOf(name string, hosts []string, down map[string]string) rollout.ServicePlan {
-	sp := rollout.ServicePlan{Service: name}
+	sp := rollout.ServicePlan{Service: name, Drains: name != "auth"}
 	for _, h := range hosts {
 		why, isDown := down[h]
 		sp.Instances = append(sp.Instances, rollout.Instance{Host: h, Service: name, Up: !isDown, Definite: isDown, Unreachable: why == "unreachable", Reason: why})

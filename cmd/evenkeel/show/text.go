@@ -8,7 +8,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // Clean makes one line of text out of what a host or a repo said: control
@@ -98,7 +98,7 @@ func count(n int, noun string) string {
 }
 
 // Revision is a revision's name short enough for a line.
-func Revision(id string) string { return Clean(controller.ShortRevision(id)) }
+func Revision(id string) string { return Clean(rollout.ShortRevision(id)) }
 
 // lines splits text into lines, without an empty last one.
 func lines(s string) []string {
