@@ -21,7 +21,10 @@ import (
 // rolls. An error means that it is to be tried again after a while.
 func (c *Controller) fleetPass(ctx context.Context) error {
 	c.mutate.Lock()
-	defer c.mutate.Unlock()
+	defer func() {
+		c.mutate.Unlock()
+		c.lookAgain()
+	}()
 	if err := c.renewed(ctx); err != nil {
 		return err
 	}
@@ -256,7 +259,6 @@ func (c *Controller) ended(ctx context.Context, rs RolloutStatus, failed error) 
 		c.record(ctx, Event{Type: Warning, Reason: ReasonLeftDrained, Host: l.Host, Service: l.Service, Rollout: st.ID,
 			Message: fmt.Sprintf("%s of %s is left drained at %s; it is undrained as soon as that can be done", l.Service, l.Host, l.Where)})
 	}
-	c.lookAgain()
 	switch {
 	case failed != nil:
 		errs = multierror.Append(errs, failed)
@@ -310,7 +312,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// lookAgain has the hosts looked at that changed while a rollout was under way.
+// lookAgain has the hosts looked at that changed while a pass over the fleet was under
+// way: it may have looked at them before.
 func (c *Controller) lookAgain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -60,6 +60,10 @@ func (c *Controller) hostPass(ctx context.Context, name string) error {
 	c.watchHost(ctx, &v.Input.Hosts[0])
 	if !alone {
 		c.changedMeanwhile(v)
+		if c.mutate.TryRLock() { // the pass ended before it was told
+			c.mutate.RUnlock()
+			c.lookAgain()
+		}
 		return nil
 	}
 	return c.correct(ctx, f, v)
@@ -82,8 +86,8 @@ func globQuote(s string) string {
 	return string(out)
 }
 
-// changedMeanwhile notes that a host differs while a rollout is under way. One that the
-// rollout is through with, or does not visit, has it planned again.
+// changedMeanwhile notes that a host differs while a pass over the fleet is under way:
+// it is looked at again afterwards. One that a rollout is through with, or does not visit, has it planned again.
 func (c *Controller) changedMeanwhile(v *View) {
 	plan := v.Plan.Hosts[0]
 	if len(v.Plan.Visits) == 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/evenkeel/evenkeel/controller/store/memstore"
 	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
 	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/rollout"
 )
@@ -422,4 +423,50 @@ func TestDriftIsIgnored(t *testing.T) {
 	if text, ok := h.ReadFile(dropIn); !ok || text != "[Service]\nNice=5\n" {
 		t.Errorf("somebody's drop-in was touched: %q", text)
 	}
+}
+
+// turns holds the looks at one host up while it is armed, and counts those at all others.
+type turns struct {
+	*drivertest.Fake
+	slow  string
+	armed atomic.Bool
+	seen  atomic.Int64
+	hold  chan struct{}
+}
+
+func (d *turns) Observe(ctx context.Context, host inventory.Host, q hostdriver.Query) (hostdriver.Observation, error) {
+	if d.armed.Load() && !q.Light {
+		if host.Name == d.slow {
+			select {
+			case <-d.hold:
+			case <-ctx.Done():
+				return hostdriver.Observation{}, ctx.Err()
+			}
+		} else {
+			defer d.seen.Add(1)
+		}
+	}
+	return d.Fake.Observe(ctx, host, q)
+}
+
+// Drift that is seen while a pass over the fleet is under way, and after that pass has
+// looked at the host, is put right when the pass is over, although it rolled nothing.
+func TestDriftBesideAPass(t *testing.T) {
+	d := &turns{slow: "h2", hold: make(chan struct{})}
+	l := newLoop(t, 2, func(o *Options) { o.PollHosts = time.Hour })
+	d.Fake = l.hosts
+	l.opt.Driver = d
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync and watched", func(s *Snapshot) bool {
+		return reconciledAt("c1")(s) && s.Observed["h1"].Watched && s.Observed["h2"].Watched
+	})
+	d.armed.Store(true)
+	l.c.queue.Add(fleetKey)
+	l.eventually("the pass has looked at h1", func(*Snapshot) bool { return d.seen.Load() > 0 })
+	l.hosts.Host("h1").WriteFile("/etc/web/web.env", "A=9\n", 0o600)
+	l.eventually("the drift is seen", func(s *Snapshot) bool { return len(s.Drift) > 0 })
+	time.Sleep(20 * time.Millisecond)
+	close(d.hold)
+	l.eventually("the drift is corrected", func(*Snapshot) bool { return l.env("h1") == "A=1\n" })
 }
