@@ -81,10 +81,9 @@ func (d *Decrypter) Decrypt(name string, data []byte) ([]byte, error) {
 		return nil, &Error{Name: name, reason: reason, mend: mend}
 	}
 	store := storeFor(name)
-	tree, err := store.LoadEncryptedFile(data)
+	tree, err := load(name, data)
 	if err != nil {
-		return fail("it is not a whole SOPS file of the "+string(desired.SOPSFormatOf(name))+" format, which its name stands for",
-			"encrypt it again, with the ending .env, .yaml, .json or .ini that it is to have")
+		return nil, err
 	}
 	dataKey, err := d.dataKey(name, &tree)
 	if err != nil {
@@ -104,6 +103,16 @@ func (d *Decrypter) Decrypt(name string, data []byte) ([]byte, error) {
 		return fail("what it holds cannot be written in its own format", "keep nested values in a .yaml or .json file")
 	}
 	return plain, nil
+}
+
+// load reads a SOPS file without opening it.
+func load(name string, data []byte) (sops.Tree, error) {
+	tree, err := storeFor(name).LoadEncryptedFile(data)
+	if err != nil {
+		return sops.Tree{}, &Error{Name: name, reason: "it is not a whole SOPS file of the " + string(desired.SOPSFormatOf(name)) + " format, which its name stands for",
+			mend: "encrypt it again, with the ending .env, .yaml, .json or .ini that it is to have"}
+	}
+	return tree, nil
 }
 
 func storeFor(name string) sops.Store {
