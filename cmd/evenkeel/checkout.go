@@ -64,7 +64,7 @@ func (c *checkout) close() { _ = c.root.Close() }
 // load reads the fleet repo. With fetch, artifacts from elsewhere are fetched when
 // hosts are resolved; without, nothing leaves this machine.
 func (c *checkout) load(ctx context.Context, s Settings, fetch bool) (desired.Revision, error) {
-	opt := desired.LoadOptions{Dir: c.dir, Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: s.Secrets.AgeIdentity}),
+	opt := desired.LoadOptions{Dir: c.dir, Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: s.Secrets.AgeIdentity, KeyServices: s.Secrets.KeyServices}),
 		InventoryRunner: inventory.ExecRunner(c.top)}
 	if fetch {
 		store, err := artifactStore(s.Artifacts.Cache)

@@ -200,7 +200,7 @@ func (s *served) load(ctx context.Context, files fs.FS, commit string) (desired.
 		return desired.Revision{}, err
 	}
 	return desired.Load(ctx, files, desired.LoadOptions{Dir: s.set.Git.Path, ID: commit, Artifacts: artifacts,
-		Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: s.set.Secrets.AgeIdentity})})
+		Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: s.set.Secrets.AgeIdentity, KeyServices: s.set.Secrets.KeyServices})})
 }
 
 // artifactCache is where the settings say, or beside the store.

@@ -53,9 +53,10 @@ type SSHSettings struct {
 	ConnectTimeout time.Duration `mapstructure:"connectTimeout"`
 }
 
-// SecretSettings say where the age identity is.
+// SecretSettings say how SOPS files are opened.
 type SecretSettings struct {
-	AgeIdentity string `mapstructure:"ageIdentity"`
+	AgeIdentity string `mapstructure:"ageIdentity"` // a file of age identities
+	KeyServices bool   `mapstructure:"keyServices"` // also with clouds' KMS, Vault and PGP, which the files name
 }
 
 // ArtifactsSettings say where artifacts from elsewhere are kept.

@@ -42,3 +42,14 @@ func (s ageService) Decrypt(_ context.Context, in *keyservice.DecryptRequest, _ 
 func (ageService) Encrypt(context.Context, *keyservice.EncryptRequest, ...grpc.CallOption) (*keyservice.EncryptResponse, error) {
 	return nil, errors.New("this key service only opens")
 }
+
+// otherServices are all but age's, which ageService has.
+type otherServices struct{ keyservice.LocalClient }
+
+// Decrypt asks the service that the file names.
+func (s otherServices) Decrypt(ctx context.Context, in *keyservice.DecryptRequest, opts ...grpc.CallOption) (*keyservice.DecryptResponse, error) {
+	if _, ok := in.GetKey().GetKeyType().(*keyservice.Key_AgeKey); ok {
+		return nil, errors.New("age keys are not looked for here")
+	}
+	return s.LocalClient.Decrypt(ctx, in, opts...)
+}

@@ -28,6 +28,10 @@ type Options struct {
 	IdentityFile string
 	// Getenv looks up the environment; nil: os.Getenv.
 	Getenv func(string) string
+	// KeyServices lets other keys than age's be used, too, as sops would: clouds' KMS,
+	// Vault, PGP, with what this process' environment has to log in there. A file names
+	// which service is asked, so this is for files of people who are trusted with that.
+	KeyServices bool
 }
 
 // Decrypter opens SOPS files. Identities are read at the first file, so that what
@@ -45,7 +49,7 @@ var (
 // NewDecrypter makes one. The SOPS library's own log is turned off, for it may
 // hold text of the files.
 func NewDecrypter(opt Options) *Decrypter {
-	quiet.Do(func() { logging.SetLevel(logrus.PanicLevel) })
+	silence()
 	d := &Decrypter{opt: opt}
 	d.load = sync.OnceValues(func() (ids []identity, errs []error) {
 		for _, p := range opt.places() {
@@ -62,6 +66,8 @@ func NewDecrypter(opt Options) *Decrypter {
 
 var quiet sync.Once
 
+func silence() { quiet.Do(func() { logging.SetLevel(logrus.PanicLevel) }) }
+
 // Recipients are the public halves of the identities there are, for messages, and
 // what kept others from being read.
 func (d *Decrypter) Recipients() ([]string, error) {
@@ -77,32 +83,39 @@ func (d *Decrypter) Recipients() ([]string, error) {
 // the plain bytes in the same format. The error is an *Error and never holds any
 // of the file's text.
 func (d *Decrypter) Decrypt(name string, data []byte) ([]byte, error) {
-	fail := func(reason, mend string) ([]byte, error) {
-		return nil, &Error{Name: name, reason: reason, mend: mend}
-	}
-	store := storeFor(name)
-	tree, err := load(name, data)
+	tree, _, _, err := d.open(name, data)
 	if err != nil {
 		return nil, err
 	}
-	dataKey, err := d.dataKey(name, &tree)
+	plain, err := storeFor(name).EmitPlainFile(tree.Branches)
 	if err != nil {
-		return nil, err
+		return nil, &Error{Name: name, reason: "what it holds cannot be written in its own format", mend: "keep nested values in a .yaml or .json file"}
 	}
-	cipher := aes.NewCipher()
+	return plain, nil
+}
+
+// open decrypts the values of a SOPS file and verifies its MAC. The cipher knows which
+// ciphertext a value had.
+func (d *Decrypter) open(name string, data []byte) (tree sops.Tree, dataKey []byte, cipher aes.Cipher, err error) {
+	fail := func(reason, mend string) (sops.Tree, []byte, aes.Cipher, error) {
+		return sops.Tree{}, nil, aes.Cipher{}, &Error{Name: name, reason: reason, mend: mend}
+	}
+	if tree, err = load(name, data); err != nil {
+		return sops.Tree{}, nil, aes.Cipher{}, err
+	}
+	if dataKey, err = d.dataKey(name, &tree); err != nil {
+		return sops.Tree{}, nil, aes.Cipher{}, err
+	}
+	cipher = aes.NewCipher()
 	mac, err := tree.Decrypt(dataKey, cipher)
 	if err != nil {
-		return fail("a value in it cannot be decrypted: the file was edited by hand after it was encrypted", "take the value as it was in git, or edit with sops FILE")
+		return fail("a value in it cannot be decrypted: the file was edited by hand after it was encrypted", "take the value as it was in git, or edit with evenkeel secret edit FILE")
 	}
 	want, err := cipher.Decrypt(tree.Metadata.MessageAuthenticationCode, dataKey, tree.Metadata.LastModified.Format(time.RFC3339))
 	if err != nil || want != mac {
-		return fail("its MAC does not match: a line was added, removed or changed by hand after it was encrypted", "take the file as it was in git, and edit with sops FILE")
+		return fail("its MAC does not match: a line was added, removed or changed by hand after it was encrypted", "take the file as it was in git, and edit with evenkeel secret edit FILE")
 	}
-	plain, err := store.EmitPlainFile(tree.Branches)
-	if err != nil {
-		return fail("what it holds cannot be written in its own format", "keep nested values in a .yaml or .json file")
-	}
-	return plain, nil
+	return tree, dataKey, cipher, nil
 }
 
 // load reads a SOPS file without opening it.
@@ -116,8 +129,11 @@ func load(name string, data []byte) (sops.Tree, error) {
 }
 
 func storeFor(name string) sops.Store {
-	c := config.NewStoresConfig()
-	switch desired.SOPSFormatOf(name) {
+	return storeOf(desired.SOPSFormatOf(name), *config.NewStoresConfig())
+}
+
+func storeOf(format desired.SOPSFormat, c config.StoresConfig) sops.Store {
+	switch format {
 	case desired.SOPSDotenv:
 		return dotenv.NewStore(&c.Dotenv)
 	case desired.SOPSYAML:
@@ -141,10 +157,18 @@ func (d *Decrypter) dataKey(name string, tree *sops.Tree) ([]byte, error) {
 	for _, err := range errs {
 		e.unread = append(e.unread, err.Error())
 	}
-	if len(ids) == 0 || len(recipients) == 0 {
+	var services []keyservice.KeyServiceClient
+	if len(ids) > 0 && len(recipients) > 0 {
+		services = append(services, ageService{ids})
+	}
+	if d.opt.KeyServices && len(others) > 0 {
+		services = append(services, otherServices{keyservice.NewLocalClient()})
+	}
+	if len(services) == 0 {
 		return nil, e
 	}
-	key, err := tree.Metadata.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{ageService{ids}}, nil)
+	e.Asked = d.opt.KeyServices
+	key, err := tree.Metadata.GetDataKeyWithKeyServices(services, nil)
 	if err != nil {
 		return nil, e
 	}

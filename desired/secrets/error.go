@@ -8,6 +8,7 @@ type Error struct {
 	Recipients []string // the age recipients the file is encrypted to
 	Others     []string // the kinds of its keys that are not age's
 	Tried      []string // the public halves of the identities that were tried, and where they are from
+	Asked      bool     // that those of Others were used, too
 	unread     []string // why other identities could not be read
 	reason     string
 	mend       string
@@ -22,6 +23,8 @@ func (e *Error) Reason() string {
 	}
 	var b strings.Builder
 	switch {
+	case len(e.Recipients) == 0 && e.Asked:
+		return "it is encrypted to " + strings.Join(e.Others, ", ") + ", and none of these opens it with what there is to log in with"
 	case len(e.Recipients) == 0 && len(e.Others) > 0:
 		return "it is encrypted to no age key, only to " + strings.Join(e.Others, ", ")
 	case len(e.Recipients) == 0:
@@ -47,12 +50,16 @@ func (e *Error) Mend() string {
 	switch {
 	case e.mend != "":
 		return e.mend
+	case len(e.Recipients) == 0 && e.Asked:
+		return "see that sops -d opens it in this environment, or add an age key: evenkeel secret recipients FILE --add age1…"
+	case len(e.Recipients) == 0 && len(e.Others) > 0:
+		return "add the controller's age key: evenkeel secret recipients FILE --add age1…; or set secrets.keyServices: true, where its environment may log in there"
 	case len(e.Recipients) == 0:
-		return "add the controller's age key with sops updatekeys"
+		return "add the controller's age key: evenkeel secret recipients FILE --add age1…"
 	case len(e.Tried) == 0 && len(e.unread) == 0:
 		return "set secrets.ageIdentity (EVENKEEL_SECRETS_AGEIDENTITY), or SOPS_AGE_KEY_FILE"
 	case len(e.Tried) == 0:
 		return "name a readable file of age identities"
 	}
-	return "give the identity of one of them, or add yours with sops updatekeys"
+	return "give the identity of one of them, or have one of them add yours: evenkeel secret recipients FILE --add age1…"
 }
