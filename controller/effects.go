@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type handled struct {
 	started  map[string]hostdriver.StartedAs
 	armed    bool      // a dead man's timer waits on the host
 	word     time.Time // when something was sent that the host then obeyed
+	// record is the one that the host surely has; nil where that is not known.
+	record *hostdriver.StepRecord
 }
 
 func newEffects(f *Fleet, v *View) *effects {
@@ -176,7 +179,11 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 		}
 		return fx.probe(ctx, e, v, h)
 	case rollout.CmdUndrain:
-		return fx.undrain(ctx, st, v, h)
+		if err := fx.undrain(ctx, st, v, h); err != nil {
+			return err
+		}
+		e.InRotation = fx.backInRotation(ctx, v, h) == nil
+		return nil
 	case rollout.CmdClear:
 		if err := fx.disarm(ctx, h); err != nil {
 			return err
@@ -196,7 +203,45 @@ func (fx *effects) apply(ctx context.Context, h *handled, op hostdriver.Op) erro
 		h.word = asked
 		h.mu.Unlock()
 	}
+	h.recorded(op, err)
 	return err
+}
+
+// recorded notes which record of the step an operation has left on the host.
+func (h *handled) recorded(op hostdriver.Op, err error) {
+	var put *hostdriver.StepRecord
+	switch op := op.(type) {
+	case hostdriver.PutStep:
+		put = &op.Record
+	case hostdriver.Switch:
+		put = op.Record
+	case hostdriver.UnitOps:
+		put = op.Record
+	case hostdriver.ClearStep:
+		h.mu.Lock()
+		h.record = nil
+		h.mu.Unlock()
+	}
+	if put == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.record = put; err != nil {
+		h.record = nil
+	}
+}
+
+// has tells whether the host has this record, but for the phase: what a step is about to do,
+// its record says from the first.
+func (h *handled) has(r hostdriver.StepRecord) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.record == nil {
+		return false
+	}
+	r.Phase, r.Since = h.record.Phase, h.record.Since
+	return reflect.DeepEqual(r, *h.record)
 }
 
 // obeyed tells whether the host has obeyed within the last d.
@@ -277,6 +322,7 @@ func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v r
 		}
 	}
 	res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+	h.recorded(op, err)
 	if err != nil {
 		return err
 	}

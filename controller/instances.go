@@ -223,7 +223,7 @@ func (fx *effects) units(ctx context.Context, e *rollout.Event, st State, v roll
 	}
 	rec := fx.record(st, v, h)
 	op := hostdriver.UnitOps{Actions: h.UnitActions(&v, false), Timeout: st.UnitTimeout(&v)}
-	if v.Recorded {
+	if v.Recorded && !h.has(rec) {
 		op.Record = &rec
 	}
 	return fx.apply(ctx, h, op)
@@ -239,6 +239,10 @@ func (fx *effects) revertUnits(ctx context.Context, st State, v rollout.Visit, h
 	op := hostdriver.UnitOps{Actions: h.RevertActions(&v, o.Units), Timeout: st.UnitTimeout(&v)}
 	if len(op.Actions) == 0 {
 		return nil
+	}
+	if v.Recorded { // it may not be there yet: what was to write it may have been refused
+		rec := fx.record(st, v, h)
+		op.Record = &rec
 	}
 	return fx.apply(ctx, h, op)
 }

@@ -353,7 +353,7 @@ func TestPanicAtOneHost(t *testing.T) {
 	l.eventually("it is brought, too", reconciledAt("c2"))
 
 	// At each of a rollout's operations, those that are done ahead among them.
-	for n := int32(1); n <= 6; n++ {
+	for n := int32(1); n <= 5; n++ {
 		r.acts.Store(n)
 		id := fmt.Sprintf("c3-%d", n)
 		l.git.commit(id, fleetFiles(3, fmt.Sprintf("A=3-%d\n", n)))

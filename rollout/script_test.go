@@ -306,6 +306,7 @@ func (s *scripted) result(w []string, opt map[string]string) {
 	default:
 		v := s.state.Visits[c.Visit]
 		e.From, e.To, e.Sessions, e.Forgot = uint64(num("from")), uint64(num("to")), num("sessions"), has("forgot")
+		e.InRotation = has("rotating")
 		if c.Kind == CmdPrecheck {
 			if has("closed") {
 				e.Closed = "prometheus: errors is 0.3, above max 0.01"

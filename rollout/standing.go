@@ -12,9 +12,10 @@ type standing struct {
 	active, firstOpen []int
 	// changing is, by service number, the first visit that changes it and has not ended.
 	changing []int
-	// inBatch is, by service, the place in loud of the first visit that has not ended.
+	// inBatch is, by service, the place in loud of the first visit that has not ended and
+	// does not settle.
 	inBatch []int
-	// flying are, by service, the visits under way that disturb it.
+	// flying are, by service, the visits under way that disturb it, but for those that settle.
 	flying     [][]int
 	recovering int // visits that recover, and have not ended
 	trouble    *Visit
@@ -52,7 +53,7 @@ func (s *State) standing() *standing {
 	for at, visits := range r.loud {
 		for place, i := range visits {
 			// One that yields to others is waited for by no batch: it would wait for them.
-			if v := &s.Visits[i]; v.Phase != PhaseEnded && t.yields(at, v) == "" {
+			if v := &s.Visits[i]; v.Phase != PhaseEnded && !v.Settling() && t.yields(at, v) == "" {
 				t.inBatch[at] = place
 				break
 			}
@@ -73,6 +74,9 @@ func nones(n int) []int {
 func (t *standing) fly(i int) {
 	t.underWay++
 	t.active[t.r.host[i]]++
+	if t.s.Visits[i].Settling() {
+		return
+	}
 	for _, at := range t.r.disturbs[i] {
 		t.flying[at] = append(t.flying[at], i)
 		if y := t.tallies[at]; y != nil {

@@ -83,6 +83,7 @@ var commandOf = map[Phase]CommandKind{
 
 // enter begins a phase.
 func (m *mover) enter(p Phase) {
+	settling := m.v.Settling()
 	m.v.Phase, m.v.Since, m.v.Tries, m.v.Reason = p, m.s.At, 0, ""
 	if p == PhaseHealthy || p == PhaseRevertHealthy {
 		m.v.Soak, m.v.SeenAt, m.v.Unseen = Soak{}, m.s.At, 0
@@ -90,8 +91,19 @@ func (m *mover) enter(p Phase) {
 	switch p {
 	case PhaseDrain:
 		m.v.Draining = true
-	case PhaseUnits, PhaseRevertUnits:
+	case PhaseSwitch:
+		m.v.Recorded = true // it writes the record before anything else
+	case PhaseUnits:
+		m.v.Restarted, m.v.Recorded = true, m.v.Recorded || !m.v.Quiet // likewise
+	case PhaseRevertUnits:
 		m.v.Restarted = true
+	}
+	if m.v.Settling() && !settling {
+		for _, name := range m.v.Services {
+			if ss := m.s.service(name); ss != nil {
+				m.s.serves(ss, m.v)
+			}
+		}
 	}
 	m.again(0)
 }
@@ -105,15 +117,18 @@ func (m *mover) again(after time.Duration) {
 // end closes the visit.
 func (m *mover) end(r Result, reason string) {
 	v := m.v
+	settled := r == ResultDone && v.Settling()
 	v.Phase, v.Result, v.Since = PhaseEnded, r, m.s.At
 	if reason != "" {
 		v.Reason = reason
 	}
 	for _, name := range v.Services {
 		if ss := m.s.service(name); ss != nil {
-			ss.Fresh = false
+			ss.Fresh = ss.Fresh && settled
 			if r == ResultDone {
 				ss.ProgressAt, ss.Blocked = m.s.At, false
+			}
+			if r == ResultDone && !settled {
 				m.s.serves(ss, v)
 			}
 		}
@@ -151,7 +166,7 @@ func (s *State) skips(v *Visit) bool {
 // lookLasts is for how long a look at a service holds beyond the end of a visit.
 const lookLasts = 2 * time.Second
 
-// serves notes that the host just visited is up, as its own probes and its balancers have
+// serves notes that the host in hand is up, as its own probes and its balancers have
 // told a moment ago: a look that is young enough then still holds for all others.
 func (s *State) serves(ss *ServiceState, v *Visit) {
 	if ss.Strategy.LeaderLast != nil { // who leads is asked anew
@@ -219,7 +234,7 @@ func (m *mover) result(e Event) {
 	case PhaseWait:
 		m.waited(e)
 	case PhaseSwitch:
-		v.Switched, v.Recorded = true, true
+		v.Switched = true
 		m.seen(e)
 		m.next()
 	case PhaseRevertSwitch:
@@ -239,7 +254,7 @@ func (m *mover) result(e Event) {
 	case PhaseHealthy, PhaseRevertHealthy:
 		m.sampled(e)
 	case PhaseUndrain:
-		v.Drained, v.Draining = nil, false
+		v.Drained, v.Draining, v.InRotation = nil, false, e.InRotation
 		m.next()
 	case PhaseClear:
 		v.Recorded = false
@@ -281,7 +296,7 @@ func (m *mover) next() {
 	order := []place{
 		{PhasePrecheck, true},
 		{PhaseStage, v.Written},
-		{PhaseRecord, !v.Quiet},
+		{PhaseRecord, !v.Quiet && (loud || v.Recover || v.has("stop"))}, // else what disturbs it writes the record itself
 		{PhaseBudget, !v.Switched && (m.s.agedSince(v) || !m.s.windowsOpen(v))},
 		{PhaseDrain, loud},
 		{PhaseWait, loud},

@@ -75,9 +75,11 @@ type Progress struct {
 	Restarted bool   `json:"restarted,omitempty"` // a unit command was sent
 	// Drained holds what to undo, from before the first drain is sent until the
 	// last undrain is confirmed.
-	Drained   []hostdriver.DrainRecord `json:"drained,omitempty"`
-	Draining  bool                     `json:"draining,omitempty"`
-	Reverting bool                     `json:"reverting,omitempty"`
+	Drained  []hostdriver.DrainRecord `json:"drained,omitempty"`
+	Draining bool                     `json:"draining,omitempty"`
+	// InRotation tells that, undrained, it was seen to get traffic again.
+	InRotation bool `json:"inRotation,omitempty"`
+	Reverting  bool `json:"reverting,omitempty"`
 	// Replace is each unit's InvocationID when the former generation was back on disk:
 	// what runs under another one has read that generation already.
 	Replace map[string]string `json:"replace,omitempty"`
@@ -135,6 +137,19 @@ const (
 
 // Active tells whether the visit has begun and not ended.
 func (v *Visit) Active() bool { return v.Phase != PhasePending && v.Phase != PhaseEnded }
+
+// Settling tells that the visit takes nobody down any more: what it changed is proven
+// healthy and serves, its record is being removed, and the host is looked at once more.
+// Others need not wait for that.
+func (v *Visit) Settling() bool {
+	switch {
+	case v.Phase != PhaseClear && v.Phase != PhaseVerify, v.Failing != "", v.Recover, v.LeftDrained():
+		return false
+	case len(v.Drains) > 0 && !v.InRotation && planted != "next before in rotation":
+		return false
+	}
+	return len(v.Watch) == 0 || v.ProvenAt > 0
+}
 
 // LeftDrained tells whether something that the visit drained was not undrained.
 func (v *Visit) LeftDrained() bool { return v.Draining || len(v.Drained) > 0 }

@@ -117,6 +117,9 @@ func (p *observationParser) expect(entries []hostdriver.Entry) {
 
 // takeStarted reads what a unit was last started with.
 func (p *observationParser) takeStarted(unit, body string) error {
+	if body == "" { // it is not durable: the power was cut when it had just been written
+		return nil
+	}
 	st, err := parseStarted(unit, body)
 	p.obs.Started[common.one(unit)] = st
 	return err
@@ -125,6 +128,9 @@ func (p *observationParser) takeStarted(unit, body string) error {
 // takeWanted reads what a unit was about to be started with: a record that is there
 // only if the request that wrote it was cut before it could note the outcome.
 func (p *observationParser) takeWanted(unit, body string) error {
+	if body == "" {
+		return nil
+	}
 	st, err := parseStarted(unit, body)
 	p.wanted[common.one(unit)] = st
 	return err

@@ -25,6 +25,7 @@ func sampleReply() []byte {
 			"==> /var/lib/evenkeel/step <==\n{\"rollout\":\"r\",\"phase\":\"restart\",\"from\":1,\"to\":2}\n\n" +
 			"==> /var/lib/evenkeel/switching <==\n1 2\n\n" +
 			"==> /var/lib/evenkeel/started/a.service <==\n11111111111111111111111111111111\t1\n" + managed + "\t/etc/managed\n\n" +
+			"==> /var/lib/evenkeel/started/b.service <==\n\n==> /var/lib/evenkeel/wanted/b.service <==\n\n" + // the power was cut when they were written
 			"==> /var/lib/evenkeel/wanted/a.service <==\n11111111111111111111111111111111\t2\n" + managed + "\t/etc/managed\n\n" +
 			"==> /var/lib/evenkeel/releases/0123 <==\nreleased\t" + managed + "\tfile\t/opt/.releases/" + managed + "\n" +
 			"stat\t81ed 755 9 root 0 root 0 1700000000.000000001 1700000000.000000002 77 /opt/.releases/" + managed + " //\"/opt/.releases/" + managed + "\"\n\n" +
@@ -104,6 +105,9 @@ func TestObservationOfAReply(t *testing.T) {
 		t.Errorf("records: %+v", o)
 	}
 	// The start that was cut has happened: the unit has another InvocationID by now.
+	if _, noted := o.Started["b.service"]; noted {
+		t.Error("a note that is empty says nothing")
+	}
 	if s := o.Started["a.service"]; s.InvocationID != strings.Repeat("2", 32) || s.Generation != 2 {
 		t.Errorf("started: %+v", s)
 	}

@@ -94,7 +94,7 @@ func (s *simulation) checkEarlier(c *controller, v, w *rollout.Visit) {
 	case leftOut(c, w):
 	case w.Phase == rollout.PhaseEnded && w.Result != rollout.ResultDone:
 		s.violated("S2", "the visit of %s begins after that of %s ended %s", v.Host, w.Host, w.Result)
-	case w.Phase == rollout.PhaseEnded:
+	case w.Phase == rollout.PhaseEnded || settles(w):
 		for _, name := range w.Disturbs {
 			s.checkStillWell(c, v, w, name)
 		}
@@ -186,10 +186,16 @@ func (s *simulation) checkBatch(c *controller, v *rollout.Visit, service string)
 		first += size
 	}
 	for _, w := range in[:first] {
-		if w.Phase != rollout.PhaseEnded {
+		if w.Phase != rollout.PhaseEnded && !settles(w) {
 			s.violated("order", "%s on %s begins before its earlier batch has ended on %s", service, v.Host, w.Host)
 		}
 	}
+}
+
+// settles tells that a visit has nothing left to do but to remove its record and to look
+// once more: it went well so far, and everything it had drained is back.
+func settles(w *rollout.Visit) bool {
+	return (w.Phase == rollout.PhaseClear || w.Phase == rollout.PhaseVerify) && w.Failing == "" && len(w.Drained) == 0
 }
 
 // checkVisitEnd judges what a visit leaves.

@@ -94,7 +94,11 @@ func (x *effect) do() error {
 	case rollout.CmdProbe:
 		return x.probe()
 	case rollout.CmdUndrain:
-		return x.undrain()
+		if err := x.undrain(); err != nil {
+			return err
+		}
+		x.e.InRotation = x.backInRotation() == nil
+		return nil
 	case rollout.CmdClear:
 		return x.apply(hostdriver.ClearStep{})
 	case rollout.CmdVerify:
@@ -216,6 +220,9 @@ func (x *effect) revertUnits() error {
 	op := hostdriver.UnitOps{Actions: x.h.RevertActions(x.v, o.Units), Timeout: x.unitTimeout()}
 	if len(op.Actions) == 0 {
 		return nil
+	}
+	if rec := x.record(); x.v.Recorded {
+		op.Record = &rec
 	}
 	return x.apply(op)
 }

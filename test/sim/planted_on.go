@@ -18,7 +18,7 @@ func plant(bug string) {
 var plantable = []string{
 	// in the engine
 	"budget ignores unreachable", "budget ignores what is in flight", "stale look reused", "last host excused",
-	"batches ignored", "after ignored", "halt ignored", "trouble ignored", "fallen ignored",
+	"batches ignored", "after ignored", "halt ignored", "trouble ignored", "fallen ignored", "next before in rotation",
 	"undrained before healthy", "old process accepted", "crash loop accepted",
 	"revert reports success", "revert skips health",
 	"stop leaves drained", "recovery forgets drains", "record cleared before undrain", "drained before recorded",

@@ -95,6 +95,17 @@ put() {
 	return 1
 }
 
+# jot FILE TEXT: whole, or as it was before, but not durable: of what a loss of power ends
+# with everything that runs.
+jot() {
+	why=
+	printf '%s\n' "$2" >"$1.new" && try mv -f -- "$1.new" "$1" && return 0
+	why_not "$1.new"
+	why="cannot write $1${why:+: $why}"
+	rm -f -- "$1.new"
+	return 1
+}
+
 # put_two FILE TEXT FILE TEXT: the same for two, which costs little more. Where there is the
 # second, there is the first.
 put_two() {

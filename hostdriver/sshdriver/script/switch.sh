@@ -25,7 +25,9 @@ op_switch() {
 		put_record
 	fi
 	carry_out || undo
-	drop "$D/switching" && forget || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
+	# Its end is durable with that of the step. Until then it may come back after a loss of
+	# power, and the switch is made once more: it finds all in place.
+	try rm -f -- "$D/switching" && forget || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
 	collect
 	tell_units
 	finish

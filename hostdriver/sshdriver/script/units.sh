@@ -148,22 +148,23 @@ tell_states() {
 	show_units
 }
 
-# note FILE ID INPUT…: what a unit is, or is about to be, started with.
+# note FILE ID INPUT…: what a unit is, or is about to be, started with. Where the power is
+# cut, all processes are started anew, and no note holds for them.
 note() {
 	file=$1 lines="$2$TAB$generation"
 	shift 2
 	for input; do
 		lines="$lines$NL${input%% *}$TAB${input#* }"
 	done
-	put "$file" "$lines"
+	jot "$file" "$lines"
 }
 
 # settle: a start whose request was cut, but that has happened since.
 settle() {
 	[ -e "$D/wanted/$1" ] && [ "$2" ] || return 0
 	said=$(cat "$D/wanted/$1")
-	[ "${said%%"$TAB"*}" = "$2" ] && return 0
-	put "$D/started/$1" "$2$TAB${said#*"$TAB"}" && drop "$D/wanted/$1"
+	[ "$said" ] && [ "${said%%"$TAB"*}" != "$2" ] || return 0
+	jot "$D/started/$1" "$2$TAB${said#*"$TAB"}" && rm -f -- "$D/wanted/$1"
 }
 
 outcome() {
@@ -201,10 +202,14 @@ outcome() {
 	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
 }
 
-# tell_journal: the last words of this invocation. They may hold secrets.
+# tell_journal: the last words of this invocation, of which some may still be on their way.
+# They may hold secrets. What a process said that was gone when the journal looked at it has
+# no InvocationID, but its unit's name.
 tell_journal() {
 	[ "$id" ] || return 0
-	lines=$(timeout 5 journalctl --no-pager -q -n 5 -o cat "_SYSTEMD_INVOCATION_ID=$id" + "INVOCATION_ID=$id" 2>/dev/null | head -c 4096)
+	timeout 5 journalctl --sync >/dev/null 2>&1
+	since=$(systemctl show --value -p InactiveExitTimestamp -- "$unit" 2>/dev/null)
+	lines=$(timeout 5 journalctl --no-pager -q -n 5 -o cat --since="${since:--1min}" "_SYSTEMD_INVOCATION_ID=$id" + "INVOCATION_ID=$id" + "_SYSTEMD_UNIT=$unit" 2>/dev/null | head -c 4096)
 	rec detail
 	printf '%s\n' "$lines" >&3
 }
