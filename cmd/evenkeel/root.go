@@ -61,7 +61,7 @@ func (a *app) command() *cobra.Command {
 	flags.String("log-level", "", "what is logged to stderr: trace, debug, info (serve), warn (others), error")
 	flags.String("log-format", "text", "text or json")
 	root.AddCommand(
-		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(),
+		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(), a.logsCommand(),
 		a.applyCommand(), a.serveCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
 		a.initCommand(), a.validateCommand(), a.secretCommand(), a.schemaCommand(),
 		a.tokenCommand(), a.storeCommand(), a.versionCommand(),
