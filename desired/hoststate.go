@@ -20,6 +20,9 @@ type HostState struct {
 	Held []string
 	// Faults are why services are held that are not quarantined as a whole.
 	Faults []Fault
+	// Fingerprints is the key of Fingerprint, where some of it is secret; empty where
+	// there is none, and then secrets are told apart by nothing.
+	Fingerprints hostdriver.Content
 }
 
 // Instance returns the instance of a service.

@@ -90,6 +90,9 @@ func (r *Revision) resolve(ctx context.Context, host inventory.Host) (HostState,
 			continue
 		}
 		st.Instances = append(st.Instances, in)
+		if st.Fingerprints.Len() == 0 && slices.ContainsFunc(in.Files, func(f File) bool { return f.Secret }) {
+			st.Fingerprints = r.state.sources.fingerprints()
+		}
 	}
 	st.Held = append(st.Held, r.HeldBack()...)
 	slices.Sort(st.Held)

@@ -3,6 +3,8 @@ package desired
 import (
 	"errors"
 	"sync"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // sources reads what services name as sources, each file once a revision: its
@@ -13,10 +15,20 @@ type sources struct {
 
 	mu    sync.Mutex
 	files map[string]*sourceFile
+
+	// fingerprints is the key of Fingerprint, read once it is needed.
+	fingerprints func() hostdriver.Content
 }
 
 func newSources(t *tree, d Decrypter) *sources {
-	return &sources{tree: t, decrypter: d, files: map[string]*sourceFile{}}
+	s := &sources{tree: t, decrypter: d, files: map[string]*sourceFile{}}
+	s.fingerprints = sync.OnceValue(func() hostdriver.Content {
+		if f, ok := d.(Fingerprinter); ok {
+			return hostdriver.NewContent(f.FingerprintKey())
+		}
+		return hostdriver.Content{}
+	})
+	return s
 }
 
 // sourceFile is one source. Each part is made at most once, when first wanted.

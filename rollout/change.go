@@ -4,18 +4,27 @@ import "encoding/json"
 
 // Change is one difference between desired and observed, as data.
 type Change struct {
-	Host       string     `json:"host"`
-	Service    string     `json:"service"`
-	Kind       Kind       `json:"kind"`
-	Action     Action     `json:"action"`
-	Subject    string     `json:"subject"` // a path, a unit or a user
-	From       string     `json:"from,omitempty"`
-	To         string     `json:"to,omitempty"`
-	Diff       string     `json:"diff,omitempty"` // unified; values of secrets never stand in it
-	Keys       []string   `json:"keys,omitempty"` // of an env file or a stale process: the keys that differ
-	Stale      bool       `json:"stale,omitempty"`
-	Disruption Disruption `json:"disruption"`
-	Reason     string     `json:"reason"`
+	Host    string   `json:"host"`
+	Service string   `json:"service"`
+	Kind    Kind     `json:"kind"`
+	Action  Action   `json:"action"`
+	Subject string   `json:"subject"` // a path, a unit or a user
+	From    string   `json:"from,omitempty"`
+	To      string   `json:"to,omitempty"`
+	Diff    string   `json:"diff,omitempty"` // unified; values of secrets never stand in it
+	Keys    []string `json:"keys,omitempty"` // of an env file or a stale process: the keys that differ
+	// Secrets are, of an env file, how its secret values differ.
+	Secrets    []SecretChange `json:"secrets,omitempty"`
+	Stale      bool           `json:"stale,omitempty"`
+	Disruption Disruption     `json:"disruption"`
+	Reason     string         `json:"reason"`
+}
+
+// SecretChange is a secret value that differs, told by keyed fingerprints; "" is none.
+type SecretChange struct {
+	Key  string `json:"key"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }
 
 // Kind is what a Change is about.

@@ -171,7 +171,7 @@ func (d *differ) files(inst *desired.Instance) {
 		switch {
 		case got.Type == hostdriver.PathAbsent:
 			c.Action, c.Reason = ActionCreate, "file does not exist"
-			c.Diff, c.Keys = d.texts.diff(f, nil)
+			d.content(&c, f, got)
 		case got.Type == hostdriver.PathSymlink && f.Kind == desired.FileUnit && got.Target == "/dev/null":
 			continue // masked: said of the unit
 		case got.Type != hostdriver.PathFile:
@@ -179,13 +179,26 @@ func (d *differ) files(inst *desired.Instance) {
 			continue
 		case got.SHA256 != f.SHA256:
 			c.From, c.Reason = short(got.SHA256), d.whyDiffers(f, got)
-			c.Diff, c.Keys = d.texts.diff(f, got.Content)
+			d.content(&c, f, got)
 		case access(got.Owner, got.Group, got.Mode) != want:
 			c.From, c.To, c.Reason = access(got.Owner, got.Group, got.Mode), want, "owner or mode differs"
 		default:
 			continue
 		}
 		d.add(c)
+	}
+}
+
+// content says of a Change how what is in the file differs. A secret file's digest would
+// let weak secrets be guessed: it is told by a keyed fingerprint of the digest, or not at all.
+func (d *differ) content(c *Change, f *desired.File, got hostdriver.PathState) {
+	x := d.texts.diff(f, got, d.desired.Fingerprints)
+	c.Diff, c.Keys, c.Secrets = x.diff, x.keys, x.secrets
+	if f.Secret {
+		c.To = desired.Fingerprint(d.desired.Fingerprints, []byte(f.SHA256))
+	}
+	if c.From != "" && (f.Secret || isClosed(got)) {
+		c.From = desired.Fingerprint(d.desired.Fingerprints, []byte(got.SHA256))
 	}
 }
 
@@ -242,7 +255,11 @@ func (d *differ) remove(e hostdriver.Entry, reason string) {
 	switch e.Kind {
 	case hostdriver.KindFile:
 		if d.o.Paths[e.Name].Type != hostdriver.PathAbsent {
-			d.add(Change{Kind: KindFile, Action: ActionDelete, Subject: e.Name, From: short(e.SHA256), Reason: reason})
+			from := short(e.SHA256)
+			if e.Mode&0o004 == 0 {
+				from = desired.Fingerprint(d.desired.Fingerprints, []byte(e.SHA256))
+			}
+			d.add(Change{Kind: KindFile, Action: ActionDelete, Subject: e.Name, From: from, Reason: reason})
 		}
 	case hostdriver.KindLink:
 		if d.o.Paths[e.Name].Type != hostdriver.PathAbsent {

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -259,6 +260,70 @@ func TestDiffOfSecretNamesKeysOnly(t *testing.T) {
 `
 	if diff := cmp.Diff(want, d.Changes[0].Diff); diff != "" {
 		t.Errorf("diff (-want +got):\n%s", diff)
+	}
+}
+
+// Secrets that differ are told by keyed fingerprints; the plain digest of a secret file,
+// of which a weak secret could be guessed, is told nowhere.
+func TestSecretsAreToldByFingerprints(t *testing.T) {
+	o := settled()
+	edit(&o, envPath, "PORT=9090\nTOKEN=old\nFOREIGN=alsosecret\n", day3)
+	hs := ledger()
+	hs.Fingerprints = hostdriver.NewContent([]byte("key"))
+	print := func(s string) string { return desired.Fingerprint(hs.Fingerprints, []byte(s)) }
+	d := Diff(hs, o, DiffOptions{Salt: salt})
+	c := d.Changes[0]
+	token := ""
+	f := hs.Instances[0].Files
+	for i := range f {
+		for _, v := range f[i].Vars {
+			if v.Key == "TOKEN" {
+				token = string(v.Value.Bytes())
+			}
+		}
+	}
+	want := []SecretChange{{Key: "FOREIGN", From: print("alsosecret")}, {Key: "TOKEN", From: print("old"), To: print(token)}}
+	if diff := cmp.Diff(want, c.Secrets); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(c.Diff, "-TOKEN=[redacted "+print("old")+"]\n") || !strings.Contains(c.Diff, "+TOKEN=[redacted "+print(token)+"]\n") || strings.Contains(c.Diff, "another value") {
+		t.Errorf("diff\n%s", c.Diff)
+	}
+	had := o.Paths[envPath]
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, told := range []string{had.SHA256[:12], "alsosecret", `"key"` + ":\"old"} {
+		if strings.Contains(string(text), told) {
+			t.Errorf("%s is told in %s", told, text)
+		}
+	}
+	if c.From != print(had.SHA256) || c.To == "" || c.From == c.To {
+		t.Errorf("from %q to %q", c.From, c.To)
+	}
+}
+
+// What was in a file that not everybody could read, and is no longer wanted, may have
+// been a secret of the revision before.
+func TestWhatASecretFileHeldIsNotShownAfterwards(t *testing.T) {
+	o := settled()
+	edit(&o, envPath, "PORT=9090\nTOKEN=hunter2\n", day3)
+	closed := o.Paths[envPath]
+	closed.Mode = 0o640
+	o.Paths[envPath] = closed
+	hs := ledger()
+	f := hs.Instances[0].Files
+	for i := range f {
+		if f[i].Path == envPath {
+			f[i].Secret = false
+			f[i].Vars = f[i].Vars[:1]
+			f[i].Content = hostdriver.NewContent([]byte("PORT=8080\n"))
+		}
+	}
+	d := Diff(hs, o, DiffOptions{Salt: salt})
+	if got := d.Changes[0].Diff; strings.Contains(got, "hunter2") || !strings.Contains(got, "-PORT=9090\n-TOKEN=[redacted]\n+PORT=8080\n") {
+		t.Errorf("diff\n%s", got)
 	}
 }
 

@@ -23,21 +23,23 @@ type diffTexts struct {
 type diffOf struct {
 	path, digest, secrets string
 	kind                  desired.FileKind
-	secret                bool
+	secret, closed        bool
+	fingerprints          string
 }
 
 type diffText struct {
-	diff string
-	keys []string
+	diff    string
+	keys    []string
+	secrets []SecretChange
 }
 
 func newDiffTexts(terse bool) *diffTexts {
 	return &diffTexts{made: map[diffOf]map[string]diffText{}, terse: terse}
 }
 
-// diff is fileDiff's. The keys are shared: they must not be changed.
-func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, []string) {
-	of := diffOf{path: f.Path, digest: f.SHA256, kind: f.Kind, secret: f.Secret}
+// diff is fileDiff's. What it holds is shared: it must not be changed.
+func (t *diffTexts) diff(f *desired.File, got hostdriver.PathState, fingerprints hostdriver.Content) diffText {
+	of := diffOf{path: f.Path, digest: f.SHA256, kind: f.Kind, secret: f.Secret, closed: isClosed(got), fingerprints: string(fingerprints.Bytes())}
 	if f.Secret {
 		secrets := make([]byte, len(f.Vars))
 		for i, v := range f.Vars {
@@ -48,43 +50,91 @@ func (t *diffTexts) diff(f *desired.File, onHost *hostdriver.Content) (string, [
 		of.secrets = string(secrets)
 	}
 	var had []byte
-	if onHost != nil {
-		had = onHost.Bytes()
+	if got.Content != nil {
+		had = got.Content.Bytes()
 	}
 	if x, ok := t.made[of][string(had)]; ok {
-		return x.diff, x.keys
+		return x
 	}
 	if t.made[of] == nil {
 		t.made[of] = map[string]diffText{}
 	}
-	diff, keys := t.fileDiff(f, onHost)
-	t.made[of][string(had)] = diffText{diff: diff, keys: keys}
-	return diff, keys
+	x := t.fileDiff(f, got, fingerprints)
+	t.made[of][string(had)] = x
+	return x
 }
 
-// fileDiff is the unified diff from what is on the host (nil: nothing that could
-// be read back) to f, and the keys of an env file that differ. No value that came
-// out of a SOPS file stands in it, nor any value of such a file that is on the
-// host: there, only keys are named.
-func (t *diffTexts) fileDiff(f *desired.File, onHost *hostdriver.Content) (diff string, keys []string) {
+// isClosed tells that not everybody on the host may read what is there: it may have
+// held secrets, whatever the revision says of it now.
+func isClosed(got hostdriver.PathState) bool {
+	return got.Type == hostdriver.PathFile && got.Mode&0o004 == 0
+}
+
+// fileDiff is the unified diff from what is on the host (without content: nothing that
+// could be read back) to f, and the keys of an env file that differ. No value that came
+// out of a SOPS file stands in it, nor any value of such a file that is on the host:
+// there, keys are named, and fingerprints.
+func (t *diffTexts) fileDiff(f *desired.File, got hostdriver.PathState, fingerprints hostdriver.Content) (x diffText) {
 	var had []byte
-	if onHost != nil {
-		had = onHost.Bytes()
+	if got.Content != nil {
+		had = got.Content.Bytes()
 	}
 	if f.Kind == desired.FileEnv {
-		keys = differingKeys(f, had)
+		x.keys = differingKeys(f, had)
+	}
+	// What the revision no longer has may be a secret of the one before.
+	hides := f.Secret || isClosed(got) && len(goneKeys(f, had)) > 0
+	if f.Kind == desired.FileEnv && f.Secret && (got.Content != nil || got.Type == hostdriver.PathAbsent) {
+		x.secrets = secretChanges(f, had, x.keys, fingerprints)
 	}
 	switch {
 	case t.terse:
-		return "", keys
-	case f.Secret && f.Kind == desired.FileEnv:
-		return udiff.Unified(f.Path, f.Path, redactedEnv(had, f, keys), redactedWanted(f)), keys
-	case f.Secret:
-		return "", nil
+	case hides && f.Kind == desired.FileEnv:
+		r := redaction{fingerprints}
+		x.diff = udiff.Unified(f.Path, f.Path, r.onHost(had, f, x.keys), r.wanted(f))
+	case f.Secret, isClosed(got) && f.Mode&0o004 != 0:
 	case !utf8.Valid(had) || !utf8.Valid(f.Content.Bytes()):
-		return "", nil
+	default:
+		x.diff = udiff.Unified(f.Path, f.Path, string(had), string(f.Content.Bytes()))
 	}
-	return udiff.Unified(f.Path, f.Path, string(had), string(f.Content.Bytes())), keys
+	return x
+}
+
+// goneKeys are the variables that f no longer has.
+func goneKeys(f *desired.File, had []byte) []string {
+	before := envMap(had)
+	for _, v := range f.Vars {
+		delete(before, v.Key)
+	}
+	return sortedKeys(before)
+}
+
+// secretChanges are the secrets among the keys that differ. One that f does not have is
+// taken for a secret, too.
+func secretChanges(f *desired.File, had []byte, differing []string, fingerprints hostdriver.Content) []SecretChange {
+	if fingerprints.Len() == 0 {
+		return nil
+	}
+	before, after := envMap(had), map[string]desired.EnvVar{}
+	for _, v := range f.Vars {
+		after[v.Key] = v
+	}
+	var out []SecretChange
+	for _, k := range differing {
+		v, wanted := after[k]
+		if wanted && !v.Secret {
+			continue
+		}
+		c := SecretChange{Key: k}
+		if was, ok := before[k]; ok {
+			c.From = desired.Fingerprint(fingerprints, []byte(was))
+		}
+		if wanted {
+			c.To = desired.Fingerprint(fingerprints, v.Value.Bytes())
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // differingKeys lists the variables that one side has otherwise than the other.
@@ -122,23 +172,32 @@ func wantedMap(f *desired.File) map[string]string {
 	return m
 }
 
-// redactedWanted is f's variables, one a line, without secret values.
-func redactedWanted(f *desired.File) string {
+// redaction puts marks in place of secrets, with fingerprints where there is a key.
+type redaction struct{ fingerprints hostdriver.Content }
+
+func (r redaction) of(value []byte) string {
+	if print := desired.Fingerprint(r.fingerprints, value); print != "" {
+		return "[redacted " + print + "]"
+	}
+	return "[redacted]"
+}
+
+// wanted is f's variables, one a line, without secret values.
+func (r redaction) wanted(f *desired.File) string {
 	var b strings.Builder
 	for _, v := range f.Vars {
-		b.WriteString(v.Key + "=")
+		text := string(v.Value.Bytes())
 		if v.Secret {
-			b.WriteString("[redacted]\n")
-		} else {
-			b.WriteString(string(v.Value.Bytes()) + "\n")
+			text = r.of(v.Value.Bytes())
 		}
+		b.WriteString(v.Key + "=" + text + "\n")
 	}
 	return b.String()
 }
 
-// redactedEnv is what the host has, in the order f has it, foreign keys last. A
-// value is shown only where f has the same key with a value that is no secret.
-func redactedEnv(had []byte, f *desired.File, differing []string) string {
+// onHost is what the host has, in the order f has it, foreign keys last. A value is
+// shown only where f has the same key with a value that is no secret.
+func (r redaction) onHost(had []byte, f *desired.File, differing []string) string {
 	before := envMap(had)
 	differs := map[string]bool{}
 	for _, k := range differing {
@@ -150,16 +209,16 @@ func redactedEnv(had []byte, f *desired.File, differing []string) string {
 		delete(before, v.Key)
 		switch {
 		case !ok:
-		case v.Secret && differs[v.Key]:
+		case v.Secret && differs[v.Key] && r.fingerprints.Len() == 0:
 			b.WriteString(v.Key + "=[redacted: another value]\n")
 		case v.Secret:
-			b.WriteString(v.Key + "=[redacted]\n")
+			b.WriteString(v.Key + "=" + r.of([]byte(was)) + "\n")
 		default:
 			b.WriteString(v.Key + "=" + was + "\n")
 		}
 	}
 	for _, k := range sortedKeys(before) {
-		b.WriteString(k + "=[redacted]\n")
+		b.WriteString(k + "=" + r.of([]byte(before[k])) + "\n")
 	}
 	return b.String()
 }

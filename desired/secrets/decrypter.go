@@ -1,6 +1,9 @@
 package secrets
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"strings"
 	"sync"
@@ -39,11 +42,14 @@ type Options struct {
 type Decrypter struct {
 	opt  Options
 	load func() ([]identity, []error)
+	// fingerprints is FingerprintKey's.
+	fingerprints func() []byte
 }
 
 var (
-	_ desired.Decrypter    = (*Decrypter)(nil)
-	_ desired.DecryptError = (*Error)(nil)
+	_ desired.Decrypter     = (*Decrypter)(nil)
+	_ desired.DecryptError  = (*Error)(nil)
+	_ desired.Fingerprinter = (*Decrypter)(nil)
 )
 
 // NewDecrypter makes one. The SOPS library's own log is turned off, for it may
@@ -61,8 +67,22 @@ func NewDecrypter(opt Options) *Decrypter {
 		}
 		return ids, errs
 	})
+	d.fingerprints = sync.OnceValue(func() []byte {
+		m := hmac.New(sha256.New, []byte("evenkeel fingerprints of secrets"))
+		if ids, _ := d.load(); len(ids) > 0 {
+			m.Write(ids[0].seed.Reveal())
+		} else {
+			m.Write([]byte(rand.Text()))
+		}
+		return m.Sum(nil)
+	})
 	return d
 }
+
+// FingerprintKey is derived from the first identity, so that all who open the secrets
+// with it tell the same fingerprints, and nobody else can make one of a guess. Where
+// there is none, as with a cloud's keys, it is another one for each Decrypter.
+func (d *Decrypter) FingerprintKey() []byte { return d.fingerprints() }
 
 var quiet sync.Once
 

@@ -262,6 +262,29 @@ func TestIdentitiesAreReadLazily(t *testing.T) {
 	}
 }
 
+// Fingerprints are the same for all who have the key, and for nobody else.
+func TestFingerprintKey(t *testing.T) {
+	file, secret, _ := newKey(t)
+	other, _, _ := newKey(t)
+	key := func(o Options) string {
+		if o.Getenv == nil {
+			o.Getenv = noEnv
+		}
+		return string(NewDecrypter(o).FingerprintKey())
+	}
+	mine := key(Options{IdentityFile: file})
+	if mine != key(Options{Getenv: env(map[string]string{"SOPS_AGE_KEY": secret})}) {
+		t.Error("the same key gives other fingerprints")
+	}
+	if mine == key(Options{IdentityFile: other}) || key(Options{}) == key(Options{}) || len(mine) != 32 {
+		t.Error("others give the same fingerprints")
+	}
+	d := NewDecrypter(Options{Getenv: noEnv})
+	if string(d.FingerprintKey()) != string(d.FingerprintKey()) {
+		t.Error("one Decrypter gives several")
+	}
+}
+
 func FuzzDecrypt(f *testing.F) {
 	f.Add("a.env", []byte("A=ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]\nsops_mac=ENC[]\nsops_version=3\n"))
 	f.Add("a.json", []byte(`{"sops":{"mac":"ENC[","age":[{"recipient":"age1","enc":"x"}]}}`))

@@ -19,6 +19,7 @@ type identity struct {
 	age    age.Identity
 	public string // its recipient, or its kind
 	from   string // where it was found
+	seed   Secret // the private key itself, for the key of fingerprints
 }
 
 // maxIdentityFile bounds an identity file.
@@ -92,7 +93,7 @@ func (p place) read() ([]identity, error) {
 	}
 	out := make([]identity, 0, len(ids))
 	for _, id := range ids {
-		out = append(out, identity{age: id, public: publicOf(id), from: p.name})
+		out = append(out, identity{age: id, public: publicOf(id), from: p.name, seed: seedOf(id, data)})
 	}
 	return out, nil
 }
@@ -110,7 +111,18 @@ func (p place) readSSH(data []byte) ([]identity, error) {
 	if signer, err := ssh.ParsePrivateKey(data); err == nil {
 		public = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	}
-	return []identity{{age: id, public: public, from: p.name}}, nil
+	return []identity{{age: id, public: public, from: p.name, seed: New(data)}}, nil
+}
+
+// seedOf is the private key; where it cannot be told, all of the file it is in.
+func seedOf(id age.Identity, data []byte) Secret {
+	switch id := id.(type) {
+	case *age.X25519Identity:
+		return New([]byte(id.String()))
+	case *age.HybridIdentity:
+		return New([]byte(id.String()))
+	}
+	return New(data)
 }
 
 func publicOf(id age.Identity) string {

@@ -1,14 +1,14 @@
 package secrets
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 
 	"github.com/rs/zerolog"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // Secret is text that must not be shown: it prints as [redacted] under every verb
@@ -46,12 +46,9 @@ func (s Secret) IsZero() bool { return len(s.Reveal()) == 0 }
 // Equal compares in constant time.
 func (s Secret) Equal(o Secret) bool { return subtle.ConstantTimeCompare(s.Reveal(), o.Reveal()) == 1 }
 
-// Fingerprint tells two secrets apart without telling what they are: the first 12
-// hex digits of HMAC-SHA256 under key. Without the key it cannot be guessed from.
+// Fingerprint is desired.Fingerprint.
 func (s Secret) Fingerprint(key []byte) string {
-	m := hmac.New(sha256.New, key)
-	m.Write(s.Reveal())
-	return hex.EncodeToString(m.Sum(nil))[:12]
+	return desired.Fingerprint(hostdriver.NewContent(key), s.Reveal())
 }
 
 // UnmarshalText fills the secret, so that configuration decodes into it.

@@ -71,6 +71,9 @@ func fingerprint(h rollout.HostPlan) string {
 	for _, c := range h.Changes {
 		from, to := fromTo(c)
 		fmt.Fprintf(&b, "%s\x00%s\x00%s\x00%s\x00%s\x00%s\x00%s\x00%s\x00%v\x00", c.Service, c.Kind, c.Action, c.Subject, from, to, c.Diff, c.Reason, c.Disruption)
+		for _, x := range c.Secrets {
+			fmt.Fprintf(&b, "%s\x00%s\x00%s\x00", x.Key, x.From, x.To)
+		}
 	}
 	for _, p := range h.Problems {
 		fmt.Fprintf(&b, "%s\x00%s\x00%s\x00%s\x00", p.Service, p.Subject, p.Reason, p.Mend)

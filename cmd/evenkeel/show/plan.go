@@ -163,7 +163,7 @@ func (v *planView) service(b *strings.Builder, h rollout.HostPlan, name string) 
 	process := false
 	for _, c := range cs {
 		process = process || c.Kind == rollout.KindProcess
-		b.WriteString(changeLine(c, width) + "\n")
+		b.WriteString(changeLine(c, width) + "\n" + secretLines(c.Secrets, "        "))
 		b.WriteString(diff(c.Diff, "        ", v.Diff))
 	}
 	if !process && !held && len(cs) > 0 {
@@ -202,6 +202,39 @@ func changeLine(c rollout.Change, width int) string {
 		reason = faint.of(reason)
 	}
 	return "    " + colour.of(sign+" "+pad(word, 8)) + pad(Clean(c.Subject), width) + "  " + reason
+}
+
+// secretLines are which secrets differ, told by fingerprints.
+func secretLines(list []rollout.SecretChange, indent string) string {
+	var b strings.Builder
+	for _, c := range list {
+		from, to := shortPrints(c.From, c.To)
+		switch {
+		case from == "":
+			to = "added, " + to
+		case to == "":
+			to = "removed, " + from
+		default:
+			to = "changed, " + from + " → " + to
+		}
+		b.WriteString(indent + yellow.of(Clean(c.Key)+": "+to) + "\n")
+	}
+	return b.String()
+}
+
+// shortPrints shortens fingerprints while they can be told apart.
+func shortPrints(a, b string) (string, string) {
+	const least = 4
+	if len(a) <= least || len(b) <= least || a[:least] != b[:least] {
+		cut := func(s string) string {
+			if len(s) <= least {
+				return Clean(s)
+			}
+			return Clean(s[:least]) + "…"
+		}
+		return cut(a), cut(b)
+	}
+	return Clean(a), Clean(b)
 }
 
 // marks are how an action is shown.

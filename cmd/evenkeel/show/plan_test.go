@@ -157,8 +157,9 @@ func TestPlanNamesAStaleSecretButNoValue(t *testing.T) {
 		{Host: "web-1", Service: "auth", Kind: rollout.KindProcess, Action: rollout.ActionRestart, Subject: "auth.service", Keys: []string{"TOKEN"},
 			Stale: true, Disruption: rollout.Restart, Reason: "stale: TOKEN is not what the process has"},
 	}}, {Host: "web-2", Reachable: true, Changes: []rollout.Change{
-		{Host: "web-2", Service: "auth", Kind: rollout.KindEnv, Action: rollout.ActionUpdate, Subject: "/etc/auth.env", From: "a", To: "b", Keys: []string{"TOKEN"},
-			Diff: "--- /etc/auth.env\n+++ /etc/auth.env\n@@ -1 +1 @@\n-TOKEN=[redacted: another value]\n+TOKEN=[redacted]\n", Reason: "drift: edited on the host"},
+		{Host: "web-2", Service: "auth", Kind: rollout.KindEnv, Action: rollout.ActionUpdate, Subject: "/etc/auth.env", From: "a", To: "b", Keys: []string{"A", "TOKEN", "OLD", "NEW"},
+			Secrets: []rollout.SecretChange{{Key: "TOKEN", From: "3f9a17c05e21", To: "81c2a0b1c2d3"}, {Key: "OLD", From: "0a1b2c3d4e5f"}, {Key: "NEW", To: "aabbccddeeff"}, {Key: "A", From: "aaaa00000001", To: "aaaa00000002"}},
+			Diff:    "--- /etc/auth.env\n+++ /etc/auth.env\n@@ -1 +1 @@\n-TOKEN=[redacted 3f9a17c05e21]\n+TOKEN=[redacted 81c2a0b1c2d3]\n", Reason: "drift: edited on the host"},
 	}}}}
 	p.Services = []rollout.ServicePlan{serviceOf("auth", webs(1, 2), map[string]string{"web-2": "auth.service is failed (exit status 203/EXEC)"})}
 	p.Visits = []rollout.Visit{quiet(0, "web-2", "auth"), restartOf(1, "web-1", "auth")}
