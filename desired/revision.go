@@ -47,6 +47,21 @@ func (r *Revision) HeldBack() []string {
 	return names
 }
 
+// SOPSFiles are the SOPS files that were read for the hosts resolved up to now, by path.
+func (r *Revision) SOPSFiles() []string {
+	src := r.state.sources
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	var names []string
+	for path, f := range src.files {
+		if f.sops {
+			names = append(names, path)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
 // Service returns the good service of that name.
 func (r *Revision) Service(name string) (Service, bool) {
 	for _, s := range r.Services {

@@ -16,7 +16,8 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Decode the fleet repo and render every host's state, and tell what is wrong: unknown
 keys, templates, units, env files as systemd reads them, paths that clash. No host is
 contacted and nothing is fetched. SOPS files for which there is no key are skipped,
-with a warning.
+with a warning. Where git's history is here, it tells who was removed from a SOPS file
+and still knows values of it.
 
 Exit codes: 0 no error (there may be warnings), 1 errors, 2 it could not be checked.`,
 		Example: `  evenkeel validate
@@ -61,6 +62,7 @@ func (a *app) faults(ctx context.Context) ([]desired.Fault, error) {
 		return nil, err
 	}
 	found := desired.Validate(ctx, &rev)
+	found = append(found, c.forgotten(ctx, a.settings, &rev)...)
 	if found == nil {
 		found = []desired.Fault{}
 	}
