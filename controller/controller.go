@@ -47,6 +47,9 @@ type Controller struct {
 	hosts     map[string]*hostEntry
 	order     []string // the inventory's
 	plan      *rollout.Plan
+	secrets   []SecretStatus // as last looked at
+	rotation  rotationRecord
+	formed    *desired.Revision // revision with its secrets in the forms of rotation
 	rolling   *RolloutStatus
 	control   chan<- rollout.Event // of the rollout under way; nil: none is
 	stalled   *stalled
@@ -131,6 +134,9 @@ func (c *Controller) recall(ctx context.Context) error {
 		c.stalled = &st
 	}
 	if _, err := c.ledger.get(ctx, keyRetry, &c.retrying); err != nil {
+		return err
+	}
+	if err := c.recallRotation(ctx); err != nil {
 		return err
 	}
 	var u undoing

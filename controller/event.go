@@ -50,6 +50,8 @@ const (
 	ReasonFenced           = "Fenced"
 	ReasonStoreFailed      = "StoreFailed"
 	ReasonQuarantined      = "ServiceQuarantined"
+	ReasonRotation         = "SecretRotation"
+	ReasonSecretOverdue    = "SecretOverdue"
 	ReasonSuspensionLapsed = "SuspensionLapsed"
 )
 

@@ -32,6 +32,9 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 	if f == nil {
 		return nil
 	}
+	if err := c.rotate(ctx, f); err != nil {
+		return err
+	}
 	v, err := f.Look(ctx)
 	if err != nil {
 		return err
@@ -60,6 +63,7 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 	}
 	if len(v.Plan.Visits) == 0 {
 		c.reconciled(v, "")
+		c.rotationDue()
 		if err := c.retried(ctx); err != nil {
 			return err
 		}
@@ -138,7 +142,9 @@ func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, m
 		if err := c.nextEpoch(ctx, highest); err != nil {
 			return f, held, err
 		}
+		held := f.Suspended
 		f = c.fleet()
+		f.Suspended = held
 	}
 	if len(claim) == 0 || c.opt.Drift.Report || c.frozenWhy() != "" {
 		return f, held, nil
@@ -225,6 +231,11 @@ func (c *Controller) whyRoll(v *View) string {
 	var drift, left bool
 	for _, x := range v.Plan.Visits {
 		e := c.hosts[x.Host]
+		if e != nil && e.rotates && e.synced == "" {
+			if words := RotationWords(c.secrets); words != "" {
+				return words
+			}
+		}
 		if e == nil || e.synced != v.Input.Revision {
 			return "revision " + rollout.ShortRevision(v.Input.Revision)
 		}

@@ -27,6 +27,7 @@ type hostEntry struct {
 	// synced is the revision at which it was last found as it should be: what differs
 	// from then on is drift, and no part of a rollout that has yet to come.
 	synced      string
+	rotates     bool                   // it was synced, until a secret's rotation went on
 	settled     time.Time              // when a visit of ours last ended there: what was read before says nothing of it
 	corrections map[string][]time.Time // by service and subject, when it was put right lately
 	watch       *hostWatch
@@ -178,7 +179,7 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (event
 		}
 	}
 	if len(plan.Changes) == 0 && len(plan.Problems) == 0 && plan.Recover == nil {
-		e.synced = one.Input.Revision
+		e.synced, e.rotates = one.Input.Revision, false
 	}
 	sync := Condition{Type: SyncedType, Status: truth(len(plan.Changes) == 0 && len(plan.Problems) == 0), Reason: "AsDesired", ObservedRevision: one.Input.Revision}
 	if sync.Status == False {

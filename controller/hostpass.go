@@ -21,7 +21,7 @@ func (c *Controller) fleet() *Fleet {
 	if c.revision == nil {
 		return nil
 	}
-	f := &Fleet{Revision: *c.revision, Driver: c.opt.Driver, Log: c.log, Holder: c.opt.Name, Claimed: true, Epoch: c.epoch, TakeOver: c.opt.TakeOver,
+	f := &Fleet{Revision: *c.formedRevision(), Driver: c.opt.Driver, Log: c.log, Holder: c.opt.Name, Claimed: true, Epoch: c.epoch, TakeOver: c.opt.TakeOver,
 		Concurrency: c.opt.Concurrency, Suspended: c.suspensions(), Ignore: c.opt.Drift.Ignore}
 	f.Retry = c.retrying == c.revision.ID
 	if c.promoted.Revision == c.revision.ID {
@@ -111,6 +111,10 @@ func (c *Controller) changedMeanwhile(v *View) {
 // correct puts right what disturbs nobody, and leaves all else to the fleet's pass.
 func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 	name, plan := v.Plan.Hosts[0].Host, v.Plan.Hosts[0]
+	if c.unformed(v.Input.Revision) {
+		c.queue.Add(fleetKey)
+		return nil
+	}
 	if len(v.Plan.Visits) == 0 && v.Input.Hosts[0].Observation.Switching == nil {
 		return nil
 	}

@@ -24,6 +24,7 @@ const (
 	keyCurrent    = "rollout/current"
 	keyPromoted   = "rollout/promoted"
 	keySynced     = "hosts/synced"
+	keyRotation   = "secrets/rotation"
 	prefixVisit   = "rollout/visit/"
 	prefixSuspend = "suspension/"
 	prefixDrain   = "drain/"

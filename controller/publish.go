@@ -44,7 +44,7 @@ func (c *Controller) publish(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &Snapshot{At: now, Controller: c.opt.Name, Source: c.source, HostConditions: map[string]Conditions{}, Observed: map[string]Glance{},
-		Drift: []Drift{}, Suspensions: []Suspension{}, Drains: []HandDrain{}, Plan: c.plan, Rollout: c.rolling, LastSuccess: c.success}
+		Drift: []Drift{}, Secrets: append([]SecretStatus{}, c.secrets...), Suspensions: []Suspension{}, Drains: []HandDrain{}, Plan: c.plan, Rollout: c.rolling, LastSuccess: c.success}
 	s.Report = Report{Instances: []InstanceStatus{}, Hosts: []HostStatus{}}
 	if c.revision != nil {
 		s.Revision = c.revision.ID

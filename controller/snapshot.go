@@ -20,6 +20,8 @@ type Snapshot struct {
 	HostConditions    map[string]Conditions `json:"hostConditions"`
 	ServiceConditions map[string]Conditions `json:"serviceConditions"`
 	Drift             []Drift               `json:"drift"`
+	// Secrets are those that the fleet declares, as last looked at.
+	Secrets []SecretStatus `json:"secrets"`
 	// Plan is the newest one; nil before the first look.
 	Plan *rollout.Plan `json:"plan,omitempty"`
 	// Rollout is the one under way, or the last one.

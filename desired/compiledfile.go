@@ -224,11 +224,7 @@ func (m *made) env(pieces []piece) ([]byte, Faults) {
 	if err != nil {
 		return nil, append(faults, Fault{Pos: Position{File: pieces[0].src.path}, Rule: "env-syntax", Message: err.Error()})
 	}
-	var names []string
-	for _, p := range pieces {
-		names = append(names, path.Base(p.src.path))
-	}
-	return append([]byte("# Written by evenkeel from "+strings.Join(names, ", ")+". Edit it there.\n"), content...), faults
+	return append(envHeader(m.Sources), content...), faults
 }
 
 // vars are the variables of one source of an env file.

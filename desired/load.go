@@ -9,6 +9,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/inventory/fault"
@@ -45,11 +46,13 @@ func Load(ctx context.Context, fsys fs.FS, opt LoadOptions) (Revision, error) {
 	l := &loader{ctx: ctx, opt: opt, dir: dir, tree: newTree(fsys), digest: sha256.New(), read: map[string]bool{}, services: map[string][]*Service{},
 		broken: map[string]Faults{}}
 	l.fleetFile()
+	l.rotationsFile()
 	if err := ctx.Err(); err != nil {
 		return Revision{}, err
 	}
 	inv, faults := l.inv.Build()
 	l.faults = append(l.faults, faults...)
+	l.checkSecrets()
 	l.faults.Sort()
 	if err := l.faults.Err(); err != nil {
 		return Revision{}, err
@@ -74,6 +77,7 @@ type loader struct {
 	inv      inventory.Builder
 	services map[string][]*Service // by name; more than one is a fault
 	broken   map[string]Faults     // by service
+	rotated  map[string]time.Time  // by secret
 }
 
 func (l *loader) fault(pos Position, rule, message, mend string) {
@@ -204,7 +208,7 @@ func (l *loader) serviceDocument(d strictyaml.Document) {
 // revision puts together what was read, once nothing is wrong with the fleet and
 // its inventory.
 func (l *loader) revision(inv inventory.Inventory) Revision {
-	rev := Revision{ID: l.opt.ID, Fleet: *l.fleet, Inventory: inv, Warnings: l.faults}
+	rev := Revision{ID: l.opt.ID, Fleet: *l.fleet, Inventory: inv, Warnings: l.faults, Rotated: l.rotated}
 	src := newSources(l.tree, l.opt.Decrypter)
 	rev.state = &revisionState{sources: src, artifacts: newArtifacts(l.tree, l.dir, l.opt.Artifacts)}
 	if len(inv.Hosts) == 0 {

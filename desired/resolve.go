@@ -127,8 +127,14 @@ func (r *Revision) ResolveAll(ctx context.Context) ([]HostState, error) {
 	return states, faults.Merge().Err()
 }
 
-// instance makes one service for one host.
+// instance makes one service for one host, with secrets in the form they have there.
 func (r *Revision) instance(ctx context.Context, c *compiled, sc *scope) (Instance, Faults) {
+	in, faults := r.plainInstance(ctx, c, sc)
+	return r.formed(in, &faults), faults
+}
+
+// plainInstance makes one service for one host as the fleet repo has it.
+func (r *Revision) plainInstance(ctx context.Context, c *compiled, sc *scope) (Instance, Faults) {
 	sc.service = c.svc
 	in := Instance{
 		Service: c.svc.Name, Host: sc.host.Name, After: c.svc.Spec.After, Suspend: c.svc.Spec.Suspend.Why(),

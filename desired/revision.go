@@ -3,6 +3,7 @@ package desired
 import (
 	"context"
 	"sort"
+	"time"
 
 	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/inventory/strictyaml"
@@ -20,6 +21,9 @@ type Revision struct {
 	Quarantined []Fault
 	// Warnings are faults that leave out nothing.
 	Warnings []Fault
+	// Rotated is when the values of secrets were made, by the secret's name, as far as
+	// rotations.yaml says.
+	Rotated map[string]time.Time
 
 	state *revisionState
 }
@@ -30,6 +34,7 @@ type revisionState struct {
 	sources   *sources
 	artifacts *artifacts
 	resolved  resolvedHosts
+	forms     Forms // of secrets that rotate; see WithForms
 }
 
 // HeldBack are the names of quarantined services, sorted. They are not undesired:
@@ -99,6 +104,7 @@ type FleetSpec struct {
 	Rollout RolloutSpec    `yaml:"rollout"` // defaults for every Service
 	Windows Windows        `yaml:"windows"` // when restarts and reloads of any service may begin
 	Include []string       `yaml:"include"` // further folders of services or inventories, or files, relative to fleet.yaml; services and inventory beside it are always read
+	Secrets []SecretSpec   `yaml:"secrets"` // values that are rotated, and which services accept and send them
 	Prune   *bool          `yaml:"prune"`   // remove from hosts what is no longer desired; default true
 }
 

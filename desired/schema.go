@@ -18,7 +18,7 @@ import (
 // specSources are the Go files that declare what users write; their comments are
 // the schema's descriptions.
 //
-//go:embed service.go revision.go
+//go:embed service.go revision.go secretspec.go
 var specSources embed.FS
 
 // SchemaID names the schema.
@@ -37,8 +37,8 @@ func Schema() ([]byte, error) {
 		LookupComment: func(t reflect.Type, field string) string { return comments[commentKey(t.Name(), field)] },
 	}
 	root := &jsonschema.Schema{Version: jsonschema.Version, ID: SchemaID, Title: "evenkeel/v1",
-		Description: "A document of a fleet repo: Fleet, Inventory or Service.", Definitions: jsonschema.Definitions{}}
-	for _, doc := range []any{FleetDocument{}, inventory.Document{}, ServiceDocument{}} {
+		Description: "A document of a fleet repo: Fleet, Inventory, Service or Rotations.", Definitions: jsonschema.Definitions{}}
+	for _, doc := range []any{FleetDocument{}, inventory.Document{}, ServiceDocument{}, RotationsDocument{}} {
 		s := r.Reflect(doc)
 		for name, def := range s.Definitions {
 			root.Definitions[name] = def
@@ -82,6 +82,11 @@ func (DrainSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) 
 
 // JSONSchemaExtend says that exactly one of the fields is set.
 func (HealthSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) }
+
+// JSONSchemaExtend says that it is one of random and command.
+func (GenerateSpec) JSONSchemaExtend(s *jsonschema.Schema) {
+	s.OneOf = []*jsonschema.Schema{{Required: []string{"random"}}, {Required: []string{"command"}}}
+}
 
 // JSONSchemaExtend says that exactly one of the fields is set.
 func (GateSpec) JSONSchemaExtend(s *jsonschema.Schema) { exactlyOneProperty(s) }

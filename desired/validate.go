@@ -1,6 +1,9 @@
 package desired
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Validate is everything that is wrong with a Revision: what Load found, and what
 // resolving every host finds, by place. It is offline: artifacts from elsewhere are
@@ -23,7 +26,30 @@ func Validate(ctx context.Context, rev *Revision) []Fault {
 			faults = append(faults, f)
 		}
 	}
+	faults = append(faults, rev.secretsAgree(ctx)...)
 	faults = faults.Merge()
 	faults.Sort()
 	return faults
+}
+
+// secretsAgree finds secrets that services have other values for.
+func (r *Revision) secretsAgree(ctx context.Context) []Fault {
+	uses := map[string][]SecretUse{}
+	for _, host := range r.Inventory.Hosts {
+		found, err := r.SecretUses(ctx, host)
+		if err != nil {
+			return nil
+		}
+		for _, u := range found {
+			uses[u.Secret] = append(uses[u.Secret], u)
+		}
+	}
+	var out []Fault
+	for i, s := range r.Fleet.Spec.Secrets {
+		if why, _ := AgreeOnSecret(uses[s.Name]); why != "" {
+			out = append(out, Fault{Pos: r.Fleet.At(fmt.Sprintf("secrets[%d]", i)), Rule: "secret-differs", Message: why,
+				Mend: "write the same value everywhere; evenkeel secret rotate does"})
+		}
+	}
+	return out
 }

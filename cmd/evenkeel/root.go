@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -17,8 +18,9 @@ type app struct {
 	log      zerolog.Logger
 	level    string // of the log, where nobody says another
 	logTo    *logSink
-	pending  *pendingHosts // the driver, once the fleet is open
-	applies  bool          // what is looked at is changed, too
+	pending  *pendingHosts             // the driver, once the fleet is open
+	applies  bool                      // what is looked at is changed, too
+	secrets  []controller.SecretStatus // as last looked at
 }
 
 // The groups of verbs in the help.

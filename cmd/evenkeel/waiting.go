@@ -53,9 +53,14 @@ func (p *pendingHosts) slow(now time.Time) (names []string, longest time.Duratio
 	return names, longest
 }
 
-// look is the fleet's Look, with a line on a terminal that says what it waits for.
+// look is the fleet's Look, with a line on a terminal that says what it waits for. Secrets
+// that rotate are looked at before.
 func (a *app) look(ctx context.Context, f *controller.Fleet) (*controller.View, error) {
 	defer a.waitLine()()
+	var err error
+	if a.secrets, err = f.Rotate(ctx, nil); err != nil {
+		return nil, err
+	}
 	return f.Look(ctx)
 }
 
