@@ -57,6 +57,9 @@ type UnitFacts struct {
 	Restarts   int       `json:"restarts,omitempty"`
 	Generation uint64    `json:"generation,omitempty"` // that it was started with by us; 0: by somebody else
 	Behind     string    `json:"behind,omitempty"`     // in what way its process is not what it should be
+	Exe        string    `json:"exe,omitempty"`        // the program that its process runs
+	Cwd        string    `json:"cwd,omitempty"`        // the folder that it runs in
+	Replaced   bool      `json:"replaced,omitempty"`   // the program was removed or replaced since
 	// Foreign are drop-ins that are not evenkeel's.
 	Foreign []string `json:"foreign,omitempty"`
 }
@@ -147,6 +150,9 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation) {
 	for _, u := range inst.Units {
 		got := o.Units[u.Name]
 		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, PID: got.MainPID, Restarts: got.Restarts}
+		if p, ok := o.Processes[u.Name]; ok && got.MainPID > 0 {
+			facts.Exe, facts.Cwd, facts.Replaced = p.Exe, p.Cwd, p.Deleted
+		}
 		if !got.Running() {
 			facts.Result = rollout.ResultWords(got)
 		}

@@ -65,6 +65,8 @@ type Observation struct {
 	// The host's own records.
 	Manifest Manifest // Generation 0 where nothing is managed yet
 	Kept     []uint64 // generations that can be switched back to, ascending
+	// Revisions are the kept ones', as far as they can be told. A light reading has none.
+	Revisions map[uint64]string
 	// Generations are the kept ones' manifests, where asked for.
 	Generations map[uint64]Manifest
 	Refused     []Refusal            // by service

@@ -125,6 +125,29 @@ func TestDiff(t *testing.T) {
 		{"the file is as desired, the process has an older secret: stale, with the key", func(o *hostdriver.Observation) {
 			processHas(o, map[string]string{"PORT": "8080", "TOKEN": "old"})
 		}, []string{"process restart ledger.service [TOKEN] restart stale: stale: TOKEN is not what the process has"}},
+		{"evenkeel started it with the revision before: that one is named", func(o *hostdriver.Observation) {
+			processHas(o, map[string]string{"PORT": "8080", "TOKEN": "old"})
+			o.Revisions = map[uint64]string{1: "4f1c2d9a0b1c2d3e4f5061728394a5b6c7d8e9f0"}
+			p := o.Paths[envPath]
+			p.Changed = day2.Add(73 * time.Hour)
+			o.Paths[envPath] = p
+		}, []string{"process restart ledger.service [TOKEN] restart stale: stale: TOKEN is of revision 4f1c2d9 (started 3 d before the change)"}},
+		{"it has overwritten its environment: the record of its start decides", func(o *hostdriver.Observation) {
+			o.Processes["ledger.service"] = hostdriver.ProcessState{PID: 42, Env: hostdriver.EnvUnreadable}
+			o.Started["ledger.service"].Inputs[envPath] = "another digest"
+			o.Revisions = map[uint64]string{1: "4f1c2d9a0b1c2d3e4f5061728394a5b6c7d8e9f0"}
+		}, []string{"process restart ledger.service restart stale: stale: the process runs with an older /etc/ledger/ledger.env, of revision 4f1c2d9"}},
+		{"an interpreter that works in an older release", func(o *hostdriver.Observation) {
+			p := o.Processes["ledger.service"]
+			dir := p.Exe[:strings.LastIndexByte(p.Exe, '/')]
+			p.Exe, p.Cwd = "/usr/bin/python3", dir+"/0123456789abcdef/lib (deleted)"
+			o.Processes["ledger.service"] = p
+		}, []string{"process restart ledger.service restart stale: stale: the process works in release 0123456789ab of artifact ledger"}},
+		{"the program was replaced under its own name", func(o *hostdriver.Observation) {
+			p := o.Processes["ledger.service"]
+			p.Deleted = true
+			o.Processes["ledger.service"] = p
+		}, []string{"process restart ledger.service restart stale: stale: the process runs a program of artifact ledger that has been replaced since"}},
 		{"a new value in git: written and restarted, and not called stale", func(o *hostdriver.Observation) {
 			edit(o, envPath, "PORT=8080\nTOKEN=old\n", day1)
 			processHas(o, map[string]string{"PORT": "8080", "TOKEN": "old"})

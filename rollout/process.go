@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -131,7 +132,7 @@ func (d *differ) behind(inst *desired.Instance, u *desired.Unit, got hostdriver.
 			if had == in.digest {
 				return "", nil
 			}
-			return fmt.Sprintf("the process runs with an older %s", in.what), nil
+			return d.older(u, in), nil
 		}
 		// An input the unit did not have when we started it.
 		if e, ours := d.o.Manifest.Find(hostdriver.KindFile, in.path); !ours || e.Service != d.service {
@@ -191,7 +192,7 @@ func (d *differ) envBehind(inst *desired.Instance, u *desired.Unit, in input) (w
 		rec, recorded := d.o.Started[u.Name]
 		if recorded && rec.InvocationID == got.InvocationID {
 			if had, ok := rec.Inputs[in.path]; ok && had != in.digest {
-				return fmt.Sprintf("the process runs with an older %s", in.what), nil, true
+				return d.older(u, in), nil, true
 			}
 			return "", nil, true
 		}
@@ -213,31 +214,97 @@ func (d *differ) envBehind(inst *desired.Instance, u *desired.Unit, in input) (w
 		}
 		sort.Strings(keys)
 		keys = slices.Compact(keys)
-		verb := "is"
-		if len(keys) > 1 {
-			verb = "are"
-		}
-		return fmt.Sprintf("%s %s not what the process has", strings.Join(keys, ", "), verb), keys, true
+		return d.olderKeys(u, in, keys), keys, true
 	}
 	return "", nil, false
 }
 
-// exeBehind judges an artifact by the executable that really runs.
+// origin tells, of a process whose input is on disk as desired already, of which revision
+// what it has is, where evenkeel started it, and how long before the change it started.
+func (d *differ) origin(u *desired.Unit, in input) (revision, started string) {
+	if d.changes(in.path) {
+		return "", ""
+	}
+	got := d.o.Units[u.Name]
+	if rec, ok := d.o.Started[u.Name]; ok && rec.InvocationID != "" && rec.InvocationID == got.InvocationID {
+		if of := d.o.Revisions[rec.Generation]; of != d.desired.Revision {
+			revision = ShortRevision(of)
+		}
+	}
+	if path := d.o.Paths[in.path]; !got.Started.IsZero() && got.Started.Before(path.Changed) {
+		started = "started " + ago(path.Changed.Sub(got.Started)) + " before the change"
+	}
+	return revision, started
+}
+
+// older says of a process that it has not what is desired at an input.
+func (d *differ) older(u *desired.Unit, in input) string {
+	revision, started := d.origin(u, in)
+	words := "the process runs with an older " + in.what
+	if revision != "" {
+		words += ", of revision " + revision
+	}
+	return words + inBrackets(started)
+}
+
+// olderKeys says it of variables.
+func (d *differ) olderKeys(u *desired.Unit, in input, keys []string) string {
+	revision, started := d.origin(u, in)
+	verb := " is "
+	if len(keys) > 1 {
+		verb = " are "
+	}
+	what := "not what the process has"
+	if revision != "" {
+		what = "of revision " + revision
+	}
+	return strings.Join(keys, ", ") + verb + what + inBrackets(started)
+}
+
+func inBrackets(words string) string {
+	if words == "" {
+		return ""
+	}
+	return " (" + words + ")"
+}
+
+// ago is a duration in its largest unit.
+func ago(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d d", d/(24*time.Hour))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return fmt.Sprintf("%d s", d/time.Second)
+}
+
+// exeBehind judges an artifact by the executable that really runs, and where that is
+// another program (an interpreter), by the release that it works in.
 func (d *differ) exeBehind(u *desired.Unit, in input) (why string, sure bool) {
 	p, ok := d.o.Processes[u.Name]
 	if !ok || p.Exe == "" {
 		return "", false
 	}
 	dir := strings.TrimSuffix(in.link.Release, in.link.SHA256)
-	if !strings.HasPrefix(p.Exe, dir) {
-		return "", false // an interpreter, or another program of the bundle's user
-	}
-	rest := strings.TrimPrefix(p.Exe, dir)
-	if rest == in.link.SHA256 || strings.HasPrefix(rest, in.link.SHA256+"/") {
+	if rest, ok := strings.CutPrefix(p.Exe, dir); ok {
+		running, _, _ := strings.Cut(rest, "/")
+		switch {
+		case running != in.link.SHA256:
+			return fmt.Sprintf("the process runs release %s of artifact %s", short(running), in.link.Name), true
+		case p.Deleted:
+			return fmt.Sprintf("the process runs a program of artifact %s that has been replaced since", in.link.Name), true
+		}
 		return "", true
 	}
-	running, _, _ := strings.Cut(rest, "/")
-	return fmt.Sprintf("the process runs release %s of artifact %s", short(running), in.link.Name), true
+	if rest, ok := strings.CutPrefix(p.Cwd, dir); ok {
+		if works, _, _ := strings.Cut(strings.TrimSuffix(rest, " (deleted)"), "/"); works != in.link.SHA256 {
+			return fmt.Sprintf("the process works in release %s of artifact %s", short(works), in.link.Name), true
+		}
+	}
+	return "", false // an interpreter, or another program of the bundle's user
 }
 
 // Stopped is ResultWords' answer for a unit that has not failed.

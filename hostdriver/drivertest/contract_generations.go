@@ -24,18 +24,22 @@ func program(text string) hostdriver.Release {
 var generationCases = []contractCase{
 	{"what the kept generations have is told where it is asked for", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").file("/etc/contract/old", "1").unit(unitName, runs, "yes").deploy()
-		k.draft(2).file("/etc/contract/f", "2").deploy()
-		if o := k.observe(hostdriver.Query{}); o.Generations != nil {
+		second := k.draft(2).file("/etc/contract/f", "2")
+		second.manifest.Revision = "cafe"
+		second.deploy()
+		o := k.observe(hostdriver.Query{})
+		if o.Generations != nil {
 			k.Fatalf("nobody asked for %+v", o.Generations)
 		}
-		o := k.observe(hostdriver.Query{Generations: true})
+		equal(k, "the revisions", fmt.Sprint(o.Revisions), "map[1:deadbeef 2:cafe]")
+		o = k.observe(hostdriver.Query{Generations: true})
 		equal(k, "the generation on disk", o.Manifest.Generation, 2)
 		equal(k, "how many", len(o.Generations), 2)
 		for n, text := range map[uint64]string{1: "1", 2: "2"} {
 			m := o.Generations[n]
 			e, _ := m.Find(hostdriver.KindFile, "/etc/contract/f")
 			equal(k, "its number", m.Generation, n)
-			equal(k, "its revision", m.Revision, "deadbeef")
+			equal(k, "its revision", m.Revision, o.Revisions[n])
 			equal(k, "its file", e.SHA256, digest(text))
 			equal(k, "whose it is", e.Service, "contract")
 		}

@@ -51,6 +51,12 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	if q.Light {
 		return o
 	}
+	for _, n := range o.Kept {
+		if o.Revisions == nil {
+			o.Revisions = map[uint64]string{}
+		}
+		o.Revisions[n] = h.generations[n].manifest.Revision
+	}
 	for _, p := range q.Paths {
 		if _, managed := o.Paths[p.Path]; !p.Bare {
 			o.Paths[p.Path] = h.path(p)

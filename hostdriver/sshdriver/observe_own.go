@@ -211,7 +211,23 @@ func (p *observationParser) takeKept(rec record) error {
 		p.obs.Kept = append(p.obs.Kept, n)
 	}
 	slices.Sort(p.obs.Kept)
+	for _, line := range rec.lines() {
+		p.takeHead(line)
+	}
 	return nil
+}
+
+// takeHead reads the first line of a kept generation's manifest. One that is damaged
+// tells nothing: it is an error once somebody wants to go back to it.
+func (p *observationParser) takeHead(line string) {
+	own, err := parseManifest(line)
+	if err != nil || !slices.Contains(p.obs.Kept, own.Generation) {
+		return
+	}
+	if p.obs.Revisions == nil {
+		p.obs.Revisions = map[uint64]string{}
+	}
+	p.obs.Revisions[own.Generation] = common.one(own.Revision)
 }
 
 // passwdLine is one line of passwd(5), whose group is yet a number.

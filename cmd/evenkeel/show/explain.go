@@ -104,6 +104,9 @@ func (x *explainer) units() {
 		if u.Behind != "" {
 			x.line("", "  "+yellow.of("stale: "+Clean(u.Behind)))
 		}
+		if u.Replaced {
+			x.line("", "  "+yellow.of("runs "+Clean(u.Exe)+", which was removed or replaced since it started"))
+		}
 		if len(u.Foreign) > 0 {
 			x.line("", "  "+yellow.of("drop-ins that are not evenkeel's: "+Clean(strings.Join(u.Foreign, ", "))))
 		}

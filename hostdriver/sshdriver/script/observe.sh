@@ -48,13 +48,18 @@ look() {
 }
 
 # own_records tells epoch, claim, step, journal, started, release and refusal records and
-# the manifest (or all kept ones) as files, each under a "==> NAME <==" line (head -v), and the kept generations.
+# the manifest (or all kept ones) as files, each under a "==> NAME <==" line (head -v), and the kept generations with the
+# first lines of their manifests.
 own_records() {
 	set +f
-	kept= generations=
+	kept= generations= heads=
 	for f in "$D"/generations/[1-9]*/manifest; do
 		[ -e "$f" ] || continue
 		[ "$GENERATIONS" = 0 ] || generations="$generations$NL$f"
+		# Its first line has the revision.
+		if [ "$LIGHT" != 1 ] && { read -r head <"$f"; } 2>/dev/null; then
+			heads="$heads$NL$head"
+		fi
 		f=${f%/manifest}
 		kept="$kept ${f##*/}"
 	done
@@ -69,6 +74,7 @@ own_records() {
 	rec own
 	printf '%s\n' "${own%%"==> /etc/"*}" >&3
 	rec kept $kept
+	printf '%s\n' "$heads" >&3
 	own_names
 }
 

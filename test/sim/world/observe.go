@@ -29,6 +29,10 @@ func (h *Host) Observe(q hostdriver.Query) hostdriver.Observation {
 	if q.Light {
 		return o
 	}
+	o.Revisions = make(map[uint64]string, len(h.Kept))
+	for n, m := range h.Kept {
+		o.Revisions[n] = m.Revision
+	}
 	o.Paths = make(map[string]hostdriver.PathState, len(q.Paths))
 	for _, p := range q.Paths {
 		o.Paths[p.Path] = h.pathState(p)
