@@ -57,7 +57,7 @@ func (c *compiler) prepare(f *compiledFile) {
 		srcs = append(srcs, src)
 		if looksSecret(src.path) && !src.sops {
 			c.fault(&Fault{Pos: f.at[i], Severity: SeverityWarning, Rule: "plain-secret",
-				Message: src.path + " is called a secret and is not encrypted", Mend: "sops encrypt --in-place " + src.path})
+				Message: src.path + " is called a secret and is not encrypted", Mend: "evenkeel secret encrypt " + src.path})
 		}
 		sealed = sealed || src.sops
 		if f.renders(src) {
@@ -192,6 +192,10 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 		faults = m.unitFile(pieces[0])
 	default:
 		content = pieces[0].data
+	}
+	if m.Secret && m.Mode&0o004 != 0 {
+		faults = append(faults, Fault{Pos: f.at[0], Severity: SeverityWarning, Rule: "open-secret",
+			Message: fmt.Sprintf("%s holds a secret, and its mode %04o lets every user of the host read it", m.Path, m.Mode), Mend: `give it mode: "0600", and the owner who reads it`})
 	}
 	m.Content = hostdriver.NewContent(content)
 	m.SHA256 = m.Content.SHA256()

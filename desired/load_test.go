@@ -299,7 +299,7 @@ func TestRepoFaults(t *testing.T) {
 		"no host at all":   {files{"inventory/hosts.yaml": ""}, "fleet.yaml:1:1: warning: there is no host: write an inventory into the folder inventory beside fleet.yaml"},
 		"a login's option": {files{"fleet.yaml": fleetHead + "  ssh: {user: -oProxyCommand=x}\n"}, `fleet.yaml:5:8: user "-oProxyCommand=x" is not a user's name`},
 		"a plain secret": {files{"services/a/service.yaml": service("a", "  env: [{path: /etc/a.env, source: [a.env, a.secrets.env]}]\n"), "services/a/a.secrets.env": "T=1\n"},
-			"services/a/service.yaml:6:44: warning: services/a/a.secrets.env is called a secret and is not encrypted: sops encrypt --in-place services/a/a.secrets.env"},
+			"services/a/service.yaml:6:44: warning: services/a/a.secrets.env is called a secret and is not encrypted: evenkeel secret encrypt services/a/a.secrets.env"},
 		"an env file systemd reads otherwise": {files{"services/a/service.yaml": service("a", "  env: [{path: /etc/a.env, source: a.env}]\n"),
 			"services/a/a.env": "export A=1\nB\nC=1\nC=2\nD=\"open\n"},
 			"services/a/a.env:1: warning: systemd ignores the line, for this is not a shell script: drop export\n" +

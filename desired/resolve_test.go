@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -231,7 +232,7 @@ var withSecrets = plain.with(files{
 	"services/a/service.yaml": service("a", `
   units: [{source: a.service, state: started}]
   env: [{path: /etc/a.env, source: [a.env, a.secrets.env, b.secrets.yaml, c.secrets.json]}]
-  files: [{path: /etc/key.pem, source: key.pem}]
+  files: [{path: /etc/key.pem, source: key.pem, mode: "0600"}]
   health: [{unit: {}}]
 `),
 	"services/a/a.env":          "A=1\nTOKEN=default\n",
@@ -303,6 +304,32 @@ func TestSecretsWithoutKey(t *testing.T) {
 	}
 	const no = "skipped: the file is encrypted with SOPS, and no key is configured: set secrets.ageIdentity (EVENKEEL_SECRETS_AGEIDENTITY), or SOPS_AGE_KEY_FILE"
 	equal(t, findings(t, withSecrets, LoadOptions{}), "services/a/a.secrets.env: warning: "+no+"\nservices/a/key.pem: warning: "+no)
+}
+
+// A file with a secret that everybody on the host may read is warned of. One that a unit
+// loads as a credential is read by that unit.
+func TestSecretFiles(t *testing.T) {
+	d := &sealedFiles{plain: map[string]string{"services/a/key.pem": "-----BEGIN-----\n"}}
+	repo := plain.with(files{
+		"services/a/service.yaml": service("a", `
+  units: [{source: a.service, state: started}]
+  files: [{path: /etc/credstore/key.pem, source: key.pem}]
+  health: [{unit: {}}]
+`),
+		"services/a/a.service": "[Service]\nExecStart=/x\nLoadCredential=key:/etc/credstore/key.pem\n",
+		"services/a/key.pem":   `{"data": "ENC[x]", "sops": {"mac": "ENC[y]"}}`,
+	})
+	if got := findings(t, repo, LoadOptions{Decrypter: d}); !strings.Contains(got, `warning: /etc/credstore/key.pem holds a secret, and its mode 0644 lets every user of the host read it: give it mode: "0600"`) {
+		t.Errorf("got %s", got)
+	}
+	rev, err := load(t, repo, LoadOptions{Decrypter: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := rev.Resolve(context.Background(), rev.Inventory.Hosts[0])
+	if err != nil || len(st.Instances) != 1 || !slices.Equal(st.Instances[0].Units[0].Reads, []string{"/etc/credstore/key.pem"}) || !slices.Equal(rev.SOPSFiles(), []string{"services/a/key.pem"}) {
+		t.Errorf("%+v, %v, %v", st.Instances, rev.SOPSFiles(), err)
+	}
 }
 
 func TestSecretsThatAreNoEnv(t *testing.T) {
