@@ -189,8 +189,11 @@ func (c *Controller) rotationEvents(s SecretStatus, revision string, now rotatio
 	defer c.mu.Unlock()
 	var out []Event
 	if _, told := c.rotation.Told[s.Secret]; s.Overdue && (!told || !c.rotation.Told[s.Secret].Equal(now.Told[s.Secret])) {
-		out = append(out, Event{Type: Warning, Reason: ReasonSecretOverdue, Revision: revision,
-			Message: fmt.Sprintf("secret %s was to be rotated by %s", s.Secret, s.Due.Format(time.DateOnly))})
+		e := Event{Type: Warning, Reason: ReasonSecretOverdue, Revision: revision, Message: "secret " + s.Secret + " is to be rotated: nobody knows how old it is"}
+		if !s.Due.IsZero() {
+			e.Message = fmt.Sprintf("secret %s was to be rotated by %s", s.Secret, s.Due.Format(time.DateOnly))
+		}
+		out = append(out, e)
 	}
 	i := slices.IndexFunc(c.secrets, func(o SecretStatus) bool { return o.Secret == s.Secret })
 	if s.Fault != "" && (i < 0 || c.secrets[i].Fault != s.Fault) {

@@ -52,9 +52,11 @@ func (f *Fleet) Rotate(ctx context.Context, settled map[string]time.Time) ([]Sec
 	out := make([]SecretStatus, 0, len(specs))
 	for _, spec := range specs {
 		s := SecretStatus{Rotation: rollout.Rotation{Secret: spec.Name, Holdings: []rollout.Holding{}}, Made: f.Revision.Rotated[spec.Name], Automatic: spec.Automatic}
-		if spec.EveryDays > 0 && !s.Made.IsZero() {
-			s.Due = s.Made.AddDate(0, 0, spec.EveryDays)
-			s.Overdue = now.After(s.Due)
+		if spec.EveryDays > 0 {
+			if !s.Made.IsZero() {
+				s.Due = s.Made.AddDate(0, 0, spec.EveryDays)
+			}
+			s.Overdue = now.After(s.Due) // one of which nobody knows how old it is, is due
 		}
 		s.Fault, s.Rotates = desired.AgreeOnSecret(uses[spec.Name])
 		switch {

@@ -88,7 +88,7 @@ func TestNullspace(t *testing.T) {
 	d := &sealedFiles{plain: map[string]string{}}
 	for p, f := range repo {
 		if IsSOPS(p, f.Data) {
-			d.plain[p] = "TOKEN=hunter2\n"
+			d.plain[p] = "METRICS_AUTH_TOKEN=hunter2\n"
 		}
 	}
 	if len(d.plain) == 0 {

@@ -51,6 +51,7 @@ type SecretUse struct {
 	Host   string
 	SecretPart
 	Path    string   // the env file
+	Source  string   // in the fleet repo, of the variable
 	Units   []string // that read it
 	Current hostdriver.Content
 	// Before is the value before; Rotates tells whether there is one, and another.
@@ -136,12 +137,13 @@ func (in *Instance) secretUse(secret string, p SecretPart) SecretUse {
 		if !ok {
 			continue
 		}
-		u.Path, u.Current = f.Path, v
+		u.Path, u.Current, u.Source = f.Path, v.Value, v.Source
+		old, hasOld := f.variable(p.Previous)
 		if p.Separator != "" {
-			cur, old, _ := strings.Cut(string(v.Bytes()), p.Separator)
+			cur, old, _ := strings.Cut(string(v.Value.Bytes()), p.Separator)
 			u.Current, u.Before = hostdriver.NewContent([]byte(cur)), hostdriver.NewContent([]byte(old))
-		} else if old, ok := f.variable(p.Previous); ok {
-			u.Before = old
+		} else if hasOld {
+			u.Before = old.Value
 		}
 		u.Rotates = u.Before.Len() > 0 && u.Before.SHA256() != u.Current.SHA256()
 		for _, unit := range in.Units {
@@ -159,16 +161,16 @@ func (in *Instance) secretUse(secret string, p SecretPart) SecretUse {
 }
 
 // variable is what an env file gives a variable.
-func (f *File) variable(key string) (hostdriver.Content, bool) {
+func (f *File) variable(key string) (EnvVar, bool) {
 	if f.Kind != FileEnv || key == "" {
-		return hostdriver.Content{}, false
+		return EnvVar{}, false
 	}
 	for i := range f.Vars {
 		if f.Vars[i].Key == key {
-			return f.Vars[i].Value, true
+			return f.Vars[i], true
 		}
 	}
-	return hostdriver.Content{}, false
+	return EnvVar{}, false
 }
 
 // formed is an instance with its secrets in the forms that they have there. What it is
@@ -181,12 +183,15 @@ func (r *Revision) formed(in Instance, faults *Faults) Instance {
 				Message: "secret " + p.secret + ": " + u.Fault, Mend: "name the variable with key"})
 		}
 		form := r.state.forms[FormKey{p.secret, in.Service, in.Host}]
-		if !u.Rotates || form == "" || form == FormCurrentFirst && u.Role.Verifies() {
+		if !u.Rotates && u.Fault == "" {
+			form = FormCurrent // a value before that is empty is none
+		}
+		if form == "" || form == FormCurrentFirst && u.Role.Verifies() {
 			continue
 		}
 		in.Files = slices.Clone(in.Files)
 		for i := range in.Files {
-			if _, ok := in.Files[i].variable(p.Key); !ok {
+			if _, ok := in.Files[i].variable(p.Key); !ok || in.Files[i].has(&u, form) {
 				continue
 			}
 			if err := in.Files[i].give(&u, form); err != nil {
@@ -195,6 +200,14 @@ func (r *Revision) formed(in Instance, faults *Faults) Instance {
 		}
 	}
 	return in
+}
+
+// has tells whether an env file has the secret in a form already.
+func (f *File) has(u *SecretUse, form Form) bool {
+	key, previous, both := u.Form(form)
+	k, _ := f.variable(u.Key)
+	p, ok := f.variable(u.Previous)
+	return string(k.Value.Bytes()) == key && ok == both && string(p.Value.Bytes()) == previous
 }
 
 // give writes an env file anew with the secret in a form.

@@ -17,6 +17,9 @@ import (
 // maxPasses is how often an apply looks and plans anew because hosts changed under it.
 const maxPasses = 3
 
+// rotationPasses is how often it looks for what follows in the rotation of secrets.
+const rotationPasses = 6
+
 const applyHelp = `Make the fleet as the fleet repo wants it. The plan is shown first, and a question asked.
 What disturbs nothing goes to all hosts at once; services are then restarted or
 reloaded host by host within their budgets: drain, switch, restart, prove healthy,
@@ -168,6 +171,9 @@ func (r *applying) again(pass int) (bool, error) {
 		return false, nil
 	case r.state.Replan && r.state.Halted == nil && pass < maxPasses:
 		r.say(show.Yellow("! " + show.Clean(r.state.Stopping) + ": looking again"))
+		return true, nil
+	case r.options.undo == nil && r.state.Halted == nil && pass < maxPasses+rotationPasses && controller.RotationWords(r.secrets) != "":
+		r.say(show.Clean(controller.RotationWords(r.secrets)) + ": looking what follows")
 		return true, nil
 	case r.options.undo != nil && r.state.Halted == nil && pass < maxPasses && slices.ContainsFunc(r.state.Visits, func(v rollout.Visit) bool { return v.Recover }):
 		return true, nil // what was left there is finished; now it goes back
@@ -350,6 +356,11 @@ func (r *applying) report(err error) error {
 		}
 	}
 	o := controller.OutcomeOf(e)
+	for _, s := range r.secrets {
+		if s.Active() && r.options.undo == nil {
+			r.say(show.Yellow("! the rotation of " + show.Clean(s.Secret) + " is not over: " + show.Clean(s.Progress()) + waitsFor(s.Waits) + "; evenkeel apply goes on with it"))
+		}
+	}
 	if r.asJSON() {
 		err = r.json(o)
 	} else {
@@ -359,6 +370,14 @@ func (r *applying) report(err error) error {
 		return exitCode(o.Exit) // whoever could not read it learns it from this
 	}
 	return err
+}
+
+// waitsFor is the first thing that is waited for, in words.
+func waitsFor(waits []string) string {
+	if len(waits) == 0 {
+		return ""
+	}
+	return "; " + show.Clean(waits[0])
 }
 
 // confirm asks on the terminal; anything but y or yes is no.

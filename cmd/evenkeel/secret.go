@@ -23,10 +23,12 @@ itself writes and reads, by the creation rules in .sops.yaml; sops is not needed
   evenkeel secret set services/gateway/gateway.secrets.env METRICS_AUTH_TOKEN
   evenkeel secret edit services/gateway/gateway.secrets.env
   evenkeel secret encrypt services/gateway/gateway.secrets.env
-  evenkeel secret recipients services/gateway/gateway.secrets.env`,
+  evenkeel secret recipients services/gateway/gateway.secrets.env
+  evenkeel secret rotate metrics-token
+  evenkeel secret status`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.secretKeygenCommand(), a.secretSetCommand(), a.secretEditCommand(), a.secretEncryptCommand(), a.secretRecipientsCommand())
+	cmd.AddCommand(a.secretKeygenCommand(), a.secretSetCommand(), a.secretEditCommand(), a.secretEncryptCommand(), a.secretRecipientsCommand(), a.secretRotateCommand(), a.secretStatusCommand())
 	return cmd
 }
 

@@ -85,6 +85,19 @@ func hosts(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error {
 	return answer(w, out)
 }
 
+// Secrets is the answer of /api/v1/secrets.
+type Secrets struct {
+	Secrets []controller.SecretStatus `json:"secrets"`
+}
+
+func secretsOf(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error {
+	s, err := a.snapshot()
+	if err != nil {
+		return err
+	}
+	return answer(w, Secrets{listed(s.Secrets)})
+}
+
 func diff(a *API, w http.ResponseWriter, r *http.Request, _ Principal) error {
 	ctx, cancel := context.WithTimeout(r.Context(), lookTimeout)
 	defer cancel()

@@ -51,6 +51,7 @@ func Routes() []Route {
 		{"GET", Base + "/hosts", Read, "every host: reachable, watched, its conditions", hosts},
 		{"GET", Base + "/hosts/{host}/diff", Read, "looks at one host now: what `diff -o json` prints", diff},
 		{"GET", Base + "/instances/{host}/{service}", Read, "looks at one instance now: what `explain -o json` prints", explain},
+		{"GET", Base + "/secrets", Read, "secrets that rotate: age, what instances hold, how far a rotation is: what `secret status -o json` prints", secretsOf},
 		{"GET", Base + "/rollouts", Read, "the history of rollouts, newest first; `?limit=`", rollouts},
 		{"GET", Base + "/rollouts/{id}", Read, "one rollout of the history, whole; `current` is the one under way, or the last one", rolloutByID},
 		{"GET", Base + "/revisions", Read, "the history of revisions, newest first; `?limit=`", revisions},

@@ -158,6 +158,12 @@ func (c *Client) Plan(ctx context.Context) (rollout.Plan, error) {
 	return get[rollout.Plan](ctx, c, "/plan")
 }
 
+// Secrets are those that rotate.
+func (c *Client) Secrets(ctx context.Context) ([]controller.SecretStatus, error) {
+	v, err := get[api.Secrets](ctx, c, "/secrets")
+	return v.Secrets, err
+}
+
 // Diff looks at one host now.
 func (c *Client) Diff(ctx context.Context, host string) (rollout.Plan, error) {
 	return get[rollout.Plan](ctx, c, "/hosts/"+url.PathEscape(host)+"/diff")

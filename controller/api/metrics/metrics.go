@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // Collector collects from one snapshot a scrape.
@@ -50,6 +51,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	g.instances()
 	g.drift()
 	g.rollout()
+	g.secrets()
 	g.queue()
 }
 
@@ -150,6 +152,23 @@ func (g gatherer) drift() {
 	}
 	for class, n := range counts {
 		g.gauge(drift, float64(n), string(class))
+	}
+}
+
+// secrets are those that the fleet declares.
+func (g gatherer) secrets() {
+	for _, s := range g.s.Secrets {
+		g.moment(secretMade, s.Made, s.Secret)
+		g.moment(secretDue, s.Due, s.Secret)
+		g.gauge(secretOverdue, truth(s.Overdue), s.Secret)
+		behind := 0
+		if s.Rotates {
+			behind = len(s.Behind())
+			for _, p := range []rollout.RotationPhase{rollout.RotationStage, rollout.RotationRoll, rollout.RotationVerify, rollout.RotationRevoke, rollout.RotationDone} {
+				g.gauge(secretPhase, truth(s.Phase == p), s.Secret, string(p))
+			}
+		}
+		g.gauge(secretBehind, float64(behind), s.Secret)
 	}
 }
 

@@ -42,5 +42,11 @@ var (
 	rolloutEnded   = desc("rollout_end_timestamp_seconds", "When the last rollout ended.")
 	leftDrained    = desc("left_drained", "Visits that ended with an instance still out of traffic through our doing.")
 
+	secretMade    = desc("secret_made_timestamp_seconds", "When the value of a secret was made, as far as the fleet repo says.", "secret")
+	secretDue     = desc("secret_due_timestamp_seconds", "When a secret is to be rotated.", "secret")
+	secretOverdue = desc("secret_overdue", "1 where a secret should have been rotated by now.", "secret")
+	secretBehind  = desc("secret_instances_behind", "Instances that are not through with a secret's rotation: their processes hold the value before, or it is not known what they hold.", "secret")
+	secretPhase   = desc("secret_rotation_phase", "How far a secret's rotation is: 1 for its phase.", "secret", "phase")
+
 	queueDepth = desc("queue_depth", "Work that waits, by kind.", "queue")
 )
