@@ -31,6 +31,7 @@ const (
 // watchFigures are what was measured.
 type watchFigures struct {
 	hosts                     int
+	begun                     watcherState  // before it met any host
 	began                     time.Duration // until all were watched
 	connected, idle           watcherState
 	idleFor                   time.Duration
@@ -55,6 +56,9 @@ func (s *stage) watch(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.end()) }()
+	if f.begun, err = w.next(watcherBegun); err != nil {
+		return err
+	}
 	if f.connected, err = w.next(watcherConnected); err != nil {
 		return err
 	}
@@ -222,9 +226,12 @@ func watchTable(f *watchFigures) *table {
 	t.conclude("all watched after %s", seconds(f.began))
 	t.conclude("idle, the watching process: %.2f %% of one core (%s of CPU time in %s); target under 1 %% for 40 hosts: %s", 100*cpu.Seconds()/f.idle.Since.Seconds(), finely(cpu), f.idle.Since.Round(time.Second),
 		verdict(cpu.Seconds()/f.idle.Since.Seconds() < 0.01))
-	t.conclude("memory a host: %s with its connection and its watch, %s with the connection alone (heap and stacks); %s of the process' resident memory; target under 100 KB: %s",
-		kb(f.idle.Memory), kb(f.connected.Memory), kb(f.idle.Resident), verdict(float64(f.idle.Memory)/n < 100_000))
-	t.conclude("goroutines a host: %.1f, %.1f without the watch", float64(f.idle.Goroutines)/n, float64(f.connected.Goroutines)/n)
+	added := f.idle.Memory - f.begun.Memory
+	t.conclude("memory that a host adds (heap and stacks): %s with its connection and its watch, %s with the connection alone; target under 100 KB: %s",
+		kb(added), kb(f.connected.Memory-f.begun.Memory), verdict(float64(added)/n < 100_000))
+	t.conclude("the process itself, before it meets any host: %.1f MB of heap and stacks; divided among the %d hosts, too, it makes %s each", float64(f.begun.Memory)/1e6, f.hosts, kb(f.idle.Memory))
+	t.conclude("resident memory that a host adds: %s", kb(f.idle.Resident-f.begun.Resident))
+	t.conclude("goroutines that a host adds: %.1f, %.1f without the watch", float64(f.idle.Goroutines-f.begun.Goroutines)/n, float64(f.connected.Goroutines-f.begun.Goroutines)/n)
 	t.conclude("a host, idle for %s: %s of CPU time watched, %s connected alone", seconds(f.idleFor), finely(f.hostIdle), finely(f.hostBefore))
 	return t
 }

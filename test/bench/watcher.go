@@ -27,6 +27,7 @@ const watcherVerb = "watcher"
 
 // The watcher's words.
 const (
+	watcherBegun     = "begun"
 	watcherConnected = "connected"
 	watcherWatching  = "watching"
 	watcherIdle      = "idle"
@@ -65,6 +66,9 @@ func watcherMain(args []string) error {
 		return err
 	}
 	defer driver.Close()
+	if err := json.NewEncoder(os.Stdout).Encode(measureSelf(watcherBegun)); err != nil {
+		return err
+	}
 	for _, h := range hosts {
 		if _, err := driver.Observe(context.Background(), h, hostdriver.Query{Units: []string{watchedUnit}}); err != nil {
 			return err
