@@ -96,16 +96,31 @@ func (c *Controller) narrow(v *View, held map[string]string) []string {
 		}
 	}
 	if st != nil && st.Revision == v.Input.Revision {
-		for _, s := range st.Services {
-			if _, skipped := v.Input.Skip[s]; !skipped {
-				v.Input.Skip[s], replan = "not tried again: "+st.Reason, true
-			}
+		for i := range v.Input.Hosts {
+			replan = st.holdBack(&v.Input.Hosts[i]) || replan
 		}
 	}
 	if replan {
 		v.Plan = rollout.Build(v.Input)
 	}
 	return v.Cut()
+}
+
+// holdBack keeps a host from being brought what a rollout has failed with. One that has it
+// already was proven healthy with it: drift is put right there.
+func (st *stalled) holdBack(in *rollout.HostInput) (held bool) {
+	for _, s := range st.Services {
+		if in.Hold[s] != "" || in.Has(s) {
+			continue
+		}
+		hold := maps.Clone(in.Hold)
+		if hold == nil {
+			hold = map[string]string{}
+		}
+		hold[s] = "not tried again: " + st.Reason
+		in.Hold, held = hold, true
+	}
+	return held
 }
 
 // fenceOff makes sure of whose the hosts are before any is changed. Hosts that nobody

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller/store/memstore"
+	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
 )
 
 // What is undone goes back on every host, stays so over a restart and over the loss of
@@ -125,5 +126,29 @@ func TestHostsRefuse(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	if n := len(l.events(ReasonHostReverted)); n != 0 {
 		t.Errorf("it was tried %d times again", n)
+	}
+}
+
+// A host that has got a revision, and was proven healthy with it, keeps it where another one
+// went back: drift that must be put right by a restart is so, although nothing else of the
+// revision is tried again.
+func TestDriftBesideWhatIsHeldBack(t *testing.T) {
+	l := newLoop(t, 3, nil)
+	l.hosts.Behave(func(s drivertest.Start) drivertest.Behaviour {
+		return drivertest.Behaviour{Exits: s.Host == "h2" && s.Env["A"] == "2", Status: 1}
+	})
+	l.git.commit("c1", fleetFiles(3, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(3, "A=2\n"))
+	l.eventually("held", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
+	if l.env("h1") != "A=2\n" || l.env("h2") != "A=1\n" || l.env("h3") != "A=1\n" {
+		t.Fatalf("%q %q %q", l.env("h1"), l.env("h2"), l.env("h3"))
+	}
+	l.hosts.Host("h1").Systemctl("stop", "web.service")
+	l.eventually("started again", func(*Snapshot) bool { return l.unit("h1", "web.service").Active == "active" })
+	l.eventually("held as before", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
+	if l.env("h2") != "A=1\n" || l.env("h3") != "A=1\n" {
+		t.Errorf("what failed was tried again: %q %q", l.env("h2"), l.env("h3"))
 	}
 }

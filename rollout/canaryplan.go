@@ -112,6 +112,13 @@ func brings(h *HostInput, inst *desired.Instance) bool {
 	return n > own
 }
 
+// Has tells whether the host's generation has, of a service, just what is desired there:
+// what differs is drift, and no new revision.
+func (h *HostInput) Has(service string) bool {
+	inst := h.Instance(service)
+	return h.Observation != nil && inst != nil && !brings(h, inst)
+}
+
 // brings is the same for a service by name; one that goes away is no matter of canaries.
 func (h *HostInput) brings(service string) bool {
 	i := slices.IndexFunc(h.Desired.Instances, func(i desired.Instance) bool { return i.Service == service })
