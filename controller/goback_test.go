@@ -145,8 +145,14 @@ func TestDriftBesideWhatIsHeldBack(t *testing.T) {
 	if l.env("h1") != "A=2\n" || l.env("h2") != "A=1\n" || l.env("h3") != "A=1\n" {
 		t.Fatalf("%q %q %q", l.env("h1"), l.env("h2"), l.env("h3"))
 	}
-	l.hosts.Host("h1").Systemctl("stop", "web.service")
-	l.eventually("started again", func(*Snapshot) bool { return l.unit("h1", "web.service").Active == "active" })
+	h1 := l.hosts.Host("h1")
+	h1.WriteFile("/etc/web/web.env", "A=7\n", 0o600)
+	h1.Systemctl("restart", "web.service")
+	taken := l.unit("h1", "web.service").InvocationID
+	l.eventually("put right, and restarted", func(*Snapshot) bool {
+		u := l.unit("h1", "web.service")
+		return l.env("h1") == "A=2\n" && u.InvocationID != taken && u.Active == "active"
+	})
 	l.eventually("held as before", func(s *Snapshot) bool { return s.Conditions.Get(Reconciled).Reason == "Held" })
 	if l.env("h2") != "A=1\n" || l.env("h3") != "A=1\n" {
 		t.Errorf("what failed was tried again: %q %q", l.env("h2"), l.env("h3"))
