@@ -1,0 +1,347 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/test/lab/lab"
+)
+
+// canaries are planted secrets, and what they would look like where they have escaped.
+type canaries struct{ forms []string }
+
+// forms of a text in which tools write it down.
+func formsOf(value string) []string {
+	quoted, _ := json.Marshal(value)
+	forms := []string{value, strings.Trim(string(quoted), `"`), strings.Trim(strconv.Quote(value), `"`), strings.Trim(strconv.QuoteToASCII(value), `"`),
+		url.QueryEscape(value), url.PathEscape(value), hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value))),
+		strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value)}
+	// base64 by where in three bytes it begins: what does not depend on what is around it.
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for lead := range 3 {
+			text := enc.EncodeToString([]byte(strings.Repeat("x", lead) + value))
+			forms = append(forms, text[4:len(text)-4])
+		}
+	}
+	return forms
+}
+
+func (c *canaries) plant(value string) {
+	c.forms = append(c.forms, formsOf(value)...)
+	slices.Sort(c.forms)
+	c.forms = slices.Compact(c.forms)
+}
+
+// in tells which of them stands in a text.
+func (c *canaries) in(text []byte) string {
+	for _, f := range c.forms {
+		if bytes.Contains(text, []byte(f)) {
+			return f
+		}
+	}
+	return ""
+}
+
+// processes looks at the arguments and environments of all processes of this machine,
+// the hosts' among them, until the function that it returns is called. The service itself
+// has the secret, and grep is how a host is searched.
+func (c *canaries) processes() (stop func() (found []string, rounds int)) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	seen, rounds := map[string]bool{}, 0
+	go func() {
+		defer close(done)
+		for ; ; rounds++ {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			dirs, _ := filepath.Glob("/proc/[0-9]*")
+			for _, dir := range dirs {
+				args, err := os.ReadFile(dir + "/cmdline")
+				env, _ := os.ReadFile(dir + "/environ")
+				if err != nil || len(args)+len(env) == 0 {
+					continue
+				}
+				program, _, _ := bytes.Cut(args, []byte{0})
+				if f := c.in(args); f != "" {
+					seen["arguments of "+string(program)+": "+f] = true
+				}
+				if bytes.Contains(env, []byte(control)) {
+					seen[control] = true
+				}
+				if f := c.in(env); f != "" && string(program) != "/usr/local/bin/ledger" {
+					seen["environment of "+string(program)+": "+f] = true
+				}
+			}
+		}
+	}()
+	return func() (found []string, _ int) {
+		close(quit)
+		<-done
+		if !seen[control] {
+			found = append(found, "not even what was to be found")
+		}
+		delete(seen, control)
+		for f := range seen {
+			found = append(found, f)
+		}
+		return found, rounds
+	}
+}
+
+// A user of the host without any rights, who looks at all there is, again and again.
+const unprivileged = `#!/bin/sh
+n=0
+while :; do
+	cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -aF -f /opt/watch/patterns | sed 's/^/process: /'
+	grep -rlaF -f /opt/watch/patterns /tmp /var/tmp /run /dev/shm /etc/ledger /var/lib/evenkeel /var/log /root /home 2>/dev/null | sed 's/^/file: /'
+	n=$((n + 1))
+	echo "round: $n"
+done
+`
+
+const control = "a-control-that-is-to-be-found-5f1e"
+
+func (k *keel) watchOn(h *lab.Host, c *canaries) {
+	k.t.Helper()
+	must(k.stage, h.WriteFile("/opt/watch/patterns", []byte(strings.Join(append(slices.Clone(c.forms), control), "\n")+"\n"), 0o644))
+	must(k.stage, h.WriteFile("/opt/watch/watch.sh", []byte(unprivileged), 0o755))
+	k.on(h, "mkdir -p /tmp/x && echo "+control+" >/tmp/x/control && systemd-run -q --unit=watch --uid=nobody -p StandardOutput=append:/opt/watch/seen /opt/watch/watch.sh")
+}
+
+// watched is what that user has found, but for what was to be found.
+func (k *keel) watched(h *lab.Host) string {
+	k.t.Helper()
+	k.on(h, "systemctl stop watch; rm -r /tmp/x")
+	text := k.on(h, "grep -v ^round: /opt/watch/seen | sort | uniq -c; grep -c ^round: /opt/watch/seen")
+	lines := strings.Split(text, "\n")
+	rounds := lines[len(lines)-1]
+	k.t.Logf("%s: %s rounds of looking", h.Name(), rounds)
+	var rest []string
+	for _, l := range lines[:len(lines)-1] {
+		if !strings.Contains(l, control) && !strings.HasSuffix(l, "file: /tmp/x/control") {
+			rest = append(rest, l)
+		}
+	}
+	if len(rest) == len(lines)-1 || rounds == "0" {
+		k.t.Errorf("%s: what was to be found was not: %s", h.Name(), text)
+	}
+	return strings.Join(rest, "\n")
+}
+
+// answers are the bodies of all that the API tells.
+func (k *keel) bodies() map[string][]byte {
+	k.t.Helper()
+	c := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(k.dir, "ek.sock"))
+	}}}
+	defer c.CloseIdleConnections()
+	out := map[string][]byte{}
+	host := k.hosts[0].Name()
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/snapshot", "/api/v1/plan", "/api/v1/hosts", "/api/v1/hosts/" + host + "/diff",
+		"/api/v1/instances/" + host + "/ledger", "/api/v1/rollouts", "/api/v1/rollouts/current", "/api/v1/revisions", "/api/v1/events?limit=1000", "/api/v1/store/backup"} {
+		resp, err := c.Get("http://controller" + path)
+		must(k.stage, err)
+		body, err := io.ReadAll(resp.Body)
+		must(k.stage, err)
+		_ = resp.Body.Close()
+		out[path] = body
+		if resp.StatusCode >= 400 && path != "/metrics" && path != "/readyz" {
+			k.t.Errorf("GET %s: %s\n%.300s", path, resp.Status, body)
+		}
+	}
+	return out
+}
+
+// A planted secret is looked for, in every form, wherever it could have got to: while it
+// is rolled, replaced, taken back after a failure and damaged in git, with a log of
+// everything, to the trace of a controller that is killed in the middle. It is found where
+// it belongs, and nowhere else.
+func TestSecretsEscapeNowhere(t *testing.T) {
+	k := newKeel(t, 2)
+	keyFile := filepath.Join(k.dir, "age.key")
+	recipient := strings.TrimSpace(secretVerb(k, "", "keygen", keyFile))
+	k.stop()
+	k.configure("secrets: {ageIdentity: " + keyFile + "}")
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	t.Setenv("EVENKEEL_LOG_LEVEL", "trace")
+	t.Setenv("EVENKEEL_SECRETS_AGEIDENTITY", keyFile)
+	run := strconv.FormatInt(time.Now().UnixNano(), 36)
+	values := []string{}
+	c := &canaries{}
+	for _, n := range []string{"one", "two", "three"} {
+		values = append(values, "canary-"+n+"-"+run+`+/ "<&>é\9=%x;`)
+		c.plant(values[len(values)-1])
+	}
+	for _, h := range k.hosts {
+		k.watchOn(h, c)
+	}
+	stop := c.processes()
+	seen := exec.Command("sleep", "300")
+	seen.Env = []string{"X=" + control}
+	must(k.stage, seen.Start())
+	t.Cleanup(func() { _ = seen.Process.Kill(); _ = seen.Wait() })
+	k.start()
+
+	secrets := filepath.Join(k.repo, "services/ledger/ledger.secrets.env")
+	var told sync.Map
+	hear := func(what, text string) { told.Store(what, text) }
+	set := func(value string) {
+		t.Helper()
+		hear("secret set", secretVerb(k, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN", "--recipient", recipient))
+	}
+	change := func(value string) {
+		t.Helper()
+		hear("secret set again", secretVerb(k, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN"))
+	}
+	digests := []string{}
+	digest := func() {
+		t.Helper()
+		digests = append(digests, k.on(k.hosts[0], "sha256sum /etc/ledger/ledger.env")[:12])
+	}
+	k.env("METRICS_AUTH_TOKEN=first\n", "")
+	k.retune("source: [ledger.env]", "source: [ledger.env, ledger.secrets.env]")
+	set(values[0])
+	k.push("a secret")
+	k.hook()
+	k.reconciled()
+	digest()
+	if got := k.tokens(); got != values[0]+" "+values[0] {
+		t.Fatalf("they run with %q", got)
+	}
+
+	change(values[1])
+	hear("plan of a checkout", fmt.Sprint(k.run(1, "plan", "--diff=full")))
+	hear("plan of a checkout, JSON", fmt.Sprint(k.run(1, "plan", "-o", "json")))
+	k.push("another value")
+	k.hook()
+	k.reconciled()
+	digest()
+
+	// a third, with what no instance gets healthy with: it is taken back
+	change(values[2])
+	k.env("PORT=8080", "PORT=none")
+	k.push("a value that comes with a fault")
+	k.hook()
+	k.sees(60*time.Second, "it is taken back", func(s controller.Snapshot) bool {
+		return s.Rollout != nil && !s.Rollout.Ended.IsZero() && s.Conditions.Get(controller.Reconciled).Status == controller.False
+	})
+	for _, args := range [][]string{{"status"}, {"plan", "--diff=full"}, {"diff", k.hosts[0].Name()}, {"explain", k.hosts[0].Name() + "/ledger"}, {"events"}, {"history"}, {"rollout", "status"}} {
+		out, _ := k.ask(args...)
+		hear(strings.Join(args, " "), out)
+		out, _ = k.ask(append(args, "-o", "json")...)
+		hear(strings.Join(args, " ")+" as JSON", out)
+	}
+	if plan, _ := told.Load("plan --diff=full"); !strings.Contains(plan.(string), "METRICS_AUTH_TOKEN") {
+		t.Errorf("the plan does not name the secret:\n%s", plan)
+	}
+	damaged := []byte(read(t, k.stage, "services/ledger/ledger.secrets.env"))
+	damaged[bytes.Index(damaged, []byte("ENC["))+30] ^= 1
+	k.file("services/ledger/ledger.secrets.env", string(damaged))
+	out, _ := k.exit([]int{0, 1}, "validate")
+	hear("validate", out)
+	tip := k.push("damaged")
+	k.hook()
+	k.sees(20*time.Second, "the damage is told", func(s controller.Snapshot) bool { return s.Source.Tip == tip })
+	for path, body := range k.bodies() {
+		hear("GET "+path, string(body))
+	}
+	must(k.stage, k.c.Process.Signal(syscall.SIGQUIT))
+	<-k.ended
+	log := k.logged()
+	if !strings.Contains(log, "goroutine ") || !strings.Contains(log, " DBG ") {
+		t.Error("there is no trace of goroutines in the log, or not all that it can tell")
+	}
+	hear("the log", log)
+
+	told.Range(func(what, text any) bool {
+		if f := c.in([]byte(text.(string))); f != "" {
+			t.Errorf("%s tells %s", what, f)
+		}
+		for _, d := range digests {
+			if strings.Contains(text.(string), d) {
+				t.Errorf("%s tells the plain digest %s of a file with secrets", what, d)
+			}
+		}
+		return true
+	})
+	found, rounds := stop()
+	t.Logf("%d rounds of looking at all processes", rounds)
+	if len(found) > 0 || rounds == 0 {
+		t.Errorf("seen in processes: %s", strings.Join(found, "; "))
+	}
+	for _, dir := range []string{temp, k.dir} {
+		c.files(t, dir)
+	}
+	for _, h := range k.hosts {
+		if seen := k.watched(h); seen != "" {
+			t.Errorf("%s: an unprivileged user saw\n%s", h.Name(), seen)
+		}
+		k.on(h, "rm /opt/watch/seen")
+		places := k.on(h, "grep -rlaF -f /opt/watch/patterns /etc /var /run /tmp /root /home /opt /dev/shm 2>/dev/null; journalctl -q --no-pager -o export | grep -aF -f /opt/watch/patterns; :")
+		for place := range strings.Lines(places) {
+			place = strings.TrimSpace(place)
+			if place != "/etc/ledger/ledger.env" && place != "/opt/watch/patterns" && !strings.HasPrefix(place, "/var/lib/evenkeel/blobs/") && !strings.HasPrefix(place, "/var/lib/evenkeel/generations/") {
+				t.Errorf("%s: found in %s", h.Name(), place)
+			}
+		}
+		if !strings.Contains(places, "/etc/ledger/ledger.env") {
+			t.Errorf("%s: not found where it belongs", h.Name())
+		}
+	}
+}
+
+// files looks through all files of a folder.
+func (c *canaries) files(t *testing.T, dir string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if f := c.in(data); err == nil && f != "" {
+			t.Errorf("%s holds %s", path, f)
+		}
+		n++
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d files looked through in %s", n, dir)
+}
+
+// secretVerb runs evenkeel secret with something on stdin.
+func secretVerb(k *keel, stdin string, args ...string) string {
+	k.t.Helper()
+	cmd := exec.Command(filepath.Join(root, "bin/evenkeel"), append([]string{"secret"}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		k.t.Fatalf("evenkeel secret %s: %v\n%s", args[0], err, out)
+	}
+	return string(out)
+}
