@@ -55,6 +55,7 @@ func checkService(spec ServiceSpec) []fault.Problem {
 	for i, h := range spec.Health {
 		c.health(fmt.Sprintf("health[%d]", i), h)
 	}
+	c.problems = append(c.problems, spec.Validate.check()...)
 	c.unique(spec)
 	return c.problems
 }

@@ -212,7 +212,7 @@ func (m *made) env(pieces []piece) ([]byte, Faults) {
 		vars, fs := p.vars()
 		faults = append(faults, fs...)
 		for _, v := range vars {
-			ev := EnvVar{Key: v.Key, Value: hostdriver.NewContent([]byte(v.Value)), Secret: p.secret, Source: p.src.path}
+			ev := EnvVar{Key: v.Key, Value: hostdriver.NewContent([]byte(v.Value)), Secret: p.secret, Source: p.src.path, Line: v.Line}
 			if i, again := index[v.Key]; again {
 				all[i], m.Vars[i] = v, ev
 				continue
@@ -253,7 +253,7 @@ func readVars(path string, data []byte, secret bool) ([]EnvAssignment, Faults) {
 	}
 	var faults Faults
 	for _, is := range issues {
-		f := Fault{Pos: Position{File: path, Line: is.Line}, Severity: SeverityWarning, Rule: "env-syntax", Message: is.Message, Mend: is.Mend}
+		f := Fault{Pos: Position{File: path, Line: is.Line, Column: 1}, Severity: SeverityWarning, Rule: "env-syntax", Message: is.Message, Mend: is.Mend}
 		if is.Fatal {
 			f.Severity = SeverityError
 		}
@@ -265,17 +265,20 @@ func readVars(path string, data []byte, secret bool) ([]EnvAssignment, Faults) {
 // unitFile reads a unit file or drop-in.
 func (m *made) unitFile(p piece) Faults {
 	u, issues := ParseUnit(p.data)
+	for i := range u.Directives {
+		u.Directives[i].File = p.src.path
+	}
 	m.parsed = &u
 	var faults Faults
 	for _, is := range issues {
-		f := Fault{Pos: Position{File: p.src.path, Line: is.Line}, Severity: SeverityWarning, Rule: "unit-syntax", Message: is.Message, Mend: is.Mend}
+		f := Fault{Pos: Position{File: p.src.path, Line: is.Line, Column: is.Column}, Severity: SeverityWarning, Rule: "unit-syntax", Message: is.Message, Mend: is.Mend}
 		if is.Fatal {
 			f.Severity = SeverityError
 		}
 		faults = append(faults, f)
 	}
 	if len(u.Directives) == 0 && m.Kind == FileUnit {
-		faults = append(faults, Fault{Pos: Position{File: p.src.path}, Rule: "empty-unit",
+		faults = append(faults, Fault{Pos: Position{File: p.src.path, Line: 1, Column: 1}, Rule: "empty-unit",
 			Message: "the unit file is empty, which systemd takes for masked", Mend: fmt.Sprintf("write [Service] and so on, or drop %s", m.Unit)})
 	}
 	return faults

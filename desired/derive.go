@@ -43,6 +43,7 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 	for _, cu := range c.units {
 		u := Unit{Name: cu.name, File: cu.file, Enabled: cu.enabled, State: cu.state}
 		text := cu.text(byPath)
+		u.Text = text
 		if f := byPath[cu.file]; cu.enabled != nil && *cu.enabled && f != nil && f.parsed != nil && !text.Installs() {
 			faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable",
 				Message: cu.name + " cannot be enabled, for its file says nothing under [Install]",

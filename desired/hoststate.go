@@ -90,6 +90,7 @@ type EnvVar struct {
 	Value  hostdriver.Content
 	Secret bool
 	Source string
+	Line   int // in Source; 0: not known
 }
 
 // Unit is one unit that the service has a say about.
@@ -114,6 +115,8 @@ type Unit struct {
 	Needs []Need
 	// Unset are names and assignments of UnsetEnvironment=, taken away last.
 	Unset []string
+	// Text is the unit's file and its drop-ins behind it, as far as they are ours.
+	Text UnitFile
 	// Reads are managed paths, sorted, other than EnvFiles, the unit's file and its
 	// drop-ins, whose change means this unit: files and artifacts that stand in its
 	// text; else those below a folder that stands in it; and what no unit of the

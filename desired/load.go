@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -164,7 +165,7 @@ func (l *loader) fleetDocument(d strictyaml.Document) {
 	if why := inventory.CheckLogin(doc.Spec.SSH.User, doc.Spec.SSH.Jump); why != "" {
 		l.fault(l.fleet.At("ssh"), "bad-login", why, "")
 	}
-	for _, p := range append(checkRollout(doc.Spec.Rollout), checkWindows(doc.Spec.Windows)...) {
+	for _, p := range slices.Concat(checkRollout(doc.Spec.Rollout), checkWindows(doc.Spec.Windows), doc.Spec.Validate.check()) {
 		l.faults = append(l.faults, p.At(l.fleet.At(p.Path), ""))
 	}
 }

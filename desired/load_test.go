@@ -302,14 +302,14 @@ func TestRepoFaults(t *testing.T) {
 			"services/a/service.yaml:6:44: warning: services/a/a.secrets.env is called a secret and is not encrypted: evenkeel secret encrypt services/a/a.secrets.env"},
 		"an env file systemd reads otherwise": {files{"services/a/service.yaml": service("a", "  env: [{path: /etc/a.env, source: a.env}]\n"),
 			"services/a/a.env": "export A=1\nB\nC=1\nC=2\nD=\"open\n"},
-			"services/a/a.env:1: warning: systemd ignores the line, for this is not a shell script: drop export\n" +
-				"services/a/a.env:2: warning: systemd ignores the line, for it has no =: write KEY=VALUE, or # before it\n" +
-				"services/a/a.env:4: warning: C is assigned again: this one holds, not line 3: drop one of them\n" +
-				"services/a/a.env:5: the quote is never closed: the value takes in the rest of the file: close it"},
+			"services/a/a.env:1:1: warning: systemd ignores the line, for this is not a shell script: drop export\n" +
+				"services/a/a.env:2:1: warning: systemd ignores the line, for it has no =: write KEY=VALUE, or # before it\n" +
+				"services/a/a.env:4:1: warning: C is assigned again: this one holds, not line 3: drop one of them\n" +
+				"services/a/a.env:5:1: the quote is never closed: the value takes in the rest of the file: close it"},
 		"a unit systemd reads otherwise": {files{"services/a/a.service": "ExecStart=/x\n[Service\n"},
-			"services/a/a.service: the unit file is empty, which systemd takes for masked: write [Service] and so on, or drop a.service\n" +
-				"services/a/a.service:1: warning: systemd ignores the line, for it stands before any section: write [Unit], [Service] or [Install] above it\n" +
-				"services/a/a.service:2: the section header is not closed: write [Section] on a line of its own"},
+			"services/a/a.service:1:1: warning: systemd ignores the line, for it stands before any section: write [Unit], [Service] or [Install] above it\n" +
+				"services/a/a.service:1:1: the unit file is empty, which systemd takes for masked: write [Service] and so on, or drop a.service\n" +
+				"services/a/a.service:2:1: the section header is not closed: write [Section] on a line of its own"},
 		"a var that is not set": {files{"services/a/service.yaml": service("a", "  files: [{path: /etc/x, source: x.tmpl}]\n"), "services/a/x.tmpl": "a\nb {{ .Vars.versoin }}\n"},
 			`services/a/x.tmpl:2:11: .Vars has no "versoin" (on h1 and h2): did you mean "version"?`},
 		"a label that is not set": {files{"services/a/service.yaml": service("a", "  drain: [{haproxy: {address: \"tcp://{{ .Host.Labels.lb }}:1\", backend: b, server: s}}]\n")},

@@ -99,13 +99,14 @@ type FleetDocument struct {
 
 // FleetSpec is what a fleet.yaml says.
 type FleetSpec struct {
-	SSH     SSHSpec        `yaml:"ssh"`     // how to log in; the operator's flags and configuration win
-	Vars    map[string]any `yaml:"vars"`    // for templates, as .Vars, under those of groups and hosts
-	Rollout RolloutSpec    `yaml:"rollout"` // defaults for every Service
-	Windows Windows        `yaml:"windows"` // when restarts and reloads of any service may begin
-	Include []string       `yaml:"include"` // further folders of services or inventories, or files, relative to fleet.yaml; services and inventory beside it are always read
-	Secrets []SecretSpec   `yaml:"secrets"` // values that are rotated, and which services accept and send them
-	Prune   *bool          `yaml:"prune"`   // remove from hosts what is no longer desired; default true
+	SSH      SSHSpec        `yaml:"ssh"`      // how to log in; the operator's flags and configuration win
+	Vars     map[string]any `yaml:"vars"`     // for templates, as .Vars, under those of groups and hosts
+	Rollout  RolloutSpec    `yaml:"rollout"`  // defaults for every Service
+	Windows  Windows        `yaml:"windows"`  // when restarts and reloads of any service may begin
+	Include  []string       `yaml:"include"`  // further folders of services or inventories, or files, relative to fleet.yaml; services and inventory beside it are always read
+	Secrets  []SecretSpec   `yaml:"secrets"`  // values that are rotated, and which services accept and send them
+	Prune    *bool          `yaml:"prune"`    // remove from hosts what is no longer desired; default true
+	Validate ValidateSpec   `yaml:"validate"` // how what evenkeel validate finds is taken
 }
 
 // SSHSpec are defaults; the operator's flags and configuration win.

@@ -18,7 +18,7 @@ import (
 // specSources are the Go files that declare what users write; their comments are
 // the schema's descriptions.
 //
-//go:embed service.go revision.go secretspec.go
+//go:embed service.go revision.go secretspec.go rule.go
 var specSources embed.FS
 
 // SchemaID names the schema.

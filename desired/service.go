@@ -46,6 +46,7 @@ type ServiceSpec struct {
 	Health      []HealthSpec       `yaml:"health"`                         // what proves that an instance serves
 	Windows     Windows            `yaml:"windows"`                        // when its restarts and reloads may begin, beside the fleet's windows
 	Suspend     inventory.Suspend  `yaml:"suspend"`                        // leave its instances as they are: true, or why
+	Validate    ValidateSpec       `yaml:"validate"`                       // how what evenkeel validate finds is taken, over the fleet's
 }
 
 // Windows are when what disturbs may begin. Deny wins; where there is any allow window,

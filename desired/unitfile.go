@@ -8,7 +8,8 @@ import (
 // UnitDirective is one assignment of a unit file.
 type UnitDirective struct {
 	Section, Key, Value string
-	Line                int
+	Line, Column        int
+	File                string // in the fleet repo, where whoever has read it says
 }
 
 // UnitFile is a unit file, or a unit file and its drop-ins behind it, as
@@ -20,7 +21,7 @@ type UnitFile struct {
 // UnitIssue is a line that systemd does not take. Fatal tells that it would not
 // load the unit at all.
 type UnitIssue struct {
-	Line          int
+	Line, Column  int
 	Fatal         bool
 	Message, Mend string
 }
@@ -47,10 +48,11 @@ type unitParser struct {
 	section string
 	joined  string // what continued lines have given so far
 	start   int    // where it began
+	column  int
 }
 
 func (p *unitParser) issue(fatal bool, message, mend string) {
-	p.issues = append(p.issues, UnitIssue{Line: p.start, Fatal: fatal, Message: message, Mend: mend})
+	p.issues = append(p.issues, UnitIssue{Line: p.start, Column: p.column, Fatal: fatal, Message: message, Mend: mend})
 }
 
 func (p *unitParser) line(line string, number int) {
@@ -59,6 +61,7 @@ func (p *unitParser) line(line string, number int) {
 	}
 	if p.joined == "" {
 		p.start = number
+		p.column = 1 + len(line) - len(strings.TrimLeft(line, envWhite))
 	}
 	if n := len(line) - len(strings.TrimRight(line, `\`)); n%2 == 1 {
 		p.joined += line[:len(line)-1] + " "
@@ -96,7 +99,7 @@ func (p *unitParser) statement() {
 		p.issue(false, "systemd ignores the line, for nothing stands before =", "")
 	default:
 		p.unit.Directives = append(p.unit.Directives, UnitDirective{
-			Section: p.section, Key: strings.Trim(key, envWhite), Value: strings.Trim(value, envWhite), Line: p.start})
+			Section: p.section, Key: strings.Trim(key, envWhite), Value: strings.Trim(value, envWhite), Line: p.start, Column: p.column})
 	}
 }
 

@@ -5,18 +5,25 @@ import (
 	"fmt"
 )
 
+// Check is a further look at what every host should be: package lint's.
+type Check func(ctx context.Context, st HostState) []Fault
+
 // Validate is everything that is wrong with a Revision: what Load found, and what
-// resolving every host finds, by place. It is offline: artifacts from elsewhere are
-// fetched only where the Revision was loaded with an ArtifactStore, and a SOPS file
-// that no key here opens is a warning that says it was skipped. A strict caller
-// takes any error among them as a failure; services with none are still good.
-func Validate(ctx context.Context, rev *Revision) []Fault {
+// resolving every host and the checks find, by place. It is offline: artifacts from
+// elsewhere are fetched only where the Revision was loaded with an ArtifactStore, and a
+// SOPS file that no key here opens is a warning that says it was skipped. A strict caller
+// takes any error among them as a failure; services with none are still good. How a
+// finding is taken, the repo says (ValidateSpec).
+func Validate(ctx context.Context, rev *Revision, checks ...Check) []Fault {
 	faults := append(Faults(nil), rev.Quarantined...)
 	faults = append(faults, rev.Warnings...)
 	for _, host := range rev.Inventory.Hosts {
-		_, found, err := rev.resolve(ctx, host)
+		st, found, err := rev.resolve(ctx, host)
 		if err != nil {
 			return append(faults, Fault{Rule: "interrupted", Message: "not every host was looked at: " + err.Error()})
+		}
+		for _, check := range checks {
+			found = append(found, check(ctx, st)...)
 		}
 		for _, f := range found {
 			if f.Rule == RuleNoKey {
@@ -27,7 +34,7 @@ func Validate(ctx context.Context, rev *Revision) []Fault {
 		}
 	}
 	faults = append(faults, rev.secretsAgree(ctx)...)
-	faults = faults.Merge()
+	faults = rev.Judged(faults).Merge()
 	faults.Sort()
 	return faults
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -74,11 +75,17 @@ func (a *app) command() *cobra.Command {
 // logLevel is the annotation of verbs that log more than others where nobody says.
 const logLevel = "log-level"
 
+// moreOutputs is the annotation of verbs that have further forms of output.
+const moreOutputs = "more-outputs"
+
 // prepare reads the settings and opens the log, before any verb.
 func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	s, warnings, err := loadSettings(cmd.Flags(), a.getenv, a.environ())
 	if err != nil {
 		return err
+	}
+	if !slices.Contains(append([]string{"text", "json"}, strings.Fields(cmd.Annotations[moreOutputs])...), s.Output) {
+		return mendable("use text or json", "cannot use output %s", fault.Quote(s.Output))
 	}
 	a.settings = s
 	a.level = orElse(cmd.Annotations[logLevel], "warn")

@@ -1,6 +1,8 @@
 package nullspace
 
 import (
+	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,7 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/desired/lint"
+	"github.com/evenkeel/evenkeel/desired/secrets"
 )
 
 // programs are the services in the order in which they roll, and the program
@@ -60,6 +67,40 @@ func TestServicesHoldTogether(t *testing.T) {
 				t.Errorf("%s: %v", p.service, err)
 			}
 		}
+	}
+}
+
+// TestNothingIsFound: the example keeps to all of evenkeel's own rules.
+func TestNothingIsFound(t *testing.T) {
+	files := fstest.MapFS{}
+	for _, p := range programs { // what make nullspace builds
+		files["dist/"+p.program] = &fstest.MapFile{Data: []byte("\x7fELF"), Mode: 0o755}
+	}
+	err := fs.WalkDir(os.DirFS(repo), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, "dist/") {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(repo, name))
+		files[name] = &fstest.MapFile{Data: data, Mode: 0o644}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev, err := desired.Load(t.Context(), files, desired.LoadOptions{Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: keyFile})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	instances := 0
+	count := func(_ context.Context, st desired.HostState) []desired.Fault {
+		instances += len(st.Instances)
+		return nil
+	}
+	for _, f := range desired.Validate(t.Context(), &rev, lint.New(&rev).Check, count) {
+		t.Error(f)
+	}
+	if instances < len(programs) {
+		t.Errorf("%d instances were looked at", instances)
 	}
 }
 

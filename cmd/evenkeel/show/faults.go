@@ -26,6 +26,12 @@ func Faults(faults []desired.Fault) string {
 			where += ": "
 		}
 		b.WriteString(bold.of(where) + severity + ": " + Clean(f.Message))
+		if f.Host != "" {
+			b.WriteString(" (on " + Clean(f.Host) + ")")
+		}
+		if f.Rule != "" {
+			b.WriteString(faint.of(" [" + Clean(f.Rule) + "]"))
+		}
 		if f.Mend != "" {
 			b.WriteString(faint.of(" — " + Clean(f.Mend)))
 		}
