@@ -230,6 +230,9 @@ func (d *driver) take(before, after State, e Event, cmds []Command) {
 		if !disturbing(was.Phase) && disturbing(v.Phase) && v.Failing == "" && !v.Recover {
 			d.withinBudget(after, v)
 		}
+		if v.ProvenAt > was.ProvenAt { // its own probes are a later word than the look
+			d.proven(v)
+		}
 	}
 	for _, c := range cmds {
 		if c.Visit >= 0 {
@@ -243,6 +246,18 @@ func (d *driver) take(before, after State, e Event, cmds []Command) {
 	}
 	if after.Done && slices.ContainsFunc(after.Visits, func(v Visit) bool { return v.Active() }) {
 		d.Fatal("done while a visit is under way")
+	}
+}
+
+// proven notes that what a visit disturbed was seen to be up.
+func (d *driver) proven(v *Visit) {
+	for _, name := range v.Disturbs {
+		d.seen[name] = slices.Clone(d.seen[name])
+		for i := range d.seen[name] {
+			if is := &d.seen[name][i]; is.Host == v.Host {
+				is.Up = true
+			}
+		}
 	}
 }
 
@@ -263,7 +278,7 @@ func (d *driver) withinBudget(s State, v *Visit) {
 			out[i.Host] = out[i.Host] || !i.Up && !skipped
 		}
 		for i := range s.Visits {
-			if w := &s.Visits[i]; disturbing(w.Phase) && slices.Contains(w.Disturbs, name) {
+			if w := &s.Visits[i]; disturbing(w.Phase) && !w.Settling() && slices.Contains(w.Disturbs, name) {
 				out[w.Host] = true
 			}
 		}

@@ -119,7 +119,7 @@ func (m *mover) end(r Result, reason string) {
 	v := m.v
 	settled := r == ResultDone && v.Settling()
 	v.Phase, v.Result, v.Since = PhaseEnded, r, m.s.At
-	if reason != "" {
+	if reason != "" || r == ResultDone { // what it met on its way no longer matters
 		v.Reason = reason
 	}
 	for _, name := range v.Services {
