@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -31,7 +32,43 @@ func (l *loader) checkServices(rev *Revision) []*Service {
 	for _, f := range crossClaims(good, rev.Inventory) {
 		l.quarantine(f.Service, f)
 	}
+	rev.Warnings = append(rev.Warnings, windowsApart(services, l.fleet.Spec.Windows, rev.Inventory)...)
 	return services
+}
+
+// windowsApart finds services of one host whose windows are never open together: a revision
+// that changes both of them there is one visit, which would never begin.
+func windowsApart(services []*Service, fleet Windows, inv inventory.Inventory) []Fault {
+	var out []Fault
+	known := map[string]bool{}
+	for i, b := range services {
+		for _, a := range services[:i] {
+			if len(a.Spec.Windows)+len(b.Spec.Windows) == 0 {
+				continue
+			}
+			key := fmt.Sprint(a.Spec.Windows, " and ", b.Spec.Windows)
+			together, tried := known[key]
+			if !tried {
+				together = openTogether(slices.Concat(fleet, a.Spec.Windows), slices.Concat(fleet, b.Spec.Windows))
+				known[key] = together
+			}
+			host, both := "", false
+			if !together {
+				host, both = commonHost(inv, a, b)
+			}
+			if !both {
+				continue
+			}
+			of := b
+			if len(of.Spec.Windows) == 0 {
+				of = a
+			}
+			out = append(out, Fault{Pos: of.At("windows"), Severity: SeverityWarning, Rule: "windows-apart", Service: of.Name,
+				Message: fmt.Sprintf("the windows of %s and %s are never open together, and both are on %s: a revision that changes both there is never rolled out", a.Name, b.Name, host),
+				Mend:    "let the windows overlap, or change the two in revisions of their own"})
+		}
+	}
+	return out
 }
 
 func (l *loader) checkService(svc *Service, rev *Revision) {

@@ -41,7 +41,7 @@ var rules = func() map[string]Rule {
 	} {
 		all[name] = Rule{Name: name, Level: LevelError, Fixed: true}
 	}
-	for _, name := range []string{"empty-selector", "env-syntax", "known-secret", "no-health", "no-host", "no-hosts", RuleNoKey, "no-such-variable", "open-secret", "plain-secret", "unit-syntax"} {
+	for _, name := range []string{"empty-selector", "env-syntax", "known-secret", "no-health", "no-host", "no-hosts", RuleNoKey, "no-such-variable", "open-secret", "plain-secret", "unit-syntax", "windows-apart"} {
 		all[name] = Rule{Name: name, Level: LevelWarning}
 	}
 	for _, r := range lintRules {

@@ -207,14 +207,32 @@ func (s windowSet) flips(t time.Time, open bool) time.Time {
 
 // everOpens tells whether the set is open at some time; where that takes too long to
 // find out, it says yes.
-func (s windowSet) everOpens() bool {
+func (s windowSet) everOpens() bool { return everOpen(s) }
+
+// openTogether tells whether two services' windows are both open at some time. Where either
+// is never open, that is told of it alone.
+func openTogether(a, b Windows) bool {
+	x, y := a.compile(), b.compile()
+	return everOpen(x, y) || !x.everOpens() || !y.everOpens()
+}
+
+// everOpen tells whether all sets are open at some time.
+func everOpen(sets ...windowSet) bool {
 	const years = 8 // every 29 February has its turn
 	t, last := epoch, epoch.AddDate(years, 0, 0)
 	for range 10 * maxWindowSteps {
-		if s.at(t).Open {
+		open := true
+		var next time.Time
+		for _, s := range sets {
+			open = open && s.at(t).Open
+			if at := s.next(t); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+		if open {
 			return true
 		}
-		if t = s.next(t); t.IsZero() || t.After(last) {
+		if t = next; t.IsZero() || t.After(last) {
 			return false
 		}
 	}

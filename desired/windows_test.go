@@ -153,3 +153,38 @@ func BenchmarkWindows(b *testing.B) {
 		})
 	}
 }
+
+// What changes on a host is one visit: services of one host whose windows are never open
+// together are warned of, and no others.
+func TestWindowsApart(t *testing.T) {
+	windows := func(schedule, duration string) string {
+		return "  windows: [{kind: allow, schedule: \"" + schedule + "\", duration: " + duration + "}]\n  files: [{path: /etc/%s, source: x}]\n"
+	}
+	for name, c := range map[string]struct{ a, b, want string }{
+		"one after the other": {windows("0 2 * * *", "1h"), windows("0 3 * * *", "1h"),
+			"services/web/service.yaml:6:12: warning: the windows of a and web are never open together, and both are on h1: a revision that changes both there is never rolled out: let the windows overlap, or change the two in revisions of their own"},
+		"by a minute":         {windows("0 2 * * *", "61m"), windows("0 3 * * *", "1h"), ""},
+		"once in four years":  {windows("0 2 29 2 *", "1h"), windows("0 2 * * *", "1h"), ""},
+		"one without windows": {windows("0 2 * * *", "1h"), "  files: [{path: /etc/%s, source: x}]\n", ""},
+	} {
+		repo := plain.with(files{
+			"services/a/service.yaml":   service("a", fmt.Sprintf(c.a, "a")),
+			"services/a/x":              "x",
+			"services/web/service.yaml": service("web", fmt.Sprintf(c.b, "web")),
+			"services/web/x":            "x",
+		})
+		rev, err := load(t, repo, LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range rev.Warnings {
+			if f.Rule == "windows-apart" {
+				got = Faults{f}.Error()
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
