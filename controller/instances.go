@@ -40,7 +40,11 @@ func (fx *effects) instances(ctx context.Context, service string) []rollout.Inst
 			defer fx.f.shield(host.Name, &own)
 			live, cancel := context.WithTimeout(ctx, liveTimeout)
 			defer cancel()
-			out[i] = fx.f.live(live, inst, host, fx.fence)
+			if h.Skip != "" { // not ours to take over: somebody else may have it in hand
+				out[i] = fx.f.liveBeside(live, inst, host, fx.fence)
+			} else {
+				out[i] = fx.f.live(live, inst, host, fx.fence)
+			}
 			switch {
 			case out[i].Unreachable:
 			case h.Observation == nil:
@@ -59,6 +63,19 @@ func (f *Fleet) live(ctx context.Context, inst *desired.Instance, host inventory
 	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, UnitsOnly: true, Units: startedUnits(inst)})
 	if err != nil {
 		return rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+	}
+	return f.judge(ctx, inst, host, fence, o.Units)
+}
+
+// liveBeside is live for a host that this rollout does not touch: one that another has in
+// hand counts as down from the moment when its record says so.
+func (f *Fleet) liveBeside(ctx context.Context, inst *desired.Instance, host inventory.Host, fence hostdriver.Fence) rollout.Instance {
+	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Light: true, Units: startedUnits(inst)})
+	switch {
+	case err != nil:
+		return rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
+	case o.Step != nil && o.Step.Epoch != fence.Epoch && slices.Contains(o.Step.Services, inst.Service):
+		return rollout.Instance{Host: host.Name, Service: inst.Service, Reason: "is in the hands of " + o.Step.Holder}
 	}
 	return f.judge(ctx, inst, host, fence, o.Units)
 }

@@ -21,7 +21,7 @@ func fakeFleet(t *testing.T) (*Fleet, *drivertest.Fake) {
 	t.Helper()
 	text := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
 	service := func(name string) *fstest.MapFile {
-		return text("apiVersion: evenkeel/v1\nkind: Service\nmetadata: {name: " + name + "}\nspec:\n  selector: {matchLabels: {role: " + name + "}}\n  units: [{source: " + name + ".service, state: started}]\n")
+		return text("apiVersion: evenkeel/v1\nkind: Service\nmetadata: {name: " + name + "}\nspec:\n  selector: {matchLabels: {role: " + name + "}}\n  units: [{source: " + name + ".service, state: started}]\n  rollout: {minHealthyTime: 0s}\n")
 	}
 	unit := text("[Service]\nExecStart=/bin/sleep infinity\n")
 	rev, err := desired.Load(context.Background(), fstest.MapFS{
@@ -194,6 +194,50 @@ func TestAwayCountsAsDown(t *testing.T) {
 	}
 	fake.Host("web-1").Heal()
 	if got := how(); got != "up=false unreachable=false definite=true answers again, and was not taken over" {
+		t.Error(got)
+	}
+}
+
+// Two applies, each to hosts of its own, share the budget of a service: a host that another
+// has in hand counts as down as soon as its record says so, though it still serves.
+func TestInHandElsewhereCountsAsDown(t *testing.T) {
+	ctx := context.Background()
+	f, fake := fakeFleet(t)
+	v, err := f.Look(ctx)
+	if err == nil {
+		_, err = f.Apply(ctx, nil, v, nil) // all run
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Hosts = []string{"web-2"}
+	if v, err = f.Look(ctx); err != nil {
+		t.Fatal(err)
+	}
+	fx := newEffects(f, v)
+	how := func() string {
+		for _, is := range fx.instances(ctx, "web") {
+			if is.Host == "web-1" {
+				return fmt.Sprintf("up=%t %s", is.Up, is.Reason)
+			}
+		}
+		return "not looked at"
+	}
+	if got := how(); got != "up=true " {
+		t.Error(got)
+	}
+	put := func(services ...string) {
+		if _, err := fake.Apply(ctx, fake.Inventory("web-1")[0], hostdriver.Fence{Epoch: 9, Holder: "apply two"},
+			hostdriver.PutStep{Record: hostdriver.StepRecord{Epoch: 9, Holder: "apply two", Services: services}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("db")
+	if got := how(); got != "up=true " {
+		t.Errorf("a step of another service: %s", got)
+	}
+	put("web")
+	if got := how(); got != "up=false is in the hands of apply two" {
 		t.Error(got)
 	}
 }
