@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -108,7 +109,7 @@ func (d *demo) play(ctx context.Context) error {
 	if failed > 0 {
 		return errors.New("users noticed: there must be no failures")
 	}
-	return nil
+	return d.rotate(ctx)
 }
 
 // say prints a line of the story.
@@ -145,7 +146,10 @@ func (d *demo) serving(ctx context.Context) error {
 
 // evenkeel runs the real binary and expects its exit code.
 func (d *demo) evenkeel(ctx context.Context, want int, verb string, args ...string) error {
-	args = append([]string{verb, "--repo", d.dir, "--identity", d.lab.IdentityFile(), "--known-hosts", d.lab.KnownHostsFile(), "--ssh-user", "deploy", "--become"}, args...)
+	if verb == "secret" {
+		verb, args = verb+" "+args[0], args[1:]
+	}
+	args = append(append(strings.Fields(verb), "--repo", d.dir, "--identity", d.lab.IdentityFile(), "--known-hosts", d.lab.KnownHostsFile(), "--ssh-user", "deploy", "--become"), args...)
 	fmt.Printf("$ evenkeel %s --repo %s …\n", verb, d.dir)
 	c := exec.CommandContext(ctx, "bin/evenkeel", args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -32,7 +32,8 @@ func fleetRepo(dir string, l *lab.Lab, lb *lab.HAProxy) error {
 		"  after: [nullspace-auth]\n", "", "minHealthyTime: 10s", "minHealthyTime: 2s"); err != nil {
 		return err
 	}
-	if err := edit(filepath.Join(dir, "fleet.yaml"), "minHealthyTime: 5s", "minHealthyTime: 2s", "gatewayGrace: 20s", "gatewayGrace: 2s"); err != nil {
+	if err := edit(filepath.Join(dir, "fleet.yaml"), "minHealthyTime: 5s", "minHealthyTime: 2s", "gatewayGrace: 20s", "gatewayGrace: 2s",
+		"      signers: [{service: nullspace-ops}]\n", "", "keep: 24h", "keep: 3s"); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "inventory"), 0o755); err != nil {
@@ -91,8 +92,8 @@ func edit(file string, oldNew ...string) error {
 
 // commit makes a commit of everything, as the demo itself.
 func commit(dir, message string) error {
-	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"},
-		{"-c", "user.name=demo", "-c", "user.email=demo@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "-m", message}} {
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"config", "user.name", "demo"}, {"config", "user.email", "demo@example.com"}, {"config", "commit.gpgsign", "false"}, {"add", "-A"},
+		{"commit", "-q", "-m", message}} {
 		c := exec.Command("git", args...)
 		c.Dir = dir
 		if out, err := c.CombinedOutput(); err != nil {
