@@ -73,7 +73,7 @@ func TestEveryRouteRefusesLowerAccess(t *testing.T) {
 
 func TestUnlistedRoutes(t *testing.T) {
 	f := newFixture(t)
-	for _, path := range []string{"/", "/api", "/api/v1", "/api/v1/", "/api/v1/secrets", "/api/v1/status/", "/api/v1//status", "/api/v1/../v1/status", "/metrics/",
+	for _, path := range []string{"/", "/api", "/api/v1", "/api/v1/", "/api/v1/values", "/api/v1/status/", "/api/v1//status", "/api/v1/../v1/status", "/metrics/",
 		"/debug/pprof/", "/webhook", "/webhook/bitbucket", "/healthz/x", "/api/v1/hosts/..%2f..%2fstatus/diff", "/api/v1/instances/web-1", "/.git/config"} {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PROPFIND"} {
 			if w := f.ask(method, path, "", ""); w.Code != http.StatusUnauthorized {
