@@ -130,7 +130,7 @@ func rebootInMidRestart(s *stage) {
 	if now, err := s.hosts[0].BootID(ctx); err != nil || now == boot {
 		s.t.Errorf("it has not rebooted: %v", err)
 	}
-	if strings.Index(out, "h1 ledger: done") > strings.Index(out, "h2 ledger: precheck") {
+	if back := strings.Index(out, "h1 ledger: undrain → clear"); back < 0 || back > strings.Index(out, "h2 ledger: precheck") {
 		s.t.Errorf("h2 was begun before h1 was back:\n%s", out)
 	}
 }
