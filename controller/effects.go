@@ -311,6 +311,9 @@ func (fx *effects) switchTo(ctx context.Context, e *rollout.Event, st State, v r
 		op.DeadMan = st.UnitTimeout(&v) + deadManGrace
 		h.arm(true)
 	}
+	if h.has(*op.Record) {
+		op.Record = nil
+	}
 	if v.Tries > 0 { // the reply was lost: what it expected is not there any more where it was done
 		o, err := fx.f.Driver.Observe(ctx, h.Desired.Host, hostdriver.Query{Light: true, Units: v.Watch})
 		if err != nil {
