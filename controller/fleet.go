@@ -29,6 +29,8 @@ type Fleet struct {
 	Epoch   uint64
 	// Suspended are not touched, by an operator's word.
 	Suspended Suspended
+	// rotating is what is not touched for the sake of secrets, as Rotate found it.
+	rotating Suspended
 	// Ignore is drift that is left as it is.
 	Ignore []rollout.Ignore
 	// Concurrency bounds how many hosts are talked to at once; 0: 64.
@@ -125,12 +127,14 @@ func (f *Fleet) holds(h inventory.Host) map[string]string {
 	for _, s := range f.Revision.Services {
 		put(s.Name, s.Spec.Suspend.Why())
 	}
-	for name, why := range f.Suspended.Services {
-		put(name, why)
-	}
-	for at, why := range f.Suspended.Instances {
-		if at[0] == h.Name {
-			put(at[1], why)
+	for _, s := range []Suspended{f.rotating, f.Suspended} {
+		for name, why := range s.Services {
+			put(name, why)
+		}
+		for at, why := range s.Instances {
+			if at[0] == h.Name {
+				put(at[1], why)
+			}
 		}
 	}
 	return hold

@@ -157,9 +157,9 @@ func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, m
 		if err := c.nextEpoch(ctx, highest); err != nil {
 			return f, held, err
 		}
-		held := f.Suspended
+		rotating := f.rotating
 		f = c.fleet()
-		f.Suspended = held
+		f.rotating = rotating
 	}
 	if len(claim) == 0 || c.opt.Drift.Report || c.frozenWhy() != "" {
 		return f, held, nil

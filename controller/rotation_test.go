@@ -299,6 +299,27 @@ func TestRotationDisagrees(t *testing.T) {
 	}
 }
 
+// A service that is left out for its faults in the middle of a rotation may hold anything:
+// nothing is revoked.
+func TestRotationWithoutAService(t *testing.T) {
+	l, w := newRotation(t, 2, 1, shared)
+	n := w.count()
+	files := rotating(2, 1, shared, "new", "old")
+	files["services/probe/service.yaml"] = &fstest.MapFile{Data: []byte("kind: Service\nnonsense: 1\n")}
+	l.git.commit("c2", files)
+	s := l.eventually("waits", func(s *Snapshot) bool { return s.Source.Revision == "c2" && at(rollout.RotationVerify)(s) })
+	if why := s.Secrets[0].Waits; len(why) == 0 || why[0] != "probe on every host may hold the previous value: the service is left out of the revision for its faults" {
+		t.Errorf("%q", why)
+	}
+	time.Sleep(200 * time.Millisecond)
+	if got := w.since(n); !slices.Equal(got, []string{"g1=new,old", "g2=new,old"}) {
+		t.Errorf("%v", got)
+	}
+	l.git.commit("c3", rotating(2, 1, shared, "new", "old"))
+	l.eventually("done", at(rollout.RotationDone))
+	w.check(t)
+}
+
 // Drift that is only reported does not keep a rotation from going on.
 func TestRotationWhereDriftIsReported(t *testing.T) {
 	l, w := newRotation(t, 2, 1, shared)

@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -44,10 +43,11 @@ func (f *Fleet) Rotate(ctx context.Context, settled map[string]time.Time) ([]Sec
 	if len(specs) == 0 {
 		return nil, nil
 	}
-	uses, holdings, err := f.holdings(ctx)
+	uses, holdings, failed, err := f.holdings(ctx)
 	if err != nil {
 		return nil, err
 	}
+	f.rotating = Suspended{Services: map[string]string{}, Instances: map[[2]string]string{}}
 	now, forms := time.Now().UTC(), desired.Forms{}
 	out := make([]SecretStatus, 0, len(specs))
 	for _, spec := range specs {
@@ -58,6 +58,7 @@ func (f *Fleet) Rotate(ctx context.Context, settled map[string]time.Time) ([]Sec
 			}
 			s.Overdue = now.After(s.Due) // one of which nobody knows how old it is, is due
 		}
+		holdings[spec.Name] = append(holdings[spec.Name], f.unseen(spec, failed)...)
 		s.Fault, s.Rotates = desired.AgreeOnSecret(uses[spec.Name])
 		switch {
 		case s.Fault != "" || !s.Rotates:
@@ -65,86 +66,98 @@ func (f *Fleet) Rotate(ctx context.Context, settled map[string]time.Time) ([]Sec
 		default:
 			s.Rotation = rollout.Rotate(spec.Name, holdings[spec.Name], spec.KeepFor(), settled[spec.Name], now, forms)
 		}
-		if s.Fault != "" {
-			f.hold(spec, s.Fault)
-		}
-		f.holdUnsure(s)
+		f.hold(spec, s)
 		out = append(out, s)
 	}
 	f.Revision = *f.Revision.WithForms(forms)
 	return out, nil
 }
 
-// hold keeps the services of a secret as they are.
-func (f *Fleet) hold(spec desired.SecretSpec, why string) {
-	f.Suspended.Services = maps.Clone(f.Suspended.Services)
-	if f.Suspended.Services == nil {
-		f.Suspended.Services = map[string]string{}
-	}
-	for _, p := range spec.Parts() {
-		if f.Suspended.Services[p.Service] == "" {
-			f.Suspended.Services[p.Service] = why
+// hold keeps the services of a secret as they are where the fleet repo is wrong about it, and
+// instances of which it is not known which value they may use.
+func (f *Fleet) hold(spec desired.SecretSpec, s SecretStatus) {
+	if s.Fault != "" {
+		for _, p := range spec.Parts() {
+			f.rotating.Services[p.Service] = s.Fault
 		}
-	}
-}
-
-// holdUnsure keeps instances as they are of which it is not known which value they may use.
-func (f *Fleet) holdUnsure(s SecretStatus) {
-	if len(s.Held) == 0 {
-		return
-	}
-	f.Suspended.Instances = maps.Clone(f.Suspended.Instances)
-	if f.Suspended.Instances == nil {
-		f.Suspended.Instances = map[[2]string]string{}
 	}
 	for _, h := range s.Held {
-		if at := [2]string{h.Host, h.Service}; f.Suspended.Instances[at] == "" {
-			f.Suspended.Instances[at] = "secret " + s.Secret + " rotates, and which value is accepted is not known: " + firstOf(s.Waits)
-		}
+		f.rotating.Instances[[2]string{h.Host, h.Service}] = "secret " + s.Secret + " rotates, and which value is accepted is not known: " + firstOf(s.Waits)
 	}
 }
 
-// holdings asks all hosts what they have of the fleet's secrets; by secret.
-func (f *Fleet) holdings(ctx context.Context) (map[string][]desired.SecretUse, map[string][]rollout.Holding, error) {
+// unseen are instances of which nothing can be asked: those of a service that is left out of
+// the revision for its faults, as one, and those of a host that could not be looked at for
+// a fault of ours.
+func (f *Fleet) unseen(spec desired.SecretSpec, failed map[string]error) []rollout.Holding {
+	var out []rollout.Holding
+	for _, p := range spec.Parts() {
+		h := rollout.Holding{Secret: spec.Name, Service: p.Service, Role: p.Role}
+		svc, ok := f.Revision.Service(p.Service)
+		if !ok {
+			h.Host, h.Reason = "every host", "the service is left out of the revision for its faults"
+			out = append(out, h)
+			continue
+		}
+		for _, host := range f.Revision.Inventory.Select(svc.Spec.Selector) {
+			if err := failed[host.Name]; err != nil {
+				h.Host, h.Reason = host.Name, err.Error()
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// holdings asks all hosts what they have of the fleet's secrets; both by secret. failed are
+// hosts with which something went wrong here.
+func (f *Fleet) holdings(ctx context.Context) (byUse map[string][]desired.SecretUse, byHolding map[string][]rollout.Holding, failed map[string]error, err error) {
 	hosts := f.Revision.Inventory.Hosts
-	uses, has := make([][]desired.SecretUse, len(hosts)), make([][]rollout.Holding, len(hosts))
+	uses, has, errs := make([][]desired.SecretUse, len(hosts)), make([][]rollout.Holding, len(hosts)), make([]error, len(hosts))
 	g := errgroup.Group{}
 	g.SetLimit(f.concurrency())
 	key := salt()
 	for i, h := range hosts {
-		g.Go(func() (err error) {
-			defer f.shield(h.Name, &err)
-			if uses[i], err = f.Revision.SecretUses(ctx, h); err != nil || len(uses[i]) == 0 {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(ctx, f.observeTimeout())
-			defer cancel()
-			o, err := f.Driver.Observe(ctx, h, rollout.HoldingQuery(uses[i], key))
-			seen, why := &o, ""
-			if err != nil {
-				seen, why = nil, reasonOf(err)
-			}
-			for _, u := range uses[i] {
-				has[i] = append(has[i], rollout.HoldingOf(u, seen, key, why))
-			}
+		g.Go(func() error {
+			uses[i], has[i], errs[i] = f.holdingsOn(ctx, h, key)
 			return nil
 		})
 	}
-	err := g.Wait()
+	_ = g.Wait()
 	if cause := context.Cause(ctx); cause != nil {
-		return nil, nil, cause
+		return nil, nil, nil, cause
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot tell what the hosts have of secrets: %w", err)
-	}
-	byUse, byHolding := map[string][]desired.SecretUse{}, map[string][]rollout.Holding{}
-	for i := range hosts {
+	byUse, byHolding, failed = map[string][]desired.SecretUse{}, map[string][]rollout.Holding{}, map[string]error{}
+	for i, h := range hosts {
+		if errs[i] != nil {
+			failed[h.Name] = errs[i]
+			continue
+		}
 		for j, u := range uses[i] {
 			byUse[u.Secret] = append(byUse[u.Secret], u)
 			byHolding[u.Secret] = append(byHolding[u.Secret], has[i][j])
 		}
 	}
-	return byUse, byHolding, nil
+	return byUse, byHolding, failed, nil
+}
+
+// holdingsOn asks one host.
+func (f *Fleet) holdingsOn(ctx context.Context, h inventory.Host, key string) (uses []desired.SecretUse, has []rollout.Holding, err error) {
+	defer f.shield(h.Name, &err)
+	if uses, err = f.Revision.SecretUses(ctx, h); err != nil || len(uses) == 0 {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.observeTimeout())
+	defer cancel()
+	o, unseen := f.Driver.Observe(ctx, h, rollout.HoldingQuery(uses, key))
+	seen, why := &o, ""
+	if unseen != nil {
+		seen, why = nil, reasonOf(unseen)
+	}
+	for _, u := range uses {
+		has = append(has, rollout.HoldingOf(u, seen, key, why))
+	}
+	return uses, has, nil
 }
 
 // RotationWords are the rotations that are not done, in one line; "" where there is none.

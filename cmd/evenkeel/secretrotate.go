@@ -237,8 +237,11 @@ func (r *rotating) places(spec desired.SecretSpec) ([]desired.SecretUse, error) 
 			out = append(out, u)
 		}
 	}
-	if len(out) == 0 {
-		return nil, mendable("its services select no host", "cannot rotate %s: no instance has it", spec.Name)
+	for _, p := range spec.Parts() {
+		if !slices.ContainsFunc(r.uses[spec.Name], func(u desired.SecretUse) bool { return u.Service == p.Service }) {
+			return nil, mendable("evenkeel validate tells of faults; a service without a host is not to be in the declaration yet",
+				"cannot rotate %s: %s has faults or runs on no host, so its files are not known", spec.Name, p.Service)
+		}
 	}
 	return out, nil
 }
