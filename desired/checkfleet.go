@@ -72,7 +72,7 @@ func windowsApart(services []*Service, fleet Windows, inv inventory.Inventory) [
 }
 
 func (l *loader) checkService(svc *Service, rev *Revision) {
-	for _, p := range append(checkService(svc.Spec), checkBalancers(svc.Spec.Drain, rev.Inventory)...) {
+	for _, p := range append(checkService(svc.Name, svc.Spec), checkBalancers(svc.Spec.Drain, rev.Inventory)...) {
 		l.quarantine(svc.Name, p.At(svc.At(p.Path), svc.Name))
 	}
 	selected := rev.Inventory.Select(svc.Spec.Selector)

@@ -16,7 +16,7 @@ type serviceCheck struct {
 	problems []fault.Problem
 }
 
-func checkService(spec ServiceSpec) []fault.Problem {
+func checkService(service string, spec ServiceSpec) []fault.Problem {
 	c := &serviceCheck{}
 	for _, p := range spec.Selector.Validate() {
 		p.Path = "selector." + p.Path
@@ -46,6 +46,9 @@ func checkService(spec ServiceSpec) []fault.Problem {
 		c.target(at+".path", f.Path)
 		c.owners(at, f.Owner, f.Group, f.Mode)
 	}
+	for i, s := range spec.Credentials {
+		c.credential(fmt.Sprintf("credentials[%d]", i), s, spec)
+	}
 	for i, a := range spec.Artifacts {
 		c.artifact(fmt.Sprintf("artifacts[%d]", i), a)
 	}
@@ -56,7 +59,7 @@ func checkService(spec ServiceSpec) []fault.Problem {
 		c.health(fmt.Sprintf("health[%d]", i), h)
 	}
 	c.problems = append(c.problems, spec.Validate.check()...)
-	c.unique(spec)
+	c.unique(service, spec)
 	return c.problems
 }
 
@@ -221,8 +224,8 @@ func checkArtifactSource(source, digest string) (message, mend string) {
 
 // unique finds paths, units, users and artifacts that stand twice in a service, and
 // paths that lie below a file or artifact.
-func (c *serviceCheck) unique(spec ServiceSpec) {
-	claims := claimsOf(spec)
+func (c *serviceCheck) unique(service string, spec ServiceSpec) {
+	claims := claimsOf(service, spec)
 	seen := map[string]claim{}
 	for _, cl := range claims {
 		if first, twice := seen[cl.what]; twice && !(cl.shared && first.shared && cl.spec == first.spec) {

@@ -62,7 +62,7 @@ type claim struct {
 }
 
 // claimsOf are the claims of one service, in the spec's order.
-func claimsOf(spec ServiceSpec) []claim {
+func claimsOf(service string, spec ServiceSpec) []claim {
 	var cs []claim
 	for i, u := range spec.Users {
 		cs = append(cs, claim{what: "user " + u.Name, at: fmt.Sprintf("users[%d]", i), shared: true, spec: u})
@@ -77,6 +77,7 @@ func claimsOf(spec ServiceSpec) []claim {
 	for i, f := range spec.Files {
 		cs = append(cs, claim{what: "path " + f.Path, at: fmt.Sprintf("files[%d].path", i)})
 	}
+	cs = append(cs, credentialClaims(service, spec)...)
 	for i, a := range spec.Artifacts {
 		cs = append(cs, claim{what: "path " + a.Path, at: fmt.Sprintf("artifacts[%d].path", i)})
 		cs = append(cs, claim{what: "artifact " + path.Dir(a.Path) + "/.releases/" + a.Name, at: fmt.Sprintf("artifacts[%d].name", i)})
@@ -146,7 +147,7 @@ type owner struct {
 func crossClaims(services []Service, inv inventory.Inventory) []Fault {
 	owners := map[string][]owner{}
 	for i := range services {
-		for _, c := range claimsOf(services[i].Spec) {
+		for _, c := range claimsOf(services[i].Name, services[i].Spec) {
 			if !c.inside {
 				owners[c.what] = append(owners[c.what], owner{&services[i], c})
 			}

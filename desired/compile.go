@@ -68,7 +68,9 @@ func compile(svc *Service, fleet FleetSpec, src *sources, store *artifacts) (*co
 			continue // a template's file, named by several instances
 		}
 		seen[f.path] = true
-		c.prepare(f)
+		if f.static == nil {
+			c.prepare(f)
+		}
 		out.static = out.static && f.static != nil
 		out.unitsStatic = out.unitsStatic && (f.static != nil || (f.kind != FileUnit && f.kind != FileDropIn))
 		out.files = append(out.files, f)
@@ -79,7 +81,7 @@ func compile(svc *Service, fleet FleetSpec, src *sources, store *artifacts) (*co
 		out.static = out.static && !ca.dynamic
 		out.artifacts = append(out.artifacts, ca)
 	}
-	out.units = unitsOf(svc.Spec)
+	out.units = unitsOf(svc.Name, svc.Spec)
 	out.drain = newTemplated(c, "drain", svc.Spec.Drain)
 	out.health = newTemplated(c, "health", svc.Spec.Health)
 	return out, c.faults
@@ -136,7 +138,7 @@ func (c *compiler) files() []*compiledFile {
 			mode: modeOf(f.Mode, 0o644), names: []string{f.Source}, at: []Position{c.svc.At(fmt.Sprintf("files[%d].source", i))},
 			render: f.Template, change: changeOf(f.ChangeMode)})
 	}
-	return out
+	return append(out, c.credentials()...)
 }
 
 func changeOf(m ChangeMode) ChangeMode {
@@ -158,7 +160,7 @@ type compiledUnit struct {
 }
 
 // unitsOf are the units of a service by name, entries of the same unit joined.
-func unitsOf(spec ServiceSpec) []compiledUnit {
+func unitsOf(service string, spec ServiceSpec) []compiledUnit {
 	byName := map[string]*compiledUnit{}
 	files := map[string]string{} // unit to its file
 	for i, u := range spec.Units {
@@ -180,6 +182,11 @@ func unitsOf(spec ServiceSpec) []compiledUnit {
 		case f.path != "":
 			cu.file = f.path
 			files[path.Base(f.path)] = f.path
+		}
+	}
+	for unit := range loadersOf(service, spec) {
+		if cu := byName[unit]; cu != nil {
+			cu.dropIns = append(cu.dropIns, loaderPath(unit))
 		}
 	}
 	names := slices.Sorted(maps.Keys(byName))

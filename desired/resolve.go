@@ -167,7 +167,7 @@ func on(faults Faults, host string) Faults {
 // checkRendered checks drain and health again once their templates are filled in.
 func (r *Revision) checkRendered(svc *Service, drain []DrainSpec, health []HealthSpec) Faults {
 	var faults Faults
-	problems := checkService(ServiceSpec{Drain: drain, Health: health})
+	problems := checkService("", ServiceSpec{Drain: drain, Health: health})
 	for _, p := range append(problems, checkBalancers(drain, r.Inventory)...) {
 		faults = append(faults, p.At(svc.At(p.Path), svc.Name))
 	}

@@ -332,6 +332,77 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
+// A credential is a file of root's and a drop-in that loads it; the units that load it
+// are restarted when it changes.
+func TestCredentials(t *testing.T) {
+	d := &sealedFiles{plain: map[string]string{"services/a/token": "hunter2"}}
+	repo := plain.with(files{
+		"services/a/service.yaml": service("a", `
+  units: [{source: a.service, state: started}, {source: b.service, state: started}, {source: a.timer}]
+  credentials: [{name: token, source: token, units: [a.service]}, {name: both.pem, source: both.pem, changeMode: none}]
+  health: [{unit: {name: a.service}}]
+`),
+		"services/a/a.service": "[Service]\nExecStart=/x\n",
+		"services/a/b.service": "[Service]\nExecStart=/x\n",
+		"services/a/a.timer":   "[Timer]\nOnCalendar=daily\n",
+		"services/a/token":     `{"data": "ENC[x]", "sops": {"mac": "ENC[y]"}}`,
+		"services/a/both.pem":  "plain\n",
+	})
+	if got := findings(t, repo, LoadOptions{Decrypter: d}); got != "" {
+		t.Errorf("got %s", got)
+	}
+	rev, err := load(t, repo, LoadOptions{Decrypter: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := rev.Resolve(context.Background(), rev.Inventory.Hosts[0])
+	if err != nil || len(st.Instances) != 1 {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	in := st.Instances[0]
+	want := map[string]string{
+		"/etc/credstore/a.token":                                       "hunter2",
+		"/etc/credstore/a.both.pem":                                    "plain\n",
+		"/etc/systemd/system/a.service.d/50-evenkeel-credentials.conf": "# Written by evenkeel, from credentials of service a.\n[Service]\nLoadCredential=token:/etc/credstore/a.token\nLoadCredential=both.pem:/etc/credstore/a.both.pem\n",
+		"/etc/systemd/system/b.service.d/50-evenkeel-credentials.conf": "# Written by evenkeel, from credentials of service a.\n[Service]\nLoadCredential=both.pem:/etc/credstore/a.both.pem\n",
+	}
+	for _, f := range in.Files {
+		text, ok := want[f.Path]
+		if !ok {
+			continue
+		}
+		delete(want, f.Path)
+		if string(f.Content.Bytes()) != text || f.SHA256 != f.Content.SHA256() || f.Owner != "root" {
+			t.Errorf("%s: %q", f.Path, f.Content.Bytes())
+		}
+		if (f.Kind == FilePlain) != (f.Mode == 0o600) || f.Secret != (f.Path == "/etc/credstore/a.token") {
+			t.Errorf("%s: mode %o, secret %t", f.Path, f.Mode, f.Secret)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not there: %v", want)
+	}
+	reads := map[string]string{"a.service": "/etc/credstore/a.both.pem /etc/credstore/a.token", "b.service": "/etc/credstore/a.both.pem", "a.timer": ""}
+	for _, u := range in.Units {
+		if got := strings.Join(u.Reads, " "); got != reads[u.Name] {
+			t.Errorf("%s reads %s", u.Name, got)
+		}
+	}
+	for spec, want := range map[string]string{
+		"units: [{source: a.service}]\n  credentials: [{name: a/b, source: token}]":                                                                         "is no name of a credential",
+		"units: [{source: a.service}]\n  credentials: [{name: x, source: token, units: [a.servic]}]":                                                        `is no .service unit of this service: did you mean "a.service"?`,
+		"units: [{source: a.timer}]\n  credentials: [{name: x, source: token}]":                                                                             "has no .service unit that could load it",
+		"units: [{source: a.service}]\n  credentials: [{name: x, source: token}, {name: x, source: both.pem}]":                                              "is here twice",
+		"units: [{source: a.service}]\n  credentials: [{name: x, source: token, changeMode: reload}]":                                                       "reload",
+		"units: [{source: a.service}, {source: a.timer, dropIn: a.service, name: 50-evenkeel-credentials.conf}]\n  credentials: [{name: x, source: token}]": "is here twice",
+	} {
+		bad := repo.with(files{"services/a/service.yaml": service("a", "\n  "+spec+"\n  health: [{unit: {name: a.service}}]\n")})
+		if got := findings(t, bad, LoadOptions{Decrypter: d}); !strings.Contains(got, want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", spec, got, want)
+		}
+	}
+}
+
 func TestSecretsThatAreNoEnv(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"nested":        {"B: {hunter2: hunter3}\n", "services/a/b.secrets.yaml: B is not text, a number or a truth value: only a flat map becomes an env file"},

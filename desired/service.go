@@ -40,6 +40,7 @@ type ServiceSpec struct {
 	Units       []UnitSpec         `yaml:"units"`                          // systemd units, drop-ins and Quadlets
 	Env         []EnvSpec          `yaml:"env"`                            // env files, for EnvironmentFile=
 	Files       []FileSpec         `yaml:"files"`                          // other files
+	Credentials []CredentialSpec   `yaml:"credentials"`                    // secrets that units load as systemd credentials
 	Artifacts   []ArtifactSpec     `yaml:"artifacts"`                      // programs and bundles, by digest
 	Rollout     RolloutSpec        `yaml:"rollout"`                        // how changes go over the hosts
 	Drain       []DrainSpec        `yaml:"drain"`                          // how an instance is taken out of traffic
@@ -108,6 +109,16 @@ type FileSpec struct {
 	Mode       string     `yaml:"mode"`                                                       // octal, default "0644"
 	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart
 	Template   bool       `yaml:"template"`                                                   // render even if not named *.tmpl
+}
+
+// CredentialSpec is a secret that a unit gets from systemd as a file that nobody else
+// sees, in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=; systemd 247).
+type CredentialSpec struct {
+	Name       string     `yaml:"name" jsonschema:"required"`                     // the file's name there
+	Source     string     `yaml:"source" jsonschema:"required"`                   // its content; a SOPS file is decrypted in the controller
+	Units      StringList `yaml:"units"`                                          // the service's units that load it; default all its .service units
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=none"` // what a change means for them; default restart
+	Template   bool       `yaml:"template"`                                       // render even if not named *.tmpl
 }
 
 // ChangeMode is what a changed file means for the units that read it.

@@ -181,7 +181,7 @@ func (k *keel) bodies() map[string][]byte {
 func TestSecretsEscapeNowhere(t *testing.T) {
 	k := newKeel(t, 2)
 	keyFile := filepath.Join(k.dir, "age.key")
-	recipient := strings.TrimSpace(secretVerb(k, "", "keygen", keyFile))
+	recipient := strings.TrimSpace(secretVerb(k.stage, "", "keygen", keyFile))
 	k.stop()
 	k.configure("secrets: {ageIdentity: " + keyFile + "}")
 	temp := t.TempDir()
@@ -210,11 +210,11 @@ func TestSecretsEscapeNowhere(t *testing.T) {
 	hear := func(what, text string) { told.Store(what, text) }
 	set := func(value string) {
 		t.Helper()
-		hear("secret set", secretVerb(k, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN", "--recipient", recipient))
+		hear("secret set", secretVerb(k.stage, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN", "--recipient", recipient))
 	}
 	change := func(value string) {
 		t.Helper()
-		hear("secret set again", secretVerb(k, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN"))
+		hear("secret set again", secretVerb(k.stage, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN"))
 	}
 	digests := []string{}
 	digest := func() {
@@ -335,13 +335,13 @@ func (c *canaries) files(t *testing.T, dir string) {
 }
 
 // secretVerb runs evenkeel secret with something on stdin.
-func secretVerb(k *keel, stdin string, args ...string) string {
-	k.t.Helper()
+func secretVerb(s *stage, stdin string, args ...string) string {
+	s.t.Helper()
 	cmd := exec.Command(filepath.Join(root, "bin/evenkeel"), append([]string{"secret"}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		k.t.Fatalf("evenkeel secret %s: %v\n%s", args[0], err, out)
+		s.t.Fatalf("evenkeel secret %s: %v\n%s", args[0], err, out)
 	}
 	return string(out)
 }
