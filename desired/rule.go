@@ -31,11 +31,11 @@ type Rule struct {
 var rules = func() map[string]Rule {
 	all := map[string]Rule{}
 	for _, name := range []string{
-		"bad-address", "bad-label", "bad-login", "bad-mode", "bad-name", "bad-owner", "bad-path", "bad-port", "bad-unit-name", "bad-user", "below-a-file",
+		"bad-address", "bad-credential", "bad-label", "bad-login", "bad-mode", "bad-name", "bad-owner", "bad-path", "bad-port", "bad-unit-name", "bad-user", "below-a-file",
 		"artifact", "claimed-twice", "cycle", "decrypt", "duplicate", "duplicate-address", "duplicate-host", "duplicate-key", "duplicate-label", "duplicate-secret", "duplicate-service", "duplicate-var",
 		"dynamic-inventory", "empty-unit", "escape", "executable-inventory", "generated-unit", "group-cycle", "impossible-rollout", "impossible-window",
 		"ini-syntax", "interrupted", "jinja", "missing-fleet", "missing-key", "missing-source", "missing-var", "no-keep", "no-verifier", "not-a-file", "not-a-folder", "not-installable",
-		"refused-by-systemd", "second-fleet", "selector", "symlink", "template", "template-unit", "too-large", "unknown-group", "unknown-host", "unknown-key", "unknown-service",
+		"refused-by-systemd", "second-fleet", "selector", "symlink", "template", "template-unit", "too-large", "unknown-group", "unknown-host", "unknown-key", "unknown-service", "unknown-unit", "unloaded-credential",
 		"unreadable", "vault",
 		"wrong-type", "wrong-value", "yaml-syntax",
 	} {
