@@ -169,13 +169,13 @@ func (l *loop) start() {
 
 func (l *loop) eventually(what string, ok func(*Snapshot) bool) *Snapshot {
 	l.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		s := l.c.Snapshot()
 		if ok(s) {
 			return s
 		}
 		if time.Now().After(end) {
-			l.t.Fatalf("%s: not within 10 s\nsource %+v\nconditions %+v\nreport %+v\ndrift %+v", what, s.Source, s.Conditions, s.Report, s.Drift)
+			l.t.Fatalf("%s: not within 30 s\nsource %+v\nconditions %+v\nreport %+v\ndrift %+v", what, s.Source, s.Conditions, s.Report, s.Drift)
 		}
 	}
 }
