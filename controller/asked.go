@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -88,5 +89,13 @@ func (c *Controller) Explain(ctx context.Context, host, service string) (Explana
 	if err != nil {
 		return Explanation{}, err
 	}
-	return f.Explain(ctx, v, host, service)
+	f.Journals, _ = f.Driver.(hostdriver.JournalReader)
+	e, err := f.Explain(ctx, v, host, service)
+	if info, described := c.opt.Git.Describe(ctx, f.Revision.ID); described == nil {
+		e.Changed = &info
+	}
+	// What a service logs may hold secrets, and an answer of the API goes further than to
+	// the person who asked: the causes are told, the lines are not.
+	e.Journal = nil
+	return e, err
 }

@@ -30,6 +30,13 @@ type Explanation struct {
 	// Problems keep the instance from being changed; Causes are why it is as it is.
 	Problems []rollout.Problem `json:"problems"`
 	Causes   []Cause           `json:"causes"`
+	// Changed is the commit that last touched the service's files, where git tells.
+	Changed *CommitInfo `json:"changed,omitempty"`
+	// Journal is what systemd and the units said last, as far as it tells something.
+	Journal []LogLine `json:"journal,omitempty"`
+	// JournalLost tells that the host's journal is gone after a reboot, so that what came
+	// before the last one is not known.
+	JournalLost bool `json:"journalLost,omitempty"`
 }
 
 // HostFacts are the host's own records.
@@ -110,8 +117,10 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		e.Facts = &HostFacts{Systemd: o.Systemd, Clock: o.Clock, Generation: o.Manifest.Generation, Applied: o.Manifest.Revision, Kept: o.Kept, Holder: o.Holder, Claim: o.Claim, Step: o.Step}
 		e.differences(v, in, service)
 		if ok {
-			e.units(&inst, o)
+			entries := f.journalOf(ctx, in.Desired.Host, &inst)
+			e.units(&inst, o, entries)
 			e.env(&inst)
+			e.JournalLost = f.journalLost(ctx, in.Desired.Host)
 		}
 	}
 	if ok {
@@ -146,8 +155,46 @@ func (e *Explanation) differences(v *View, in *rollout.HostInput, service string
 	}
 }
 
-func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation) {
+// journalOf is the end of the instance's journal; what cannot be read is left out.
+func (f *Fleet) journalOf(ctx context.Context, host inventory.Host, inst *desired.Instance) []hostdriver.JournalEntry {
+	var names []string
 	for _, u := range inst.Units {
+		if !hostdriver.IsTemplate(u.Name) {
+			names = append(names, u.Name)
+		}
+	}
+	if f.Journals == nil || len(names) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	var entries []hostdriver.JournalEntry
+	err := f.Journals.Journal(ctx, host, hostdriver.JournalQuery{Units: names, Lines: explainRead}, func(e hostdriver.JournalEntry) error {
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		f.Log.Warn().Err(err).Str("host", host.Name).Msg("the journal was not read")
+	}
+	return entries
+}
+
+// journalFolder is where a journal is that outlives a reboot (journald.conf(5), Storage=).
+const journalFolder = "/var/log/journal"
+
+// journalLost tells whether the host keeps its journal in memory only.
+func (f *Fleet) journalLost(ctx context.Context, host inventory.Host) bool {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	o, err := f.Driver.Observe(ctx, host, hostdriver.Query{Paths: []hostdriver.PathQuery{{Path: journalFolder, Bare: true}}})
+	return err == nil && o.Paths[journalFolder].Type == hostdriver.PathAbsent
+}
+
+func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, entries []hostdriver.JournalEntry) {
+	trouble := map[string]bool{}
+	defer func() { e.Journal = tellingLines(entries, trouble) }()
+	for i := range inst.Units {
+		u := &inst.Units[i]
 		got := o.Units[u.Name]
 		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, PID: got.MainPID, Restarts: got.Restarts}
 		if p, ok := o.Processes[u.Name]; ok && got.MainPID > 0 {
@@ -170,8 +217,16 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation) {
 			}
 		}
 		e.Units = append(e.Units, facts)
-		if c, wrong := causeOf(u.Name, got); wrong && u.State == "started" {
+		p := &patient{unit: u, state: got, paths: o.Paths, changes: e.Changes, foreign: facts.Foreign, behind: facts.Behind, at: o.Clock}
+		for _, entry := range entries {
+			if entry.Unit == u.Name {
+				p.entries = append(p.entries, entry)
+			}
+		}
+		// What a timer or a socket starts is not started by us, and fails all the same.
+		if c, wrong := p.diagnose(); wrong && (u.State == "started" || got.Active == "failed") {
 			e.Causes = append(e.Causes, c)
+			trouble[u.Name] = true
 		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 type Fleet struct {
 	Revision desired.Revision
 	Driver   hostdriver.Driver
+	// Journals reads hosts' journals; nil: nobody does.
+	Journals hostdriver.JournalReader
 	Log      zerolog.Logger
 	// Holder names who mutates, for the hosts' records: "apply deploy@build-1 pid 4711".
 	Holder   string

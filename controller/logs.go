@@ -66,14 +66,14 @@ var errLogSilent = errors.New("it says nothing")
 // back to the pace of the slowest and of the sink, so that however long the journals are
 // little of them is in memory. The error is of the sink, of ctx, or means that there is
 // no such service; hosts' own go to sink.Lost. answered tells how many hosts did.
-func (f *Fleet) Logs(ctx context.Context, journals hostdriver.JournalReader, q LogQuery, sink LogSink) (answered int, err error) {
+func (f *Fleet) Logs(ctx context.Context, q LogQuery, sink LogSink) (answered int, err error) {
 	units, err := f.logUnits(ctx, q.Service)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &logMerge{journals: journals, query: q, sink: sink, units: units, began: time.Now(), places: make(chan struct{}, f.concurrency())}
+	m := &logMerge{journals: f.Journals, query: q, sink: sink, units: units, began: time.Now(), places: make(chan struct{}, f.concurrency())}
 	return m.run(ctx)
 }
 

@@ -138,7 +138,7 @@ func (j *journals) fleet(t *testing.T) *Fleet {
 	if err != nil || len(rev.Quarantined) > 0 {
 		t.Fatal(err, rev.Quarantined)
 	}
-	return &Fleet{Revision: rev}
+	return &Fleet{Revision: rev, Journals: j}
 }
 
 // logged collects what Logs says, a line each.
@@ -175,7 +175,7 @@ func TestLogsAreMergedByTime(t *testing.T) {
 	j.add("b", 900, "900")
 	j.hosts["c"].down = &hostdriver.Error{Kind: hostdriver.Unreachable, Host: "c", Op: "connect to", Err: errors.New("no route")}
 	f, l := j.fleet(t), &logged{}
-	answered, err := f.Logs(t.Context(), j, LogQuery{Service: "gw"}, l.sink())
+	answered, err := f.Logs(t.Context(), LogQuery{Service: "gw"}, l.sink())
 	if err != nil || answered != 2 {
 		t.Fatal(answered, err)
 	}
@@ -202,7 +202,7 @@ func TestLogsLastOfAllHosts(t *testing.T) {
 	}
 	j.add("b", 47.5, "between")
 	l := &logged{}
-	if _, err := j.fleet(t).Logs(t.Context(), j, LogQuery{Service: "gw", Lines: 4}, l.sink()); err != nil {
+	if _, err := j.fleet(t).Logs(t.Context(), LogQuery{Service: "gw", Lines: 4}, l.sink()); err != nil {
 		t.Fatal(err)
 	}
 	if want := "a: 47\nb: between\na: 48\na: 49"; l.text() != want {
@@ -216,11 +216,11 @@ func TestLogsOfHostsChosen(t *testing.T) {
 	j.add("b", 2, "two")
 	f, l := j.fleet(t), &logged{}
 	f.Hosts = []string{"b*"}
-	if _, err := f.Logs(t.Context(), j, LogQuery{Service: "gw"}, l.sink()); err != nil || l.text() != "b: two" {
+	if _, err := f.Logs(t.Context(), LogQuery{Service: "gw"}, l.sink()); err != nil || l.text() != "b: two" {
 		t.Error(l.text(), err)
 	}
 	f.Hosts = []string{"other"}
-	if _, err := f.Logs(t.Context(), j, LogQuery{Service: "gw"}, l.sink()); err == nil || !strings.Contains(err.Error(), "runs on none of the hosts") {
+	if _, err := f.Logs(t.Context(), LogQuery{Service: "gw"}, l.sink()); err == nil || !strings.Contains(err.Error(), "runs on none of the hosts") {
 		t.Error(err)
 	}
 }
@@ -235,7 +235,7 @@ func TestLogsFollow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {
-			_, err := f.Logs(ctx, j, LogQuery{Service: "gw", Lines: 10, Follow: true}, l.sink())
+			_, err := f.Logs(ctx, LogQuery{Service: "gw", Lines: 10, Follow: true}, l.sink())
 			ended <- err
 		}()
 		time.Sleep(time.Second)
@@ -276,7 +276,7 @@ func TestLogsGiveUpASilentHost(t *testing.T) {
 		j.add("a", 1, "one")
 		j.hosts["b"].silent = true
 		l := &logged{}
-		answered, err := j.fleet(t).Logs(t.Context(), j, LogQuery{Service: "gw"}, l.sink())
+		answered, err := j.fleet(t).Logs(t.Context(), LogQuery{Service: "gw"}, l.sink())
 		if err != nil || answered != 1 || !strings.Contains(l.text(), "lost b: cannot read the journal of b: it says nothing for 1m0s\na: one") {
 			t.Error(answered, err, l.text())
 		}
@@ -293,7 +293,7 @@ func TestLogsSinkEndsAll(t *testing.T) {
 		}
 		full := errors.New("broken pipe")
 		n := 0
-		_, err := j.fleet(t).Logs(t.Context(), j, LogQuery{Service: "gw"}, LogSink{Entry: func(LogEntry) error {
+		_, err := j.fleet(t).Logs(t.Context(), LogQuery{Service: "gw"}, LogSink{Entry: func(LogEntry) error {
 			if n++; n == 10 {
 				return full
 			}

@@ -82,6 +82,7 @@ type Git interface {
 type CommitInfo struct {
 	Subject, Author string
 	Committed       time.Time
+	ID              string `json:",omitempty"` // short, where it is not known otherwise
 }
 
 func (o *Options) defaults() error {

@@ -19,6 +19,8 @@ func (d *differ) needs(inst *desired.Instance) {
 		for _, n := range u.Needs {
 			if !d.found(inst, n) {
 				d.problem(u.Name, fmt.Sprintf("%s%s: there is no such %s on the host, so its start would fail (%s)", n.Key, n.Name, n.Kind, n.Exit), mendNeed(inst, n))
+			} else if why, mend := d.unfit(n); why != "" {
+				d.problem(u.Name, fmt.Sprintf("%s%s %s, so its start would fail (%s)", n.Key, n.Name, why, n.Exit), mend)
 			}
 		}
 	}
@@ -56,6 +58,35 @@ func (d *differ) found(inst *desired.Instance, n desired.Need) bool {
 		}
 	}
 	return false
+}
+
+// unfit tells why what is needed is of no use as it will be: a program that nobody may
+// execute, or something of another kind. What a link points at is not known.
+func (d *differ) unfit(n desired.Need) (why, mend string) {
+	mode, kind := d.o.Paths[n.Name].Mode, d.o.Paths[n.Name].Type
+	for _, e := range d.makes() {
+		if e.Name == n.Name {
+			switch e.Kind {
+			case hostdriver.KindFile:
+				mode, kind = e.Mode, hostdriver.PathFile
+			case hostdriver.KindDirectory:
+				mode, kind = e.Mode, hostdriver.PathDir
+			default:
+				return "", ""
+			}
+		}
+	}
+	switch {
+	case n.Kind == desired.NeedProgram && kind == hostdriver.PathFile && mode != 0 && mode&0o111 == 0:
+		return fmt.Sprintf("may not be executed by anybody (mode %04o)", mode), `write mode: "0755" for it under files, or chmod a+x it there`
+	case n.Kind == desired.NeedProgram && kind == hostdriver.PathDir:
+		return "is a directory, no program", "correct " + n.Key
+	case n.Kind == desired.NeedDirectory && kind == hostdriver.PathFile:
+		return "is a file, no directory", "correct " + n.Key
+	case n.Kind == desired.NeedFile && kind == hostdriver.PathDir:
+		return "is a directory, no file", "correct " + n.Key
+	}
+	return "", ""
 }
 
 func declares(inst *desired.Instance, user string) bool {

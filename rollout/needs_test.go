@@ -15,6 +15,9 @@ func TestNeeds(t *testing.T) {
 	needing := func(needs ...desired.Need) (desired.HostState, hostdriver.Observation) {
 		hs, o := ledger(), settled()
 		hs.Instances[0].Units[0].Needs = needs
+		o.Paths["/srv/data"] = hostdriver.PathState{Type: hostdriver.PathFile, Mode: 0o644}
+		o.Paths["/srv/run"] = hostdriver.PathState{Type: hostdriver.PathFile, Mode: 0o750}
+		o.Paths["/srv/dir"] = hostdriver.PathState{Type: hostdriver.PathDir, Mode: 0o755}
 		for _, n := range needs {
 			if n.Kind != desired.NeedUser && n.Kind != desired.NeedGroup {
 				if _, there := o.Paths[n.Name]; !there {
@@ -39,6 +42,15 @@ func TestNeeds(t *testing.T) {
 			[]string{"ExecStart=/usr/bin/nope: there is no such program on the host, so its start would fail (203/EXEC)"}},
 		{"a user that is not there", desired.Need{Kind: desired.NeedUser, Name: "nobodyhere", Key: "User=", Exit: "217/USER"},
 			[]string{"User=nobodyhere: there is no such user on the host, so its start would fail (217/USER)"}},
+		{"a program that nobody may execute", desired.Need{Kind: desired.NeedProgram, Name: "/srv/data", Key: "ExecStart=", Exit: "203/EXEC"},
+			[]string{"ExecStart=/srv/data may not be executed by anybody (mode 0644), so its start would fail (203/EXEC)"}},
+		{"a program of somebody's", desired.Need{Kind: desired.NeedProgram, Name: "/srv/run", Key: "ExecStart="}, nil},
+		{"a folder for a program", desired.Need{Kind: desired.NeedProgram, Name: "/srv/dir", Key: "ExecStart=", Exit: "203/EXEC"},
+			[]string{"ExecStart=/srv/dir is a directory, no program, so its start would fail (203/EXEC)"}},
+		{"a file for a folder", desired.Need{Kind: desired.NeedDirectory, Name: "/srv/data", Key: "WorkingDirectory=", Exit: "200/CHDIR"},
+			[]string{"WorkingDirectory=/srv/data is a file, no directory, so its start would fail (200/CHDIR)"}},
+		{"a managed file for a program", desired.Need{Kind: desired.NeedProgram, Name: envPath, Key: "ExecStart=", Exit: "203/EXEC"},
+			[]string{"ExecStart=" + envPath + " may not be executed by anybody (mode 0644), so its start would fail (203/EXEC)"}},
 		{"root", desired.Need{Kind: desired.NeedUser, Name: "root", Key: "User="}, nil},
 	}
 	for _, tt := range tests {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Use: "explain HOST/SERVICE", Short: "Tell all about one instance, and what mends it", GroupID: groupLook, Args: takes(1, "HOST/SERVICE"),
 		Long: long(`Tell, on one screen, how one service stands on one host and why: its units and since
 when, its env files' keys (never a value), its health checks made now, the balancer's
-word, what differs from the fleet repo, the likely cause, and the command that mends it.`),
+word, what differs from the fleet repo and who last changed it there, the lines of the
+journal that matter, the likely cause, and the command that mends it.`),
 		Example: `  evenkeel explain web-3/gateway`,
 	}
 	repoFlag(cmd)
@@ -63,6 +66,7 @@ func (a *app) explain(cmd *cobra.Command, f *controller.Fleet, host, service str
 	if err != nil {
 		return &mended{err: err, mend: whatRunsThere(f, v, host, service)}
 	}
+	e.Changed = a.lastChange(cmd.Context(), f, service)
 	if a.asJSON() {
 		return a.json(e)
 	}
@@ -91,4 +95,31 @@ func whatRunsThere(f *controller.Fleet, v *controller.View, host, service string
 		return "its selector does not match the labels of that host; what runs there: " + strings.Join(there, ", ")
 	}
 	return "what runs there: " + strings.Join(there, ", ")
+}
+
+// lastChange is the commit that last touched a service's folder, where the fleet repo lies
+// in git and git is here.
+func (a *app) lastChange(ctx context.Context, f *controller.Fleet, service string) *controller.CommitInfo {
+	svc, ok := f.Revision.Service(service)
+	if !ok {
+		return nil
+	}
+	c, err := openCheckout(a.settings.Repo)
+	if err != nil {
+		return nil
+	}
+	defer c.close()
+	if !c.git {
+		return nil
+	}
+	said, err := c.runGit(ctx, "log", "-1", "--format=%an%x00%cI%x00%s%x00%h", "--", svc.Dir)
+	parts := strings.Split(strings.TrimSpace(said), "\x00")
+	if err != nil || len(parts) != 4 {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, parts[1])
+	if err != nil {
+		return nil
+	}
+	return &controller.CommitInfo{Author: parts[0], Committed: at, Subject: parts[2], ID: parts[3]}
 }

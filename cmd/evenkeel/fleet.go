@@ -44,8 +44,8 @@ func (a *app) openFleet(ctx context.Context) (*controller.Fleet, func(), error) 
 		c.close()
 		return nil, nil, err
 	}
-	a.pending = &pendingHosts{Driver: driver, journals: driver, since: map[string]time.Time{}}
-	f := &controller.Fleet{Revision: rev, Driver: a.pending, Log: a.log, Holder: holder(), Concurrency: a.settings.SSH.Concurrency,
+	a.pending = &pendingHosts{Driver: driver, since: map[string]time.Time{}}
+	f := &controller.Fleet{Revision: rev, Driver: a.pending, Journals: driver, Log: a.log, Holder: holder(), Concurrency: a.settings.SSH.Concurrency,
 		Hosts: a.settings.Hosts, Services: a.settings.Services}
 	return f, func() {
 		_ = driver.Close()

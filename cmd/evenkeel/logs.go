@@ -153,7 +153,7 @@ func (a *app) logs(ctx context.Context, q controller.LogQuery) error {
 	}
 	view := show.NewLog(hosts)
 	lost := 0
-	_, err = f.Logs(ctx, a.pending.journals, q, controller.LogSink{
+	_, err = f.Logs(ctx, q, controller.LogSink{
 		Entry: func(e controller.LogEntry) error { return a.logEntry(view, e, q.Service) },
 		Lost: func(host string, err error) {
 			lost++

@@ -18,9 +18,8 @@ import (
 // pendingHosts is a Driver that knows which hosts are being read at the moment.
 type pendingHosts struct {
 	hostdriver.Driver
-	journals hostdriver.JournalReader
-	mu       sync.Mutex
-	since    map[string]time.Time
+	mu    sync.Mutex
+	since map[string]time.Time
 }
 
 // Observe reads the host; see hostdriver.Observer.

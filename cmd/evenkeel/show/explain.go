@@ -20,6 +20,7 @@ func Explain(e controller.Explanation, size DiffSize) string {
 	x.checks()
 	x.traffic()
 	x.differences(size)
+	x.journal()
 	x.causes()
 	return x.b.String()
 }
@@ -47,7 +48,7 @@ func (x *explainer) head() {
 	if x.Mend != "" {
 		x.line("mend", Clean(x.Mend))
 	}
-	x.line("desired", Revision(x.Revision))
+	x.line("desired", Revision(x.Revision)+x.changed())
 	h := x.Facts
 	if h == nil {
 		x.line("on host", red.of("unknown: it did not answer"))
@@ -110,6 +111,39 @@ func (x *explainer) units() {
 		if len(u.Foreign) > 0 {
 			x.line("", "  "+yellow.of("drop-ins that are not evenkeel's: "+Clean(strings.Join(u.Foreign, ", "))))
 		}
+	}
+}
+
+// changed is who last changed the service in git, and how.
+func (x *explainer) changed() string {
+	c := x.Changed
+	if c == nil {
+		return ""
+	}
+	text := "  last changed by " + Clean(c.Author) + ", " + c.Committed.UTC().Format(timeForm)
+	if c.ID != "" {
+		text += ", " + Clean(c.ID)
+	}
+	return faint.of(Fit(text+": "+Clean(c.Subject), 110))
+}
+
+// journal is what the units and systemd said last.
+func (x *explainer) journal() {
+	if len(x.Journal) == 0 && !x.JournalLost {
+		return
+	}
+	x.b.WriteString("\n" + bold.of("Journal") + "\n")
+	for _, l := range x.Journal {
+		first, _, more := strings.Cut(l.Message, "\n")
+		text := Clean(first)
+		if more {
+			text += " …"
+		}
+		x.b.WriteString("  " + faint.of(l.At.UTC().Format(timeForm)) + "  " + Clean(l.Identifier) + ": " + priorityPaint(l.Priority).of(Fit(text, 160)) + "\n")
+	}
+	if x.JournalLost {
+		x.b.WriteString("  " + yellow.of("the host keeps its journal in memory: a reboot takes what came before it") + "\n")
+		x.b.WriteString("    " + mend("mkdir /var/log/journal && systemctl restart systemd-journald; or Storage=persistent in journald.conf") + "\n")
 	}
 }
 

@@ -54,8 +54,14 @@ func TestOutcome(t *testing.T) {
 func TestExplain(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	golden(t, "explain", Explain(controller.Explanation{
-		Status:   controller.InstanceStatus{Host: "web-1", Service: "gateway", Sync: controller.OutOfSync, Health: controller.Degraded, Stale: true, Reason: "gateway.service is failed (exit status 203/EXEC)"},
-		Revision: commit,
+		Changed: &controller.CommitInfo{Author: "Ada\x1b[2J", Committed: time.Date(2026, 2, 28, 9, 0, 0, 0, time.UTC), Subject: "gateway: a newer program", ID: "4f1c2d9"},
+		Journal: []controller.LogLine{
+			{At: time.Date(2026, 3, 1, 10, 30, 0, 0, time.UTC), Unit: "gateway.service", Identifier: "(gateway)", Priority: 3, Message: "gateway.service: Failed at step EXEC spawning /opt/gw/gateway: No such file or directory"},
+			{At: time.Date(2026, 3, 1, 10, 30, 0, 0, time.UTC), Unit: "gateway.service", Identifier: "gw", Priority: 6, Message: "\x1b]0;title\x07\nand more"},
+		},
+		JournalLost: true,
+		Status:      controller.InstanceStatus{Host: "web-1", Service: "gateway", Sync: controller.OutOfSync, Health: controller.Degraded, Stale: true, Reason: "gateway.service is failed (exit status 203/EXEC)"},
+		Revision:    commit,
 		Facts: &controller.HostFacts{Systemd: "252", Clock: now, Generation: 7, Applied: commit, Kept: []uint64{5, 6, 7}, Holder: "apply deploy@build-1 pid 4711",
 			Step: &hostdriver.StepRecord{Phase: "wait", Since: now.Add(-time.Minute), Holder: "apply deploy@build-1 pid 4711",
 				Drained: []hostdriver.DrainRecord{{Service: "gateway", Adapter: "haproxy", Spec: map[string]string{"backend": "gateway", "server": "web-1"}}}}},

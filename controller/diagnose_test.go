@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
+)
+
+// TestDiagnose is about what no lab host shows: other versions' words, and the kernel's.
+func TestDiagnose(t *testing.T) {
+	said := func(lines ...string) (out []hostdriver.JournalEntry) {
+		for _, l := range lines {
+			who, text, _ := strings.Cut(l, ": ")
+			out = append(out, hostdriver.JournalEntry{Unit: "a.service", Identifier: who, Message: text, Priority: 6})
+		}
+		return out
+	}
+	unit := desired.Unit{Name: "a.service", State: "started", Needs: []desired.Need{{Kind: desired.NeedProgram, Name: "/opt/a", Key: "ExecStart="}}}
+	failed := func(result string, status int) hostdriver.UnitState {
+		return hostdriver.UnitState{Load: "loaded", Active: "failed", Sub: "failed", Result: result, ExecStatus: status}
+	}
+	for name, c := range map[string]struct {
+		state   hostdriver.UnitState
+		entries []hostdriver.JournalEntry
+		paths   map[string]hostdriver.PathState
+		want    string
+	}{
+		"a newer systemd's words": {failed("exit-code", 203), said("(a)[7]: a.service: Unable to locate executable '/opt/a': No such file or directory", "systemd: a.service: Failed at step EXEC spawning /opt/a: No such file or directory"), nil, "/opt/a is missing"},
+		"no journal at all":       {failed("exit-code", 203), nil, map[string]hostdriver.PathState{"/opt/a": {Type: hostdriver.PathAbsent}}, "the program /opt/a is missing"},
+		"killed by the kernel":    {failed("oom-kill", 9), said("systemd: a.service: A process of this unit has been killed by the OOM killer."), nil, "want of memory"},
+		"what it said long since is not asked of one that runs": {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success"}, said("a: too many open files"), nil, ""},
+		"a restart, and why":       {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success", Restarts: 3}, said("a: fatal error: out of memory"), nil, "gets no more memory"},
+		"an end that says nothing": {failed("exit-code", 1), said("a: goodbye"), nil, "the program itself ended with an error"},
+	} {
+		p := &patient{unit: &unit, state: c.state, entries: c.entries, paths: c.paths}
+		got, ok := p.diagnose()
+		if ok != (c.want != "") || !strings.Contains(got.Cause, c.want) || ok && got.Mend == "" {
+			t.Errorf("%s: %v %+v, want %q", name, ok, got, c.want)
+		}
+	}
+	next := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	timer := desired.Unit{Name: "a.timer", State: "started"}
+	p := &patient{unit: &timer, at: next.Add(time.Hour), state: hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "waiting", TimerNext: next}}
+	if c, ok := p.diagnose(); !ok || !strings.Contains(c.Cause, "overdue") {
+		t.Errorf("a timer that missed its run: %+v", c)
+	}
+	if p.at = next.Add(-time.Hour); true {
+		if c, ok := p.diagnose(); ok {
+			t.Errorf("a timer that waits: %+v", c)
+		}
+	}
+}
+
+func TestTellingLines(t *testing.T) {
+	var entries []hostdriver.JournalEntry
+	for i := range 50 {
+		e := hostdriver.JournalEntry{Unit: "a.service", Priority: 6, Message: "request"}
+		switch i {
+		case 3:
+			e.Priority, e.Message = 3, "cannot open the database"
+		case 48:
+			e.Unit = "b.service"
+		}
+		entries = append(entries, e)
+	}
+	if lines := tellingLines(entries, nil); len(lines) != 4 {
+		t.Errorf("of a healthy one: %+v", lines)
+	}
+	lines := tellingLines(entries, map[string]bool{"a.service": true})
+	if len(lines) != explainShown || lines[0].Message != "cannot open the database" || lines[1].Message != "request" {
+		t.Errorf("of one in trouble: %+v", lines)
+	}
+	for _, l := range lines {
+		if l.Unit != "a.service" {
+			t.Errorf("%+v", l)
+		}
+	}
+}
