@@ -56,6 +56,7 @@ const (
 	plain manner = iota
 	drained
 	soaked
+	rotating
 )
 
 // soakTime is the service's minHealthyTime, where it has one.
@@ -82,16 +83,26 @@ func (s *stage) want(greeting string, how manner) error {
 	if how == soaked {
 		service = strings.Replace(service, "minHealthyTime: 0s", "minHealthyTime: "+soakTime.String(), 1)
 	}
-	if how == drained {
+	if how == drained || how == rotating {
 		service += fmt.Sprintf(drainText, s.balancer.RuntimeAddr())
 	}
 	dir := filepath.Join(s.fleet, "services", "victim")
+	if how != rotating {
+		if err := write(filepath.Join(s.fleet, "fleet.yaml"), fleetText); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(write(filepath.Join(dir, "service.yaml"), service), write(filepath.Join(dir, "victim.env"), envText(greeting)),
 		write(filepath.Join(s.peer, "files", "victim.env"), envText(greeting))); err != nil {
 		return err
 	}
+	return s.commit(greeting)
+}
+
+// commit makes the fleet repo as it is a commit.
+func (s *stage) commit(message string) error {
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"},
-		{"-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "--allow-empty", "-m", greeting}} {
+		{"-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "--allow-empty", "-m", message}} {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = s.fleet
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -24,7 +24,7 @@ type options struct {
 
 // allNames are what can be measured; the deployment always is, but beside watch and
 // simulated alone.
-var allNames = []string{"pass", "deploy", "rolling", "soaked", "drained", "watch", "fleet", "loop"}
+var allNames = []string{"pass", "deploy", "rolling", "soaked", "drained", "rotation", "watch", "fleet", "loop"}
 
 // helpers are what this program is as a process beside the one that measures.
 var helpers = map[string]func(args []string) error{floorVerb: floorMain, watcherVerb: watcherMain, simVerb: simMain, lookVerb: lookMain, serveVerb: serveMain, bareVerb: bareMain}

@@ -81,6 +81,18 @@ func (s *stage) ourHalf(ctx context.Context, n int) error {
 			})
 		}},
 	}
+	steps = append(steps, step{"rotation", func() error {
+		return s.rotate(ctx, greeting+"-peer", rotatePeer, func() error { return s.playbook(ctx, rotatePeer, true, "rotate.yml") })
+	}})
+	steps = append(steps, step{"rotation", func() error {
+		return s.rotate(ctx, greeting, rotateApply, func() error {
+			took, _, err := s.evenkeelRun(ctx, loginUser, "apply", "--yes")
+			if err == nil {
+				s.note(rotateApply, took)
+			}
+			return err
+		})
+	}})
 	return s.take(steps)
 }
 

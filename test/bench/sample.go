@@ -48,18 +48,22 @@ const (
 
 	drainApply measure = "drained: evenkeel apply"
 	drainPeer  measure = "drained: ansible-playbook"
+
+	rotateApply measure = "rotation: evenkeel apply"
+	rotatePeer  measure = "rotation: ansible-playbook"
 )
 
 // results is every sample of a run.
 type results struct {
 	samples map[measure][]sample
 	phases  map[measure][]phases // of rolling evenkeel applies
+	users   map[measure]noticed  // of rotations
 	watch   *watchFigures
 	fleet   *fleetFigures
 }
 
 func newResults() *results {
-	return &results{samples: map[measure][]sample{}, phases: map[measure][]phases{}}
+	return &results{samples: map[measure][]sample{}, phases: map[measure][]phases{}, users: map[measure]noticed{}}
 }
 
 func (r *results) add(m measure, s sample) { r.samples[m] = append(r.samples[m], s) }

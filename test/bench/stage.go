@@ -71,7 +71,7 @@ func (s *stage) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.wants("drained") {
+	if s.wants("drained") || s.wants("rotation") {
 		s.balancer, err = s.lab.HAProxy(ctx, lab.HAProxyConfig{Backends: []lab.Backend{{Name: "victim", ServerPort: victimPort}}})
 		if err != nil {
 			return err
