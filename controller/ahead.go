@@ -35,12 +35,15 @@ type aheads struct {
 // next is the visit to be prepared while c is carried out, or -1: the first one that is
 // to disturb another host. One at a time, for it is a guess, and hosts have other work.
 func (a *aheads) next(st *State, c rollout.Command) int {
-	switch c.Kind {
-	case rollout.CmdDrain, rollout.CmdWait, rollout.CmdSwitch, rollout.CmdUnits:
-	default:
+	if c.Visit < 0 {
 		return -1
 	}
 	v := &st.Visits[c.Visit]
+	switch { // what the host in hand waits for is the time for it
+	case c.Kind == rollout.CmdUnits, c.Kind == rollout.CmdWait && c.After > 0, c.Kind == rollout.CmdSwitch && len(v.Actions) == 0:
+	default:
+		return -1
+	}
 	if v.Quiet || v.Reverting || v.Failing != "" || st.Halted != nil || st.Stopping != "" || st.Paused != nil {
 		return -1
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -269,12 +270,20 @@ func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Vis
 	if e.Closed = fx.closed(ctx, v, h); e.Closed != "" {
 		return nil
 	}
-	e.Before = v.Invocations(o.Units)
+	e.Before, e.InRotation = v.Invocations(o.Units), !balanced(&v, h)
 	var err error
 	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil || ahead {
 		return err
 	}
 	return fx.apply(ctx, h, h.Needs(&v))
+}
+
+// balanced tells whether any of what the visit takes out of traffic is behind a balancer.
+func balanced(v *rollout.Visit, h *handled) bool {
+	return slices.ContainsFunc(v.Drains, func(name string) bool {
+		inst := h.instance(name)
+		return inst != nil && len(inst.Drain) > 0
+	})
 }
 
 // look looks at the host and its units, and finds out whether somebody else is at work.

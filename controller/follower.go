@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,5 +128,6 @@ func (c *Controller) visited(v *rollout.Visit, revision string) {
 	}
 	if v.Result == rollout.ResultDone {
 		e.synced = revision
+		e.putRight(func(service string) bool { return slices.Contains(v.Services, service) })
 	}
 }

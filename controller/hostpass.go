@@ -129,9 +129,11 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 	case drifts && c.opt.Drift.Report && plan.Recover == nil:
 		return nil // it is shown, and that is all
 	case !drifts || plan.Recover != nil || slices.ContainsFunc(v.Plan.Visits, func(x rollout.Visit) bool { return !x.Quiet }):
-		if wait := c.flaps(ctx, e, plan); wait > 0 && drifts {
-			c.queue.AddAfter(fleetKey, wait)
-			return nil
+		if drifts {
+			if wait := c.flaps(ctx, e, plan); wait > 0 {
+				c.queue.AddAfter(fleetKey, wait)
+				return nil
+			}
 		}
 		c.queue.Add(fleetKey)
 		return nil
@@ -151,6 +153,11 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 	for _, x := range st.NotDone() {
 		return fmt.Errorf("drift on %s could not be corrected: %s", x.Host, x.Reason)
 	}
+	c.mu.Lock()
+	e.putRight(func(service string) bool {
+		return slices.ContainsFunc(plan.Changes, func(ch rollout.Change) bool { return ch.Service == service })
+	})
+	c.mu.Unlock()
 	for _, ch := range plan.Changes {
 		c.record(ctx, Event{Type: Normal, Reason: ReasonCorrected, Host: name, Service: ch.Service, Revision: v.Input.Revision,
 			Message: fmt.Sprintf("drift on %s was corrected: %s: %s", name, ch.Subject, ch.Reason)})
@@ -184,6 +191,11 @@ func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostP
 	c.mu.Lock()
 	wait := time.Duration(-1)
 	for s := range subjects {
+		if e.inHand(s) { // that is the same time still
+			wait = 0
+			delete(subjects, s)
+			continue
+		}
 		if left := e.flapping(s, now); wait < 0 || left < wait {
 			wait = left
 		}
@@ -215,6 +227,20 @@ func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostP
 	}
 	c.changed()
 	return wait
+}
+
+// inHand tells that something differs ever since its last correction was begun: what waits
+// for the budget, or failed, has not come back.
+func (e *hostEntry) inHand(subject string) bool {
+	times := e.corrections[subject]
+	return len(times) > 0 && slices.ContainsFunc(e.drift, func(d Drift) bool {
+		return d.Class != DriftForeign && d.Service+" "+d.Subject == subject && !d.Since.After(times[len(times)-1])
+	})
+}
+
+// putRight forgets drift that was put right: what differs from now on has come back.
+func (e *hostEntry) putRight(of func(service string) bool) {
+	e.drift = slices.DeleteFunc(slices.Clone(e.drift), func(d Drift) bool { return d.Class != DriftForeign && of(d.Service) })
 }
 
 // flapping tells how long something must wait until it may be put right again; 0 where

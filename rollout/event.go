@@ -33,7 +33,8 @@ type Event struct {
 	Closed   string                   `json:"closed,omitempty"`   // of precheck: why a gate holds the host back
 	Forgot   bool                     `json:"forgot,omitempty"`   // the balancer no longer has it drained
 	Sample   *Sample                  `json:"sample,omitempty"`   // of probe
-	// InRotation tells, of undrain, that all balancers were seen to send it traffic again.
+	// InRotation tells, of undrain, that all balancers were seen to send it traffic again; of
+	// precheck, that there is none.
 	InRotation bool `json:"inRotation,omitempty"`
 
 	// By is, of an operator's word, whose it is.

@@ -193,6 +193,6 @@ func (t *standing) fallen(service int) *Instance {
 func (t *standing) changed(service int, host string) bool {
 	n, known := t.r.hostNumber[host]
 	return known && slices.ContainsFunc(t.r.onHost[n], func(i int) bool {
-		return t.s.Visits[i].Result == ResultDone && slices.Contains(t.r.disturbs[i], service)
+		return (t.s.Visits[i].Result == ResultDone || t.s.Visits[i].Settling()) && slices.Contains(t.r.disturbs[i], service)
 	})
 }

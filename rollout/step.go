@@ -101,6 +101,7 @@ func (m *mover) enter(p Phase) {
 	if m.v.Settling() && !settling {
 		for _, name := range m.v.Services {
 			if ss := m.s.service(name); ss != nil {
+				ss.Fresh = false // it may have been seen while it was drained
 				m.s.serves(ss, m.v)
 			}
 		}
@@ -219,7 +220,7 @@ func (m *mover) result(e Event) {
 			return
 		}
 		if len(v.Drains) > 0 {
-			v.Drained = e.Drains
+			v.Drained, v.InRotation = e.Drains, e.InRotation
 		}
 		m.next()
 	case PhaseStage:

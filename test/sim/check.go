@@ -48,7 +48,7 @@ func (s *simulation) checkDisruption(in *instance, a *world.Actor, what string) 
 		return // it is in hand already
 	}
 	c := s.controller(a)
-	seen := c.looks[in.service]
+	seen := c.lookedBefore(in.service, a.Sent)
 	if l, ok := seen[in.host.Name]; ok && in.since > l.at && in.by != c.id {
 		return // it came up after the look, by which touching it took nobody down
 	}

@@ -46,11 +46,11 @@ func (s *simulation) checkApart(in *instance, a *world.Actor) {
 		if o == in || o.up || !c.wants(o) || s.rackOf(o) != s.rackOf(in) {
 			continue
 		}
-		l, ok := c.looks[in.service][o.host.Name]
+		l, ok := c.lookedBefore(in.service, a.Sent)[o.host.Name]
 		if in.shape.Strategy.OnUnreachable == "skip" && (l.lost || !o.host.Answers()) {
 			continue
 		}
-		if mine, ok := c.looks[in.service][in.host.Name]; ok && in.since > mine.at && in.by != c.id {
+		if mine, ok := c.lookedBefore(in.service, a.Sent)[in.host.Name]; ok && in.since > mine.at && in.by != c.id {
 			return // it came up after the look, by which touching it took nobody down
 		}
 		if o.by == c.id || ok && o.since <= l.at {

@@ -42,7 +42,10 @@ type controller struct {
 	state   rollout.State
 	began   time.Duration
 	looks   map[string]map[string]looked // by service and host
-	asked   map[string]time.Duration     // by host, when its balancers were last asked before a restart
+	// earlier are the looks before those, and heard is when the last ones came.
+	earlier map[string]map[string]looked
+	heard   map[string]time.Duration
+	asked   map[string]time.Duration // by host, when its balancers were last asked before a restart
 	probes  map[string]probed
 	rounds  int // plans carried out so far
 	running bool
@@ -53,6 +56,15 @@ type controller struct {
 type looked struct {
 	at   time.Duration
 	lost bool // its host did not answer
+}
+
+// lookedBefore is what was known of a service when something was sent: what has been heard
+// since could not keep it from being sent.
+func (c *controller) lookedBefore(service string, sent time.Duration) map[string]looked {
+	if c.heard[service] > sent && c.earlier[service] != nil {
+		return c.earlier[service]
+	}
+	return c.looks[service]
 }
 
 // probed is what a controller last saw of a unit.
@@ -297,6 +309,7 @@ func (c *controller) fence() hostdriver.Fence {
 func (c *controller) carryOutPlan() {
 	s := c.sim
 	c.hosts, c.looks, c.asked = map[string]*handled{}, map[string]map[string]looked{}, map[string]time.Duration{}
+	c.earlier, c.heard = map[string]map[string]looked{}, map[string]time.Duration{}
 	for i, in := range c.input.Hosts {
 		h := &handled{HostInput: in, host: s.world.Hosts[i]}
 		if in.Observation != nil {
@@ -402,7 +415,8 @@ func (c *controller) command(st rollout.State, cmd rollout.Command) {
 		var at map[string]looked
 		c.run("observe", "", func(t *task) { e.Instances, at = c.instances(t, cmd.Service) }, func() {
 			if c.rounds == round {
-				c.looks[cmd.Service] = at
+				c.earlier[cmd.Service] = c.looks[cmd.Service]
+				c.looks[cmd.Service], c.heard[cmd.Service] = at, c.sim.world.Now()
 				c.step(e)
 			}
 		})

@@ -23,6 +23,7 @@ type effect struct {
 	h     *handled
 	e     *rollout.Event
 	cmd   rollout.Command
+	sent  time.Duration
 	until time.Duration
 }
 
@@ -71,7 +72,8 @@ func (x *effect) do() error {
 	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
 		limit = x.unitTimeout() + quickOp
 	}
-	x.until = x.c.sim.world.Now() + limit
+	x.sent = x.c.sim.world.Now()
+	x.until = x.sent + limit
 	switch x.cmd.Kind {
 	case rollout.CmdPrecheck:
 		return x.precheck()
@@ -111,7 +113,7 @@ func (x *effect) do() error {
 func (x *effect) rest() time.Duration { return x.until - x.c.sim.world.Now() }
 
 func (x *effect) actor() *world.Actor {
-	return &world.Actor{Controller: x.c.id, Visit: x.v.ID, Back: x.v.Reverting, Epoch: x.c.epoch}
+	return &world.Actor{Controller: x.c.id, Visit: x.v.ID, Back: x.v.Reverting, Epoch: x.c.epoch, Sent: x.sent}
 }
 
 func (x *effect) apply(op hostdriver.Op) error {
@@ -147,6 +149,10 @@ func (x *effect) precheck() error {
 		return &hostdriver.Error{Kind: hostdriver.Conflict, Host: x.v.Host, Op: "precheck", Err: errors.New(who + " has begun a step there meanwhile")}
 	}
 	x.e.Before = x.v.Invocations(o.Units)
+	x.e.InRotation = !slices.ContainsFunc(x.v.Drains, func(name string) bool {
+		inst := x.h.Instance(name)
+		return inst != nil && len(inst.Drain) > 0
+	})
 	if x.e.Drains, err = x.toDrain(); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type Actor struct {
 	Visit      int
 	Back       bool // on the way back to a former generation
 	Epoch      uint64
+	Sent       time.Duration // when it sent what is now done
 }
 
 // Ours tells whether a controller acts, not a person.
