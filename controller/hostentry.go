@@ -191,6 +191,9 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (event
 		d := &drift[i]
 		if old := slices.IndexFunc(e.drift, func(o Drift) bool { return o.Service == d.Service && o.Subject == d.Subject }); old >= 0 {
 			d.Since = e.drift[old].Since
+			if was := e.drift[old]; was.Class == DriftFlapping && now.Before(was.Next) {
+				d.Class, d.Corrected, d.Next = was.Class, was.Corrected, was.Next // it was told
+			}
 			continue
 		}
 		d.Since = now

@@ -95,6 +95,11 @@ func (c *Controller) changedMeanwhile(v *View) {
 	}
 	c.mu.Lock()
 	e := c.hosts[plan.Host]
+	if o := v.Input.Hosts[0].Observation; e != nil && o.At.Add(-o.Took).Before(e.settled) {
+		e.dirty = true // it was read in the middle of its visit
+		c.mu.Unlock()
+		return
+	}
 	ahead := c.rolling == nil || slices.ContainsFunc(c.rolling.State.Visits, func(x rollout.Visit) bool {
 		return x.Host == plan.Host && x.Phase != rollout.PhaseEnded
 	})
