@@ -135,7 +135,7 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 		return nil // it is shown, and that is all
 	case !drifts || plan.Recover != nil || slices.ContainsFunc(v.Plan.Visits, func(x rollout.Visit) bool { return !x.Quiet }):
 		if drifts {
-			if wait := c.flaps(ctx, e, plan); wait > 0 {
+			if wait := c.flaps(ctx, e, plan, true); wait > 0 {
 				c.queue.AddAfter(fleetKey, wait)
 				return nil
 			}
@@ -147,7 +147,7 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 		c.queue.Add(fleetKey)
 		return nil
 	}
-	if wait := c.flaps(ctx, e, plan); wait > 0 {
+	if wait := c.flaps(ctx, e, plan, false); wait > 0 {
 		c.queue.AddAfter(hostKey(name), wait)
 		return nil
 	}
@@ -158,11 +158,6 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 	for _, x := range st.NotDone() {
 		return fmt.Errorf("drift on %s could not be corrected: %s", x.Host, x.Reason)
 	}
-	c.mu.Lock()
-	e.putRight(func(service string) bool {
-		return slices.ContainsFunc(plan.Changes, func(ch rollout.Change) bool { return ch.Service == service })
-	})
-	c.mu.Unlock()
 	for _, ch := range plan.Changes {
 		c.record(ctx, Event{Type: Normal, Reason: ReasonCorrected, Host: name, Service: ch.Service, Revision: v.Input.Revision,
 			Message: fmt.Sprintf("drift on %s was corrected: %s: %s", name, ch.Subject, ch.Reason)})
@@ -186,8 +181,9 @@ const (
 )
 
 // flaps notes a correction that is about to be made and returns 0, or how long to wait
-// with it: where everything that differs was put right too often lately.
-func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostPlan) time.Duration {
+// with it: where everything that differs was put right too often lately. A correction that
+// has to wait for a rollout counts once, however often the host is looked at meanwhile.
+func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostPlan, rolls bool) time.Duration {
 	now := time.Now()
 	subjects := map[string]bool{}
 	for _, ch := range plan.Changes {
@@ -196,7 +192,7 @@ func (c *Controller) flaps(ctx context.Context, e *hostEntry, plan rollout.HostP
 	c.mu.Lock()
 	wait := time.Duration(-1)
 	for s := range subjects {
-		if e.inHand(s) { // that is the same time still
+		if rolls && e.inHand(s) {
 			wait = 0
 			delete(subjects, s)
 			continue
