@@ -23,6 +23,9 @@ func (s *simulation) checkStep(c *controller, before rollout.State, e rollout.Ev
 		if !touches(was.Phase) && touches(v.Phase) {
 			s.checkWindows(c, v)
 		}
+		if settles(v) && !settles(was) {
+			s.letGo(v)
+		}
 		if was.Phase != rollout.PhaseEnded && v.Phase == rollout.PhaseEnded {
 			s.checkVisitEnd(c, v)
 		}
@@ -195,7 +198,8 @@ func (s *simulation) checkBatch(c *controller, v *rollout.Visit, service string)
 // settles tells that a visit has nothing left to do but to remove its record and to look
 // once more: it went well so far, and everything it had drained is back.
 func settles(w *rollout.Visit) bool {
-	return (w.Phase == rollout.PhaseClear || w.Phase == rollout.PhaseVerify) && w.Failing == "" && len(w.Drained) == 0
+	return (w.Phase == rollout.PhaseClear || w.Phase == rollout.PhaseVerify) && w.Failing == "" && len(w.Drained) == 0 && !w.Recover &&
+		(w.InRotation || len(w.Drains) == 0)
 }
 
 // checkVisitEnd judges what a visit leaves.
@@ -212,14 +216,7 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 	} else if v.Result == rollout.ResultDone && v.Written && h.Manifest.Revision != c.state.Revision && h.Epoch == c.epoch && h.Powered {
 		s.violated("honesty", "the visit of %s is done, and the host has %s", v.Host, h.Manifest.Revision)
 	}
-	for _, name := range v.Disturbs {
-		if in := s.by[[2]string{v.Host, name}]; in != nil {
-			in.by = 0
-			if !in.up { // it fell after it had been proven
-				in.since = s.world.Now()
-			}
-		}
-	}
+	s.letGo(v)
 	for _, unit := range v.Watch {
 		u := h.Units[unit]
 		in := s.by[[2]string{v.Host, u.Service}]
@@ -231,6 +228,18 @@ func (s *simulation) checkVisitEnd(c *controller, v *rollout.Visit) {
 		}
 		if path := in.behind(u); path != "" {
 			s.violated("S6", "the visit of %s ended %s, and %s runs with another %s than the one on disk", v.Host, v.Result, unit, path)
+		}
+	}
+}
+
+// letGo: what a visit has proven is in nobody's hand any more.
+func (s *simulation) letGo(v *rollout.Visit) {
+	for _, name := range v.Disturbs {
+		if in := s.by[[2]string{v.Host, name}]; in != nil {
+			in.by = 0
+			if !in.up { // it fell after it had been proven
+				in.since = s.world.Now()
+			}
 		}
 	}
 }
