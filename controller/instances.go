@@ -257,8 +257,9 @@ func (fx *effects) revertUnits(ctx context.Context, st State, v rollout.Visit, h
 	if len(op.Actions) == 0 {
 		return nil
 	}
-	if v.Recorded { // it may not be there yet: what was to write it may have been refused
-		rec := fx.record(st, v, h)
+	// The record is not there yet where the restart that was to write it was refused. Where it
+	// is, the way back writes nothing: the disk may be full.
+	if rec := fx.record(st, v, h); v.Recorded && !v.Switched && !v.Recover && !h.has(rec) {
 		op.Record = &rec
 	}
 	return fx.apply(ctx, h, op)

@@ -74,8 +74,8 @@ func TestHandEdit(t *testing.T) {
 	before := s.pid(s.hosts[1])
 	s.on(s.hosts[1], "echo X=1 >>/etc/ledger/ledger.env")
 	out, _ := s.run(1, "plan")
-	if !strings.Contains(out, "h2") || !strings.Contains(out, "X=1") {
-		t.Errorf("the plan does not name the host and the line:\n%s", out)
+	if !strings.Contains(out, "h2") || !strings.Contains(out, "edited on the host: X") || strings.Contains(out, "X=1") {
+		t.Errorf("the plan does not name the host and the key, or tells what may be a secret:\n%s", out)
 	}
 	s.run(0, "apply", "--yes")
 	s.run(0, "plan")

@@ -227,7 +227,7 @@ func (x *effect) revertUnits() error {
 	if len(op.Actions) == 0 {
 		return nil
 	}
-	if rec := x.record(); x.v.Recorded {
+	if rec := x.record(); x.v.Recorded && !x.v.Switched && !x.v.Recover {
 		op.Record = &rec
 	}
 	return x.apply(op)
