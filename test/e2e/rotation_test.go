@@ -263,6 +263,56 @@ func TestRotationShared(t *testing.T) {
 	r.nothingLeft()
 }
 
+// Nor is it refused where the controller is killed with a visit in hand, in each phase: the
+// next one goes on from what the processes hold.
+func TestRotationSharedKilled(t *testing.T) {
+	r := newRotation(t, 3, 2, "4s")
+	const old, now = "token-of-round-0", "token-of-round-1"
+	killedIn := func(phase rollout.RotationPhase) {
+		t.Helper()
+		r.in(60*time.Second, phase)
+		r.sees(30*time.Second, "a visit is in hand", func(s controller.Snapshot) bool {
+			if len(s.Secrets) == 1 && s.Secrets[0].Phase != phase {
+				t.Fatalf("%s was over before the controller could be killed in it", phase)
+			}
+			for _, v := range rolling(s) {
+				if v.Phase == rollout.PhaseSwitch || v.Phase == rollout.PhaseUnits || v.Phase == rollout.PhaseHealthy {
+					t.Logf("killed in %s, with %s in %s", phase, v.Host, v.Phase)
+					return true
+				}
+			}
+			return phase == rollout.RotationVerify // nothing is to be done in it
+		})
+		r.kill()
+		r.start()
+	}
+	stopOld := r.clients(old)
+	r.rotate(now)
+	killedIn(rollout.RotationStage)
+	killedIn(rollout.RotationRoll)
+	killedIn(rollout.RotationVerify)
+	r.in(20*time.Second, rollout.RotationVerify) // of the controller that was started anew
+	stopNow := r.clients(now)
+	contains(t, r.says("secret", "status"), "token: rotation: verify", "both values are kept until ")
+	stopOld() // before the revocation
+	killedIn(rollout.RotationRevoke)
+	r.in(60*time.Second, rollout.RotationDone)
+	stopNow()
+	r.refused(old, now)
+	for _, h := range r.hosts[:2] {
+		if n := r.on(h, "journalctl -u ops --no-pager -q -o cat | grep -c 'refuses our' || true"); n != "0" {
+			t.Errorf("the signer on %s was refused %s times", h.Name(), n)
+		}
+		if env := r.on(h, "tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value ops)/environ"); strings.Contains(env, old) || !strings.Contains(env, now) {
+			t.Errorf("the signer on %s runs with %s", h.Name(), env)
+		}
+	}
+	if strings.Contains(r.logged()+r.says("events")+r.says("status"), "token-of-round") {
+		t.Error("a value is told somewhere")
+	}
+	r.nothingLeft()
+}
+
 // rolling are the visits of the rollout under way.
 func rolling(s controller.Snapshot) []rollout.Visit {
 	if s.Rollout == nil || !s.Rollout.Ended.IsZero() {
