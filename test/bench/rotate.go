@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
+	"github.com/evenkeel/evenkeel/test/lab/lab"
 	"github.com/evenkeel/evenkeel/test/lab/load"
 )
 
@@ -39,6 +43,10 @@ func (s *stage) rotate(ctx context.Context, greeting string, m measure, do func(
 		if err := s.wantRotation(from, to); err != nil {
 			return err
 		}
+		before, err := s.starts(ctx)
+		if err != nil {
+			return err
+		}
 		users, err := load.Start(ctx, load.Config{URL: "http://" + s.balancer.FrontendAddr("victim") + "/", Rate: usersRate})
 		if err != nil {
 			return err
@@ -47,8 +55,36 @@ func (s *stage) rotate(ctx context.Context, greeting string, m measure, do func(
 		st := users.Stop()
 		n := s.results.users[m]
 		s.results.users[m] = noticed{n.requests + st.Requests, n.failed + st.Failed()}
-		return errors.Join(err, s.verify(ctx, to))
+		return errors.Join(err, s.verify(ctx, to), s.threePasses(ctx, before))
 	})
+}
+
+// rotationPasses is how often a rotation goes over all hosts.
+const rotationPasses = 3
+
+// starts is how often the service was started on all hosts together, by their journals.
+func (s *stage) starts(ctx context.Context) (int, error) {
+	var sum atomic.Int64
+	err := s.everywhere(ctx, func(ctx context.Context, h *lab.Host) error {
+		out, err := h.Exec(ctx, "journalctl --sync; journalctl -q -o cat -u "+unitName+" _PID=1 | grep -c '^Started' || true")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+		sum.Add(n)
+		return err
+	})
+	return int(sum.Load()), err
+}
+
+// threePasses tells, as an error, if a side has done less than three passes, or more:
+// without it a bench would praise whoever leaves one out.
+func (s *stage) threePasses(ctx context.Context, before int) error {
+	now, err := s.starts(ctx)
+	if want := rotationPasses * s.hosts; err == nil && now-before != want {
+		err = fmt.Errorf("the service was started %d times on %d hosts, and %d passes are %d", now-before, s.hosts, rotationPasses, want)
+	}
+	return err
 }
 
 // wantRotation changes the fleet repo and the peer's files: the greeting is to be another
