@@ -32,12 +32,6 @@ const (
 // Start starts line (see Command) within ctx, which does not bound what follows. Its
 // errors are those of Exec.
 func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
-	return c.start(ctx, line, sessionBuffer, packetSize)
-}
-
-// start is Start with other buffers: what each direction has at first, and what stdin's
-// may grow to.
-func (c *Conn) start(ctx context.Context, line string, buffer, most int) (*Session, error) {
 	p, err := c.startProcess(ctx, line)
 	if err != nil {
 		return nil, err
@@ -46,13 +40,13 @@ func (c *Conn) start(ctx context.Context, line string, buffer, most int) (*Sessi
 	outR, outW := io.Pipe()
 	s := &Session{process: p, stdin: inW, stdout: outR, stderr: &tail{limit: sessionStderr}, copied: make(chan struct{})}
 	go func() {
-		err := feedSession(p.ch, inR, buffer, most)
+		err := feedSession(p.ch, inR, sessionBuffer, packetSize)
 		_ = inR.CloseWithError(err)
 		_ = p.ch.CloseWrite()
 	}()
 	go func() {
 		defer close(s.copied)
-		_, err := io.CopyBuffer(outW, p.ch, make([]byte, buffer))
+		_, err := io.CopyBuffer(outW, p.ch, make([]byte, sessionBuffer))
 		if err == nil && p.conn.raw.broken.Load() {
 			err = fmt.Errorf("session on %s: %w", c.login.name, p.conn.explain(io.ErrUnexpectedEOF))
 		}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
 )
@@ -42,55 +40,71 @@ func (d *Driver) Watch(ctx context.Context, host inventory.Host, q hostdriver.Wa
 	if err != nil {
 		return nil, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: opWatch, Err: err, Mend: "correct the fleet repo"}
 	}
-	w := &watch{pool: d.pool, host: host, query: q, times: d.watchTimes, mailbox: mailbox{out: make(chan hostdriver.Signal, signalRoom)}}
+	w := &watch{pool: d.pool, host: host, query: q, times: d.watchTimes, last: hostdriver.Watching, mailbox: mailbox{out: make(chan hostdriver.Signal, signalRoom)}}
 	w.query.Paths, w.query.Units = slices.Clone(q.Paths), slices.Clone(q.Units)
 	go w.run(ctx)
 	return w.out, nil
 }
 
-// watch keeps one host watched.
+// watch keeps one host watched. While it listens, which is nearly always, one goroutine
+// reads what the host says (see listening), and none waits for that.
 type watch struct {
 	pool  *Pool
 	host  inventory.Host
 	query hostdriver.WatchQuery
 	times watchTimes
 
-	conn    *Conn // the last one
-	layout  layout
-	noisyAt time.Time
+	conn     *Conn // the last one
+	layout   layout
+	noisyAt  time.Time
+	began    time.Time // the last attempt
+	failures int
+	last     hostdriver.SignalKind
 
 	mailbox
 }
 
-// run watches until ctx ends: again and again.
+// run watches until ctx ends: again and again. Where it listens it returns, and what ends
+// that calls it again.
 func (w *watch) run(ctx context.Context) {
-	defer w.close()
-	failures, last := 0, hostdriver.Watching
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := w.once(ctx)
-		switch {
-		case ctx.Err() != nil || errors.Is(err, errPoolClosed):
+		w.began = time.Now()
+		err := w.begin(ctx)
+		if err == nil {
 			return
-		case errors.Is(err, errNoisy):
-			w.quieter()
-			continue
-		case errors.Is(err, errWatchAgain):
-			continue
-		case time.Since(began) > w.times.stable:
-			failures = 0
 		}
-		kind := hostdriver.Lost
-		if k := hostdriver.KindOf(err); k == hostdriver.Failed || k == hostdriver.Become {
-			kind = hostdriver.Blind
+		if !w.ended(ctx, err) {
+			break
 		}
-		if kind != last {
-			failures, last = 0, kind
-		}
-		w.tell(hostdriver.Signal{Host: w.host.Name, Kind: kind, At: time.Now(), Err: err})
-		w.rest(ctx, kind, w.pause(kind, failures, err))
-		failures++
 	}
+	w.close()
+}
+
+// ended draws what follows from the end of an attempt, and tells whether there is to be
+// another, for which it is then time.
+func (w *watch) ended(ctx context.Context, err error) (again bool) {
+	switch {
+	case ctx.Err() != nil || errors.Is(err, errPoolClosed):
+		return false
+	case errors.Is(err, errNoisy):
+		w.quieter()
+		return true
+	case errors.Is(err, errWatchAgain):
+		return true
+	case time.Since(w.began) > w.times.stable:
+		w.failures = 0
+	}
+	kind := hostdriver.Lost
+	if k := hostdriver.KindOf(err); k == hostdriver.Failed || k == hostdriver.Become {
+		kind = hostdriver.Blind
+	}
+	if kind != w.last {
+		w.failures, w.last = 0, kind
+	}
+	w.tell(hostdriver.Signal{Host: w.host.Name, Kind: kind, At: time.Now(), Err: err})
+	w.rest(ctx, kind, w.pause(kind, w.failures, err))
+	w.failures++
+	return true
 }
 
 // quieter is the answer to paths that change without end: watch fewer of them. It is
@@ -130,8 +144,8 @@ func (w *watch) rest(ctx context.Context, kind hostdriver.SignalKind, pause time
 	}
 }
 
-// once watches until that ends, and says why it did.
-func (w *watch) once(ctx context.Context) error {
+// begin sets a watch up and has it listened to. An error says why it cannot.
+func (w *watch) begin(ctx context.Context) error {
 	conn, err := w.connect(ctx)
 	if err != nil {
 		return err
@@ -143,33 +157,56 @@ func (w *watch) once(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	free := sync.OnceFunc(func() { <-w.pool.watches })
-	defer free()
+	defer func() { <-w.pool.watches }()
 	setup, cancel := context.WithTimeout(ctx, w.times.setup)
 	defer cancel()
-	session, err := w.openBridge(setup, conn)
+	b, err := w.openBridge(setup, conn)
 	if err != nil {
 		return renameOp(err, opWatch)
 	}
-	defer func() { _ = session.Close() }()
-	stopSetup := context.AfterFunc(setup, func() { _ = session.Close() })
-	b := &bus{stream: session}
-	if err := b.authenticate(); err != nil {
-		return w.noBridge(setup, conn, session, err)
+	type standing struct {
+		s   *systemdWatch
+		err error
 	}
+	result, l := make(chan standing, 1), w.layout
 	if time.Since(w.noisyAt) > w.times.blindly {
-		w.layout = compact
+		l = compact
 	}
-	s := newSystemdWatch(b, w.query)
-	s.changed = func(string, bool, bool) {} // Watching will say: look
-	if err := s.begin(w.layout); err != nil {
-		return w.explain(conn, session, err)
-	}
-	free()
-	if !stopSetup() {
+	go func() {
+		s, err := w.setUp(conn, b, l)
+		result <- standing{s, err}
+	}()
+	select {
+	case r := <-result:
+		if r.err == nil {
+			w.listen(ctx, conn, b, r.s)
+			return nil
+		}
+		b.close()
+		return r.err
+	case <-setup.Done():
+		b.close()
+		if conn.Err() != nil {
+			return w.fail(hostdriver.Unreachable, fmt.Errorf("connection lost: %w", conn.Err()), "")
+		}
 		return w.fail(hostdriver.Unreachable, fmt.Errorf("not set up within %s", w.times.setup), "")
 	}
-	return w.listen(ctx, conn, session, s)
+}
+
+// setUp has the host's systemd signal what is asked for. It takes as long as the host likes,
+// and may be left behind.
+func (w *watch) setUp(conn *Conn, b *bridge, l layout) (*systemdWatch, error) {
+	bus := &bus{stream: b}
+	if err := bus.authenticate(); err != nil {
+		return nil, w.noBridge(conn, b, b.broken(err))
+	}
+	s := newSystemdWatch(bus, w.query)
+	s.layout = l
+	s.changed = func(string, bool, bool) {} // Watching will say: look
+	if err := s.begin(l); err != nil {
+		return nil, w.explain(conn, b, b.broken(err))
+	}
+	return s, nil
 }
 
 func (w *watch) connect(ctx context.Context) (*Conn, error) {
@@ -178,41 +215,81 @@ func (w *watch) connect(ctx context.Context) (*Conn, error) {
 	return w.pool.Conn(ctx, TargetFor(w.host))
 }
 
-// listen hands on what the host signals.
-func (w *watch) listen(ctx context.Context, conn *Conn, session *Session, s *systemdWatch) error {
+// listening is a watch that stands.
+type listening struct {
+	*watch
+	ctx    context.Context // of the watch
+	conn   *Conn
+	bridge *bridge
+	s      *systemdWatch
+	last   stopping
+	free   []func() bool
+	over   sync.Once
+}
+
+// listen hands on what the host signals, from now on, until that ends.
+func (w *watch) listen(ctx context.Context, conn *Conn, b *bridge, s *systemdWatch) {
+	w.layout = s.layout
 	s.changed = w.changed
 	standing := hostdriver.Signal{Host: w.host.Name, Kind: hostdriver.Watching, At: time.Now(), Unwatched: s.unwatched}
 	if s.why != nil {
 		standing.Err = w.fail(hostdriver.Failed, s.why, "")
 	}
 	w.tell(standing)
-	var last stopping
-	defer context.AfterFunc(ctx, func() { last.stop(s, session, w.times.stop) })()
-	defer context.AfterFunc(conn.retiring, func() { last.stop(s, session, w.times.stop) })()
+	l := &listening{watch: w, ctx: ctx, conn: conn, bridge: b, s: s}
+	l.free = []func() bool{context.AfterFunc(ctx, l.stop), context.AfterFunc(conn.retiring, l.stop)}
 	if w.layout != compact {
-		again := time.AfterFunc(w.times.blindly, func() { _ = session.Close() })
-		defer again.Stop()
+		l.free = append(l.free, time.AfterFunc(w.times.blindly, func() { l.end(errWatchAgain) }).Stop)
 	}
+	go l.read()
+}
+
+// read takes what the host says. It waits there for days, with little on its stack.
+func (l *listening) read() {
 	for {
-		m, err := s.bus.receive()
+		m, err := l.s.bus.receive()
 		if err == nil {
-			err = s.check()
+			err = l.s.check()
 		}
-		if serial, ok := last.serial(); ok && err == nil {
+		if serial, ok := l.last.serial(); ok && err == nil {
 			if reply, is := replySerial(m); is && reply == serial {
 				err = errWatchEnded
 			}
 		}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case conn.Err() == nil && (conn.retiring.Err() != nil || w.layout != compact && time.Since(w.noisyAt) >= w.times.blindly):
-			return errWatchAgain
-		default:
-			return w.explain(conn, session, err)
+		if err != nil {
+			l.end(err)
+			return
 		}
 	}
+}
+
+// end is the end of the watch, which comes once; another one follows, if that is wanted.
+func (l *listening) end(err error) {
+	l.over.Do(func() { go l.next(err) })
+}
+
+func (l *listening) next(err error) {
+	for _, free := range l.free {
+		free()
+	}
+	err = l.reason(err)
+	l.bridge.close()
+	if l.ended(l.ctx, err) {
+		l.run(l.ctx)
+		return
+	}
+	l.close()
+}
+
+// reason is what the end of the watch means.
+func (l *listening) reason(err error) error {
+	switch {
+	case l.ctx.Err() != nil:
+		return l.ctx.Err()
+	case l.conn.Err() == nil && (l.conn.retiring.Err() != nil || errors.Is(err, errWatchAgain)):
+		return errWatchAgain
+	}
+	return l.explain(l.conn, l.bridge, l.bridge.broken(err))
 }
 
 var (
@@ -227,66 +304,37 @@ type stopping struct {
 	last uint32
 }
 
-func (e *stopping) stop(s *systemdWatch, session *Session, within time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.sent {
-		return
-	}
-	serial, err := s.stopUnits()
-	if err != nil {
-		_ = session.Close()
-		return
-	}
-	e.sent, e.last = true, serial
-	time.AfterFunc(within, func() { _ = session.Close() })
-}
-
 func (e *stopping) serial() (uint32, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.last, e.sent
 }
 
-const bridgeBuffer = 1 << 10 // a fleet has many, and little passes
-
-// openBridge starts the bridge to the host's D-Bus, which keeps one of the connection's
-// places. Where the host allows so few sessions that this would keep commands out, there
-// is no watch.
-func (w *watch) openBridge(ctx context.Context, conn *Conn) (*Session, error) {
-	if conn.options.MaxSessions < 2 {
-		return nil, w.fail(hostdriver.Failed, errors.New("one session at a time is allowed, and commands need it"), "allow more sessions a connection")
+// stop asks the host to take away what was made there, and waits a little for its word.
+func (l *listening) stop() {
+	bound := time.AfterFunc(l.times.stop, func() { l.end(errWatchEnded) }) // sending may wait for the host, too
+	l.last.mu.Lock()
+	defer l.last.mu.Unlock()
+	if l.last.sent {
+		return
 	}
-	// The shell in between is what sudo's rules allow already.
-	line, err := conn.BecomeLine("/bin/sh", "-c", "exec systemd-stdio-bridge")
+	serial, err := l.s.stopUnits()
 	if err != nil {
-		return nil, err
+		bound.Stop()
+		l.end(err)
+		return
 	}
-	session, err := conn.start(ctx, line, bridgeBuffer, bridgeBuffer)
-	if err != nil {
-		return nil, err
-	}
-	ch, reqs, err := conn.openChannel(ctx, "session", nil)
-	if err != nil {
-		_ = session.Close()
-		return nil, w.fail(hostdriver.Failed, fmt.Errorf("it allows too few sessions for a watch beside commands: %w", err),
-			"raise MaxSessions in its sshd_config: 10, which is sshd's default, is enough")
-	}
-	go ssh.DiscardRequests(reqs)
-	go func() { _ = ch.Close() }()
-	return session, nil
+	l.last.sent, l.last.last = true, serial
 }
 
 // noBridge explains a bridge that did not answer: by how it ended and what it said.
-func (w *watch) noBridge(ctx context.Context, conn *Conn, session *Session, err error) error {
-	if conn.Err() != nil || ctx.Err() != nil || errors.Is(err, errBusAbuse) {
-		return w.explain(conn, session, err)
+func (w *watch) noBridge(conn *Conn, b *bridge, err error) error {
+	if conn.Err() != nil || errors.Is(err, errBusAbuse) {
+		return w.explain(conn, b, err)
 	}
-	wait, cancel := context.WithTimeout(ctx, w.times.stop)
-	defer cancel()
-	res, waitErr := session.Wait(wait)
-	if waitErr != nil {
-		return w.explain(conn, session, err)
+	res, ok := b.result(w.times.stop)
+	if !ok {
+		return w.explain(conn, b, err)
 	}
 	if refusal := errors.Join(conn.loginRefusal(res), conn.BecomeRefusal(res)); refusal != nil {
 		return refusal
@@ -301,7 +349,7 @@ func (w *watch) noBridge(ctx context.Context, conn *Conn, session *Session, err 
 
 // explain makes the error of a watch that was cut: Failed where the host's word is not
 // to be relied on.
-func (w *watch) explain(conn *Conn, session *Session, err error) error {
+func (w *watch) explain(conn *Conn, b *bridge, err error) error {
 	kind := hostdriver.Unreachable
 	switch {
 	case errors.Is(err, errNoisy):
@@ -311,7 +359,8 @@ func (w *watch) explain(conn *Conn, session *Session, err error) error {
 	case conn.Err() != nil:
 		err = fmt.Errorf("connection lost: %w", conn.Err())
 	default:
-		if said := printable(string(lastBytes(session.Stderr(), 400)), 300); said != "" {
+		res, _ := b.result(50 * time.Millisecond)
+		if said := printable(string(lastBytes(res.Stderr, 400)), 300); said != "" {
 			err = fmt.Errorf("%w (the bridge to its D-Bus said: %s)", err, said)
 		}
 	}

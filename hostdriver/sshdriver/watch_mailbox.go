@@ -8,8 +8,8 @@ import (
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
-// signalRoom is how many signals wait to be taken; an older one makes room for a newer.
-const signalRoom = 16
+// signalRoom is how many signals wait to be taken. Each host of a fleet has such room.
+const signalRoom = 4
 
 // maxSignalUnits is how many units one Signal names.
 const maxSignalUnits = 64
@@ -37,21 +37,40 @@ func (m *mailbox) tell(s hostdriver.Signal) {
 	m.put(s)
 }
 
-// put needs m.mu.
+// put hands a signal on. Where nobody has taken the ones before, they become one of how the
+// watch stands and one of what has changed since. It needs m.mu.
 func (m *mailbox) put(s hostdriver.Signal) {
 	if m.closed {
 		return
 	}
 	m.kind, m.told = s.Kind, s.At
-	for {
-		select {
-		case m.out <- s:
+	select {
+	case m.out <- s:
+		return
+	default:
+	}
+	var stands, changed hostdriver.Signal
+	gather := func(s hostdriver.Signal) {
+		if s.Kind != hostdriver.Changed {
+			stands, changed = s, hostdriver.Signal{} // it says: look
 			return
-		default:
 		}
+		s.Units = mergeUnits(changed.Units, s.Units)
+		s.Files, s.Reloaded = s.Files || changed.Files, s.Reloaded || changed.Reloaded
+		changed = s
+	}
+	for waits := true; waits; {
 		select {
-		case <-m.out:
+		case old := <-m.out:
+			gather(old)
 		default:
+			waits = false
+		}
+	}
+	gather(s)
+	for _, s := range []hostdriver.Signal{stands, changed} {
+		if s.Kind != "" {
+			m.out <- s // only this puts, so there is room
 		}
 	}
 }

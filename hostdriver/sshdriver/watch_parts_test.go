@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -169,4 +170,43 @@ func FuzzBusHeader(f *testing.F) {
 			t.Fatalf("%d bytes, %v", cap(frame), err)
 		}
 	})
+}
+
+// TestMailboxKeepsHowAWatchStands: however slow one is to take signals, none of how the
+// watch stands is lost behind those of changes, and no unit that has changed.
+func TestMailboxKeepsHowAWatchStands(t *testing.T) {
+	m := mailbox{out: make(chan hostdriver.Signal, signalRoom), kind: hostdriver.Watching}
+	at := time.Now()
+	tell := func(kind hostdriver.SignalKind, units ...string) {
+		at = at.Add(time.Second)
+		s := hostdriver.Signal{Host: "h", Kind: kind, At: at, Units: units, Files: len(units) == 0 && kind == hostdriver.Changed}
+		if kind == hostdriver.Changed {
+			m.add(s, time.Millisecond)
+		} else {
+			m.tell(s)
+		}
+	}
+	tell(hostdriver.Changed, "old.service")
+	tell(hostdriver.Lost)
+	tell(hostdriver.Watching)
+	var want []string
+	for i := range 5 * signalRoom {
+		want = append(want, fmt.Sprintf("u%02d.service", i))
+		tell(hostdriver.Changed, want[i])
+	}
+	tell(hostdriver.Changed)
+	m.close()
+	var kinds []hostdriver.SignalKind
+	var units []string
+	var files bool
+	var last time.Time
+	for s := range m.out {
+		kinds, units, files, last = append(kinds, s.Kind), mergeUnits(units, s.Units), files || s.Files, s.At
+	}
+	if len(kinds) == 0 || kinds[0] != hostdriver.Watching || len(kinds) > signalRoom {
+		t.Errorf("signals: %q", kinds)
+	}
+	if !slices.Equal(units, want) || !files || !last.Equal(at) {
+		t.Errorf("units %q, files %t, the last at %s of %s", units, files, last, at)
+	}
 }

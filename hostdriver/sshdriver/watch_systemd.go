@@ -46,6 +46,7 @@ type systemdWatch struct {
 	all     bool              // signals of other units come too
 	states  map[string]uint64 // what was last said, by object path and interface
 
+	layout    layout
 	path      pathState
 	unwatched []string
 	why       error // of unwatched

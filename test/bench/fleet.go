@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -107,7 +108,7 @@ func writeIdentity(file string) error {
 }
 
 // size measures a fleet with so many services on each host.
-func (b *fleetBench) size(ctx context.Context, services int) (err error) {
+func (b fleetBench) size(ctx context.Context, services int) (err error) {
 	if err := os.RemoveAll(b.dir.repo()); err != nil {
 		return err
 	}
@@ -122,6 +123,12 @@ func (b *fleetBench) size(ctx context.Context, services int) (err error) {
 	b.figures.sizes = append(b.figures.sizes, fleetSize{services: services})
 	one := &b.figures.sizes[len(b.figures.sizes)-1]
 	pid := strconv.Itoa(sim.cmd.Process.Pid)
+	if b.profile != "" {
+		b.profile = filepath.Join(b.profile, fmt.Sprintf("%d-services", services))
+		if err := os.MkdirAll(b.profile, 0o750); err != nil {
+			return err
+		}
+	}
 	if b.wants("fleet") {
 		if err := b.looks(ctx, one, pid); err != nil {
 			return err

@@ -149,13 +149,14 @@ type footprint struct {
 	Peak       int64 // of resident memory
 	Resident   int64
 	Heap       int64 // in use
+	Stacks     int64 // of the goroutines
 	Goroutines int
 }
 
 func takeFootprint() footprint {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return footprint{Peak: statusBytes("VmHWM"), Resident: statusBytes("VmRSS"), Heap: int64(m.HeapAlloc), Goroutines: runtime.NumGoroutine()} // #nosec G115
+	return footprint{Peak: statusBytes("VmHWM"), Resident: statusBytes("VmRSS"), Heap: int64(m.HeapAlloc), Stacks: int64(m.StackInuse), Goroutines: runtime.NumGoroutine()} // #nosec G115
 }
 
 // lookFigures is what fleet-look says.

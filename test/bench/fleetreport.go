@@ -113,6 +113,12 @@ func fleetLoopTable(f *fleetFigures) *table {
 			t.row(number(s.services, "service")+", "+x.words, seconds(x.l.Ready.Wall), seconds(x.l.Ready.CPU), percent(x.l.Idle.CPU, x.l.Idle.Wall), megabytes(x.l.Holds.Peak),
 				megabytes(x.l.Holds.Resident), fmt.Sprintf("%.1f", float64(x.l.Holds.Goroutines)/float64(f.hosts)))
 		}
+		for _, x := range []struct {
+			words string
+			l     footprint
+		}{{"watched", s.serve.Watched.Holds}, {"polled", s.serve.Polled.Holds}} {
+			t.conclude("%s, %s: %s a host at the peak, %s of heap and %s of stacks when idle", number(s.services, "service"), x.words, kilobytes(x.l.Peak, f.hosts), kilobytes(x.l.Heap, f.hosts), kilobytes(x.l.Stacks, f.hosts))
+		}
 		t.conclude("%s: all are watched %s later", number(s.services, "service"), seconds(s.serve.Watched.Calm.Wall))
 	}
 	return t
