@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
 	"github.com/evenkeel/evenkeel/rollout"
@@ -16,7 +17,7 @@ import (
 // hostEntry is what the controller knows of one host.
 type hostEntry struct {
 	name      string
-	view      *View // of this host alone; nil before the first look
+	seen      *sighting // nil before the first look
 	status    HostStatus
 	instances []InstanceStatus
 	live      map[string]rollout.Instance // by service, as health checks and balancers last said
@@ -33,6 +34,30 @@ type hostEntry struct {
 	watch       *hostWatch
 	dirty       bool   // it was seen to change while a rollout was under way
 	left        string // why nothing can bring it to what is desired; "" where something can, or it is so
+}
+
+// sighting is what is kept of the last look at a host: what its status, its health checks
+// and its watch need. All else that was read is let go, for a fleet has many hosts.
+type sighting struct {
+	desired     desired.HostState
+	observation *hostdriver.Observation // its times, units and epoch; nil where the host did not answer
+	revision    string
+	status      HostStatus
+	instances   []instanceSight
+}
+
+// sightingOf is of one host of a look.
+func sightingOf(v *View, in *rollout.HostInput, plan rollout.HostPlan) *sighting {
+	s := &sighting{desired: in.Desired, revision: v.Input.Revision}
+	if o := in.Observation; o != nil {
+		s.observation = &hostdriver.Observation{Host: o.Host, At: o.At, Took: o.Took, Units: o.Units, Epoch: o.Epoch, Holder: o.Holder}
+	}
+	s.status = HostStatus{Name: in.Desired.Host.Name, Reachable: in.Observation != nil, Reason: orWords(in.Skip, in.Reason)}
+	if in.Skip == "" {
+		s.status.Suspended, s.status.Reason = in.Hold[""] != "", both(in.Hold[""], in.Reason)
+		s.instances = instanceSights(v, in, refusals(rollout.Plan{Hosts: []rollout.HostPlan{plan}})[plan.Host])
+	}
+	return s
 }
 
 // inventoryChanged brings the entries in line with a new inventory.
@@ -75,6 +100,11 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 	for _, h := range v.Plan.Hosts {
 		plans[h.Host] = h
 	}
+	sights := make([]*sighting, len(v.Input.Hosts))
+	for i := range v.Input.Hosts {
+		in := &v.Input.Hosts[i]
+		sights[i] = sightingOf(v, in, plans[in.Desired.Host.Name])
+	}
 	var events []Event
 	var old, oldHost string
 	now := time.Now().UTC()
@@ -93,14 +123,8 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 			c.queue.Add(hostKey(e.name))
 			continue
 		}
-		one := &View{At: v.At, Took: v.Took, Input: v.Input, Errors: map[string]error{}}
-		one.Input.Hosts = []rollout.HostInput{*in}
-		if err := v.Errors[e.name]; err != nil {
-			one.Errors[e.name] = err
-		}
-		one.Plan = rollout.Plan{Revision: v.Plan.Revision, Hosts: []rollout.HostPlan{plans[e.name]}}
 		was := e.left
-		events = append(events, e.take(one, in, now)...)
+		events = append(events, e.take(sights[i], in, plans[e.name], now)...)
 		c.leaves(was, e.left, v.Input.Revision, now)
 	}
 	c.mu.Unlock()
@@ -142,25 +166,24 @@ func (e *hostEntry) outdates(o *hostdriver.Observation) bool {
 	if o.At.Add(-o.Took).Before(e.settled) {
 		return true
 	}
-	return e.view != nil && e.view.Input.Hosts[0].Observation != nil && e.view.Input.Hosts[0].Observation.At.After(o.At)
+	return e.seen != nil && e.seen.observation != nil && e.seen.observation.At.After(o.At)
 }
 
 // take notes one look, and returns the events that it means.
-func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (events []Event) {
-	first, before := e.view == nil, e.left
-	e.view = one
+func (e *hostEntry) take(s *sighting, in *rollout.HostInput, plan rollout.HostPlan, now time.Time) (events []Event) {
+	first, before := e.seen == nil, e.left
+	e.seen = s
 	e.glance.At, e.glance.Error = now, in.Reason
 	if in.Observation != nil {
 		e.glance.Took, e.glance.Error = in.Observation.Took, ""
 	}
 	was := e.status.Reachable
 	e.report()
-	reachable := Condition{Type: Reachable, Status: truth(e.status.Reachable), Reason: "Observed", ObservedRevision: one.Input.Revision}
+	reachable := Condition{Type: Reachable, Status: truth(e.status.Reachable), Reason: "Observed", ObservedRevision: s.revision}
 	if !e.status.Reachable {
 		reachable.Reason, reachable.Message = "Unreachable", in.Reason
 	}
 	e.conds = e.conds.with(reachable, now)
-	plan := one.Plan.Hosts[0]
 	e.left = e.leftWhy(plan)
 	switch {
 	case was && !e.status.Reachable, first && !e.status.Reachable:
@@ -174,19 +197,19 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (event
 	if e.left != "" && e.left != before {
 		for _, p := range plan.Problems {
 			if !p.Refused { // of what was gone back from, the rollout tells
-				events = append(events, Event{Type: Warning, Reason: ReasonProblem, Host: e.name, Service: p.Service, Revision: one.Input.Revision, Message: p.Words()})
+				events = append(events, Event{Type: Warning, Reason: ReasonProblem, Host: e.name, Service: p.Service, Revision: s.revision, Message: p.Words()})
 			}
 		}
 	}
 	if len(plan.Changes) == 0 && len(plan.Problems) == 0 && plan.Recover == nil {
-		e.synced, e.rotates = one.Input.Revision, false
+		e.synced, e.rotates = s.revision, false
 	}
-	sync := Condition{Type: SyncedType, Status: truth(len(plan.Changes) == 0 && len(plan.Problems) == 0), Reason: "AsDesired", ObservedRevision: one.Input.Revision}
+	sync := Condition{Type: SyncedType, Status: truth(len(plan.Changes) == 0 && len(plan.Problems) == 0), Reason: "AsDesired", ObservedRevision: s.revision}
 	if sync.Status == False {
 		sync.Reason, sync.Message = "Differs", differs(plan)
 	}
 	e.conds = e.conds.with(sync, now)
-	drift := driftOf(in, plan, e.synced == one.Input.Revision)
+	drift := driftOf(in, plan, e.synced == s.revision)
 	for i := range drift {
 		d := &drift[i]
 		if old := slices.IndexFunc(e.drift, func(o Drift) bool { return o.Service == d.Service && o.Subject == d.Subject }); old >= 0 {
@@ -201,34 +224,31 @@ func (e *hostEntry) take(one *View, in *rollout.HostInput, now time.Time) (event
 		if d.Class == DriftForeign {
 			t = Normal
 		}
-		events = append(events, Event{Type: t, Reason: ReasonDrift, Host: d.Host, Service: d.Service, Revision: one.Input.Revision,
+		events = append(events, Event{Type: t, Reason: ReasonDrift, Host: d.Host, Service: d.Service, Revision: s.revision,
 			Message: fmt.Sprintf("%s drift on %s: %s: %s", d.Class, d.Host, d.Subject, d.Reason)})
 	}
 	e.drift = drift
 	return events
 }
 
-// report makes the host's part of the Report from its view and what is known live.
+// report makes the host's part of the Report from what was seen and what is known live.
 func (e *hostEntry) report() {
-	in := &e.view.Input.Hosts[0]
-	var live []rollout.Instance
-	for i := range in.Desired.Instances {
-		inst := &in.Desired.Instances[i]
-		is := rollout.Instance{Host: e.name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
-		if in.Observation != nil {
-			is = rollout.JudgeUnits(inst, in.Observation.Units)
-			if known, ok := e.live[inst.Service]; ok && is.Up && !known.Up && e.liveAt.After(e.settled) {
-				is = known
+	wanted := map[string]*desired.Instance{}
+	for i := range e.seen.desired.Instances {
+		wanted[e.seen.desired.Instances[i].Service] = &e.seen.desired.Instances[i]
+	}
+	e.status, e.instances = e.seen.status, make([]InstanceStatus, 0, len(e.seen.instances))
+	for i := range e.seen.instances {
+		s := &e.seen.instances[i]
+		var live rollout.Instance
+		if inst := wanted[s.Service]; inst != nil && s.judged {
+			live = rollout.JudgeUnits(inst, e.seen.observation.Units)
+			if known, ok := e.live[s.Service]; ok && live.Up && !known.Up && e.liveAt.After(e.settled) {
+				live = known
 			}
 		}
-		live = append(live, is)
+		e.instances = append(e.instances, s.with(live))
 	}
-	r := ReportOf(e.view, live)
-	if len(r.Hosts) == 1 {
-		e.status, e.instances = r.Hosts[0], r.Instances
-		return
-	}
-	e.status, e.instances = HostStatus{Name: e.name, Reachable: in.Observation != nil, Reason: orWords(in.Skip, in.Reason)}, nil
 }
 
 // differs is a host's difference in a few words.

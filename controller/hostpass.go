@@ -295,25 +295,24 @@ func (c *Controller) healthPass(ctx context.Context, name string) error {
 	f := c.fleet()
 	c.mu.Lock()
 	e := c.hosts[name]
-	var view *View
+	var seen *sighting
 	watched := false
 	if e != nil {
-		view, watched = e.view, e.glance.Watched
+		seen, watched = e.seen, e.glance.Watched
 	}
 	c.mu.Unlock()
 	if f == nil || e == nil {
 		return nil // it has left the inventory
 	}
 	defer c.queue.AddAfter(healthKey(name), jitter(c.opt.HealthEvery))
-	if view == nil || view.Input.Hosts[0].Observation == nil {
+	if seen == nil || seen.observation == nil {
 		return nil
 	}
-	in := &view.Input.Hosts[0]
 	began := time.Now()
-	live := f.liveOn(ctx, in, watched)
+	live := f.liveOn(ctx, seen, watched)
 	c.mu.Lock()
 	turned := false
-	if e.view != nil && c.hosts[name] == e {
+	if e.seen != nil && c.hosts[name] == e {
 		for s, is := range live {
 			was, known := e.live[s]
 			turned = turned || known && was.Up != is.Up || !known && !is.Up

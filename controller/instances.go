@@ -82,13 +82,14 @@ func (f *Fleet) liveBeside(ctx context.Context, inst *desired.Instance, host inv
 
 // liveOn tells how each instance of a host stands, by service. The units of a host that is
 // watched are as they were last read; of another they are asked for, all at once.
-func (f *Fleet) liveOn(ctx context.Context, in *rollout.HostInput, watched bool) map[string]rollout.Instance {
-	live, host, units := map[string]rollout.Instance{}, in.Desired.Host, in.Observation.Units
+func (f *Fleet) liveOn(ctx context.Context, seen *sighting, watched bool) map[string]rollout.Instance {
+	instances, host, units := seen.desired.Instances, seen.desired.Host, seen.observation.Units
+	live := make(map[string]rollout.Instance, len(instances))
 	var err error
 	if !watched {
 		q := hostdriver.Query{Light: true, UnitsOnly: true}
-		for i := range in.Desired.Instances {
-			q.Units = append(q.Units, startedUnits(&in.Desired.Instances[i])...)
+		for i := range instances {
+			q.Units = append(q.Units, startedUnits(&instances[i])...)
 		}
 		one, cancel := context.WithTimeout(ctx, liveTimeout)
 		defer cancel()
@@ -96,14 +97,14 @@ func (f *Fleet) liveOn(ctx context.Context, in *rollout.HostInput, watched bool)
 		o, err = f.Driver.Observe(one, host, q)
 		units = o.Units
 	}
-	for i := range in.Desired.Instances {
-		inst := &in.Desired.Instances[i]
+	for i := range instances {
+		inst := &instances[i]
 		if err != nil {
 			live[inst.Service] = rollout.Instance{Host: host.Name, Service: inst.Service, Definite: true, Unreachable: true, Reason: "unreachable"}
 			continue
 		}
 		one, cancel := context.WithTimeout(ctx, liveTimeout)
-		live[inst.Service] = f.judge(one, inst, host, onlooker(*in.Observation), units)
+		live[inst.Service] = f.judge(one, inst, host, onlooker(*seen.observation), units)
 		cancel()
 	}
 	return live

@@ -251,8 +251,8 @@ func (c *Controller) takeOver(ctx context.Context) (string, error) {
 	frozen := c.frozen
 	highest := c.epoch
 	for _, e := range c.hosts {
-		if e.view != nil && e.view.Input.Hosts[0].Observation != nil {
-			highest = max(highest, e.view.Input.Hosts[0].Observation.Epoch)
+		if e.seen != nil && e.seen.observation != nil {
+			highest = max(highest, e.seen.observation.Epoch)
 		}
 	}
 	c.mu.Unlock()

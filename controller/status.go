@@ -86,6 +86,25 @@ func ReportOf(v *View, live []rollout.Instance) Report {
 // that it has of services which cannot be told.
 func hostInstances(v *View, in *rollout.HostInput, refused []rollout.Problem, live func(service string) rollout.Instance) []InstanceStatus {
 	var out []InstanceStatus
+	for _, s := range instanceSights(v, in, refused) {
+		out = append(out, s.with(live(s.Service)))
+	}
+	return out
+}
+
+// instanceSight is an instance as a look has seen it: its status but for what follows from
+// how it is live.
+type instanceSight struct {
+	InstanceStatus        // Reason is the first of what differs
+	more           int    // that differ beside the first
+	judged         bool   // it is to run, and the host has answered: how it is live counts
+	turning        bool   // a unit is on its way up or down
+	suspended      string // why it is not to be touched
+}
+
+// instanceSights are what a look has seen of a host's instances, by service.
+func instanceSights(v *View, in *rollout.HostInput, refused []rollout.Problem) []instanceSight {
+	var out []instanceSight
 	var d rollout.Difference
 	if in.Observation != nil {
 		d = rollout.Diff(in.Desired, *in.Observation, rollout.DiffOptions{Salt: v.Input.Salt, Prune: v.Input.Prune})
@@ -94,28 +113,25 @@ func hostInstances(v *View, in *rollout.HostInput, refused []rollout.Problem, li
 	}
 	for j := range in.Desired.Instances {
 		inst := &in.Desired.Instances[j]
-		if v.Input.Skip[inst.Service] == notAsked {
-			continue
+		if v.Input.Skip[inst.Service] != notAsked {
+			out = append(out, sightOf(v, in, inst, d))
 		}
-		s := instanceStatus(in, inst, d, live(inst.Service))
-		if why := suspendedWhy(v, in, inst); why != "" {
-			s.Health = HealthSuspended
-			s.Reason = orWords(s.Reason, why)
-		}
-		out = append(out, s)
+	}
+	untold := func(service string, sync Sync, why string) {
+		out = append(out, instanceSight{InstanceStatus: InstanceStatus{Host: in.Desired.Host.Name, Service: service, Sync: sync, Health: UnknownHealth, Revision: applied(in, service), Reason: why}})
 	}
 	for _, name := range in.Desired.Held {
 		why, here := heldWhy(in, name)
 		if v.Input.Skip[name] != notAsked && (here || has(in, name)) {
-			out = append(out, InstanceStatus{Host: in.Desired.Host.Name, Service: name, Sync: UnknownSync, Health: UnknownHealth, Revision: applied(in, name), Reason: why})
+			untold(name, UnknownSync, why)
 		}
 	}
 	for _, name := range d.Removed {
 		if v.Input.Skip[name] == "" && in.Hold[""] == "" && in.Hold[name] == "" && !slices.Contains(in.Desired.Held, name) {
-			out = append(out, InstanceStatus{Host: in.Desired.Host.Name, Service: name, Sync: OutOfSync, Health: UnknownHealth, Revision: applied(in, name), Reason: "no longer wanted on this host"})
+			untold(name, OutOfSync, "no longer wanted on this host")
 		}
 	}
-	slices.SortStableFunc(out, func(a, b InstanceStatus) int { return strings.Compare(a.Service, b.Service) })
+	slices.SortStableFunc(out, func(a, b instanceSight) int { return strings.Compare(a.Service, b.Service) })
 	return out
 }
 
@@ -152,47 +168,69 @@ func suspendedWhy(v *View, in *rollout.HostInput, inst *desired.Instance) string
 	return inst.Suspend
 }
 
-func instanceStatus(in *rollout.HostInput, inst *desired.Instance, d rollout.Difference, live rollout.Instance) InstanceStatus {
-	s := InstanceStatus{Host: in.Desired.Host.Name, Service: inst.Service, Sync: UnknownSync, Health: UnknownHealth, Revision: applied(in, inst.Service)}
+// sightOf is what a look has seen of one instance that is wanted.
+func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.Difference) instanceSight {
+	s := instanceSight{InstanceStatus: InstanceStatus{Host: in.Desired.Host.Name, Service: inst.Service, Sync: UnknownSync, Health: UnknownHealth, Revision: applied(in, inst.Service)},
+		suspended: suspendedWhy(v, in, inst)}
 	if in.Observation == nil {
 		s.Reason = in.Reason
 		return s
 	}
-	var why []string
-	s.Sync = Synced
+	s.Sync, s.judged, s.turning = Synced, true, turning(inst, in.Observation.Units)
+	differs := func(why string) {
+		if s.Sync == Synced {
+			s.Sync, s.Reason = OutOfSync, why
+			return
+		}
+		s.more++
+	}
 	for _, p := range d.Problems {
 		if p.Service == inst.Service {
-			s.Sync = OutOfSync
-			why = append(why, p.Words())
+			differs(p.Words())
 		}
 	}
 	for _, c := range d.Changes {
-		if c.Service != inst.Service {
-			continue
+		if c.Service == inst.Service {
+			s.Stale = s.Stale || c.Stale
+			differs(c.Subject + ": " + c.Reason)
 		}
-		s.Sync, s.Stale = OutOfSync, s.Stale || c.Stale
-		why = append(why, c.Subject+": "+c.Reason)
 	}
 	if step := in.Observation.Step; step != nil && slices.Contains(step.Services, inst.Service) {
 		s.Rollout = step.Phase
 	}
-	switch {
-	case live.Up:
-		s.Health = Healthy
-	case live.Unreachable:
-		s.Health = UnknownHealth
-	case live.Missing:
-		s.Health = Missing
-	case s.Rollout != "" || turning(inst, in.Observation.Units):
-		s.Health = Progressing
-	default:
-		s.Health = Degraded
-	}
-	if !live.Up && live.Reason != "" && s.Health != Missing {
-		why = append([]string{live.Reason}, why...)
-	}
-	s.Reason = firstOf(why)
 	return s
+}
+
+// with is the status of an instance that is live as told.
+func (s instanceSight) with(live rollout.Instance) InstanceStatus {
+	out, more := s.InstanceStatus, s.more
+	if s.judged {
+		switch {
+		case live.Up:
+			out.Health = Healthy
+		case live.Unreachable:
+			out.Health = UnknownHealth
+		case live.Missing:
+			out.Health = Missing
+		case s.Rollout != "" || s.turning:
+			out.Health = Progressing
+		default:
+			out.Health = Degraded
+		}
+		if !live.Up && live.Reason != "" && out.Health != Missing {
+			if s.Sync == OutOfSync {
+				more++
+			}
+			out.Reason = live.Reason
+		}
+	}
+	if more > 0 {
+		out.Reason += "; and " + number(more, "more difference")
+	}
+	if s.suspended != "" {
+		out.Health, out.Reason = HealthSuspended, orWords(out.Reason, s.suspended)
+	}
+	return out
 }
 
 // turning tells whether a unit that should run is on its way up or down.

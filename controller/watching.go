@@ -89,7 +89,7 @@ func (c *Controller) signal(host string, w *hostWatch, s hostdriver.Signal) {
 	if s.Kind == hostdriver.Changed {
 		c.mu.Lock()
 		e := c.hosts[host]
-		answered := e != nil && e.view != nil && e.view.Input.Hosts[0].Observation != nil && s.AnsweredBy(*e.view.Input.Hosts[0].Observation)
+		answered := e != nil && e.seen != nil && e.seen.observation != nil && s.AnsweredBy(*e.seen.observation)
 		c.mu.Unlock()
 		if answered {
 			return
