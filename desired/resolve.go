@@ -94,6 +94,7 @@ func (r *Revision) resolve(ctx context.Context, host inventory.Host) (HostState,
 			st.Fingerprints = r.state.sources.fingerprints()
 		}
 	}
+	st.Instances = slices.Clip(slices.Clone(st.Instances)) // it is kept, for each host of a fleet
 	st.Held = append(st.Held, r.HeldBack()...)
 	slices.Sort(st.Held)
 	return st, all, nil

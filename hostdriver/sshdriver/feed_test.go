@@ -26,13 +26,14 @@ func (p *packets) Write(b []byte) (int, error) {
 func TestFeedSessionSendsWholePackets(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 20<<10) // 320 KiB
 	var got packets
-	if err := feedSession(&got, bytes.NewReader(data), sessionBuffer, packetSize); err != nil {
+	if err := feedSession(&got, bytes.NewReader(data), feedSize, packetSize); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), data) {
 		t.Fatal("what came is not what was sent")
 	}
-	if want := 1 + (320-8)/32 + 1; len(got.sizes) != want || got.sizes[0] != sessionBuffer || got.sizes[1] != packetSize {
+	small := (2*packetSize + feedSize - 1) / feedSize
+	if want := small + (len(data)-small*feedSize+packetSize-1)/packetSize; len(got.sizes) != want || got.sizes[0] != feedSize || got.sizes[small] != packetSize {
 		t.Errorf("%d packets of %v bytes, want %d", len(got.sizes), got.sizes, want)
 	}
 }
@@ -40,7 +41,7 @@ func TestFeedSessionSendsWholePackets(t *testing.T) {
 // What is said in small pieces is sent at once, and in small buffers.
 func TestFeedSessionHoldsNothingBack(t *testing.T) {
 	var got packets
-	if err := feedSession(&got, iotest.OneByteReader(bytes.NewReader([]byte("hello"))), sessionBuffer, packetSize); err != nil {
+	if err := feedSession(&got, iotest.OneByteReader(bytes.NewReader([]byte("hello"))), feedSize, packetSize); err != nil {
 		t.Fatal(err)
 	}
 	if got.String() != "hello" || len(got.sizes) != 5 {
@@ -51,10 +52,10 @@ func TestFeedSessionHoldsNothingBack(t *testing.T) {
 func TestFeedSessionTellsErrors(t *testing.T) {
 	broken := errors.New("broken")
 	var got packets
-	if err := feedSession(&got, io.MultiReader(bytes.NewReader([]byte("half")), iotest.ErrReader(broken)), sessionBuffer, packetSize); !errors.Is(err, broken) || got.String() != "half" {
+	if err := feedSession(&got, io.MultiReader(bytes.NewReader([]byte("half")), iotest.ErrReader(broken)), feedSize, packetSize); !errors.Is(err, broken) || got.String() != "half" {
 		t.Errorf("%v after %q", err, got.String())
 	}
-	if err := feedSession(&packets{err: broken}, bytes.NewReader([]byte("x")), sessionBuffer, packetSize); !errors.Is(err, broken) {
+	if err := feedSession(&packets{err: broken}, bytes.NewReader([]byte("x")), feedSize, packetSize); !errors.Is(err, broken) {
 		t.Errorf("of a writer that fails: %v", err)
 	}
 }

@@ -96,6 +96,9 @@ func parseManifest(body string) (ownManifest, error) {
 		return ownManifest{}, fmt.Errorf("the manifest's generation: %w", err)
 	}
 	m := ownManifest{header: strings.Clone(header), Manifest: hostdriver.Manifest{Generation: gen, Revision: printable(f[3], 256)}}
+	if n := strings.Count(rest, "\n"); n > 0 { // it is kept, so it takes no more room than it needs
+		m.Entries = make([]hostdriver.Entry, 0, min(n, 1024))
+	}
 	for line := range strings.Lines(rest) {
 		if line = strings.TrimSuffix(line, "\n"); line == "" {
 			continue

@@ -25,7 +25,7 @@ type Session struct {
 
 const (
 	sessionStderr = 64 << 10
-	sessionBuffer = 8 << 10  // of each direction, while the session lives: a fleet has many
+	sessionBuffer = 8 << 10  // of stdout, while the session lives: a fleet has many
 	packetSize    = 32 << 10 // the most that OpenSSH takes at once
 )
 
@@ -40,7 +40,7 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 	outR, outW := io.Pipe()
 	s := &Session{process: p, stdin: inW, stdout: outR, stderr: &tail{limit: sessionStderr}, copied: make(chan struct{})}
 	go func() {
-		err := feedSession(p.ch, inR, sessionBuffer, packetSize)
+		err := feedSession(p.ch, inR, feedSize, packetSize)
 		_ = inR.CloseWithError(err)
 		_ = p.ch.CloseWrite()
 	}()
@@ -64,10 +64,11 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 
 // feedSession copies as io.Copy does. Once much is sent it sends whole packets: sshd
 // moves all that a command has not read yet for each packet that comes, so with four
-// times the packets 8 MB cost a host a quarter of a second more.
+// times the packets 8 MB cost a host a quarter of a second more. Little is sent in small
+// pieces (see feedSize).
 func feedSession(to io.Writer, from io.Reader, buffer, most int) error {
 	buf := make([]byte, buffer)
-	for {
+	for sent := 0; ; {
 		n, err := from.Read(buf)
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
@@ -80,7 +81,7 @@ func feedSession(to io.Writer, from io.Reader, buffer, most int) error {
 		if err != nil {
 			return err
 		}
-		if n == len(buf) && n < most {
+		if sent += n; n == len(buf) && n < most && sent >= 2*most {
 			buf = make([]byte, most)
 		}
 	}

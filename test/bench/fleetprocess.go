@@ -168,7 +168,7 @@ type lookFigures struct {
 }
 
 // asServe has the process collect its garbage as `evenkeel serve` does.
-func asServe() { debug.SetGCPercent(50) }
+func asServe() { debug.SetGCPercent(25) }
 
 // lookMain is the controller's side of passes with nothing to do: the first one dials.
 func lookMain(args []string) error {
