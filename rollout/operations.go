@@ -76,6 +76,9 @@ func (h *HostInput) Needs(v *Visit) hostdriver.Precheck {
 			if h.Observation.Paths[a.Release].Type == hostdriver.PathAbsent {
 				dir := path.Dir(a.Release)
 				p.NeedBytes[dir] += a.Size
+				if a.Form == hostdriver.FormTar { // as it comes, and unpacked
+					p.NeedBytes[dir] += a.StreamSize
+				}
 				p.NeedInodes[dir]++
 			}
 		}

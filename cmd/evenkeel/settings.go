@@ -51,6 +51,8 @@ type SSHSettings struct {
 	Become         *bool         `mapstructure:"become"` // nil: the fleet's
 	Concurrency    int           `mapstructure:"concurrency"`
 	ConnectTimeout time.Duration `mapstructure:"connectTimeout"`
+	Bandwidth      string        `mapstructure:"bandwidth"` // a second, over all hosts together: 10MB, 500KiB; "": not bounded
+	Compress       string        `mapstructure:"compress"`  // releases on their way: auto, always, never; "": auto
 }
 
 // SecretSettings say how SOPS files are opened.
@@ -264,6 +266,14 @@ func (s Settings) check() error {
 	}
 	if _, err := zerolog.ParseLevel(s.Log.Level); err != nil {
 		return mendable("use trace, debug, info, warn or error", "cannot use log level %s", fault.Quote(s.Log.Level))
+	}
+	if _, err := parseBandwidth(s.SSH.Bandwidth); err != nil {
+		return mendable("write it as 10MB or 500KiB (a second), or leave it out", "ssh.bandwidth: %w", err)
+	}
+	switch s.SSH.Compress {
+	case "", "auto", "always", "never":
+	default:
+		return mendable("it is one of auto, always, never", "ssh.compress cannot be %q", s.SSH.Compress)
 	}
 	if s.SSH.Concurrency < 0 {
 		return mendable("use 1 or more, or leave it out", "cannot talk to %d hosts at once", s.SSH.Concurrency)

@@ -33,6 +33,10 @@ type change struct {
 	result func([]record) (hostdriver.Result, error)
 	// failure betters the host's own error, if set.
 	failure func(*hostdriver.Error, []record)
+	// again tells that it may be tried once more, whatever the error is.
+	again func([]record) bool
+	// end lets go of what was at hand for it, if set.
+	end func()
 }
 
 // Apply does op on the host; see hostdriver.Applier. Where the host reports a failure,
@@ -49,8 +53,20 @@ func (d *Driver) Apply(ctx context.Context, host inventory.Host, f hostdriver.Fe
 	if err != nil {
 		return hostdriver.Result{}, &hostdriver.Error{Kind: hostdriver.Refused, Host: host.Name, Op: name, Err: err, Mend: "correct the fleet repo"}
 	}
+	if c.end != nil {
+		defer c.end()
+	}
 	c.op = name
 	records, err := exchange(ctx, d.line, host, c.request)
+	if err != nil && c.again != nil && c.again(records) {
+		// What was kept there of an earlier transfer was not as it should be, and is gone.
+		if c, err = d.change(f, op); err != nil {
+			return hostdriver.Result{}, err
+		}
+		c.op = name
+		defer c.end()
+		records, err = exchange(ctx, d.line, host, c.request)
+	}
 	if err != nil {
 		var failed *hostdriver.Error
 		if records == nil || !errors.As(err, &failed) {

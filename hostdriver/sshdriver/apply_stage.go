@@ -2,6 +2,7 @@ package sshdriver
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,14 +11,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
-// stage sends the manifest with the script; the host answers with what it lacks, and
-// only that is then sent, on the same command's standard input.
+// stage sends the manifest with the script; the host answers with what it lacks and with
+// what it has of that, and only the rest is then sent, on the same command's standard input.
 func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error) {
-	s := d.mutation(f, "facts", "entry", "reserve", "stage")
+	s := d.mutation(f, "facts", "entry", "reserve", "stage", "release")
 	manifest, err := encodeManifest(op.Manifest, s.nonce)
 	if err != nil {
 		return nil, err
@@ -26,6 +28,7 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 	if err != nil {
 		return nil, err
 	}
+	parcels.driver = d
 	var keys []string
 	for _, e := range op.Manifest.Entries {
 		if e.Kind == hostdriver.KindRelease {
@@ -38,7 +41,7 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 	s.set("RELEASES", parcels.releaseLines())
 	s.setList("KEYS", keys)
 	return &change{request: request{script: s, call: "op_stage", payload: parcels.payload(s.nonce)},
-		result: parcels.result, failure: parcels.blame}, nil
+		result: parcels.result, failure: parcels.blame, again: saysRetry, end: parcels.end}, nil
 }
 
 // releaseKey names the record of a release on the host.
@@ -49,23 +52,38 @@ func releaseKey(path string) string {
 
 // parcels are what may have to travel: blobs by digest, releases by key.
 type parcels struct {
+	driver   *Driver
 	blobs    map[string]hostdriver.Content
 	digests  []string // of the blobs, sorted
 	releases []hostdriver.Release
-	sent     int64
+	sent     atomic.Int64
+
+	ctx context.Context
+	end func() // lets go of all packs
 
 	mu     sync.Mutex
 	source error // why a release could not be read to its end here
+	packs  []packKey
 }
 
 // blame: a host that got too little says so, but the cause is on this side.
 func (p *parcels) blame(e *hostdriver.Error, _ []record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, key := range p.packs {
+		p.driver.packs.spoil(key)
+	}
 	if p.source != nil {
 		e.Err = fmt.Errorf("%w; nothing of it was kept there", p.source)
 		e.Mend = "see whether the artifact is whole where it is fetched from"
 	}
+}
+
+// uses remembers which packs were sent.
+func (p *parcels) uses(key packKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.packs = append(p.packs, key)
 }
 
 func (p *parcels) unreadable(err error) error {
@@ -77,6 +95,7 @@ func (p *parcels) unreadable(err error) error {
 
 func packParcels(op hostdriver.Stage) (*parcels, error) {
 	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases}
+	p.ctx, p.end = context.WithCancel(context.Background())
 	for digest, c := range op.Blobs {
 		if !hostdriver.IsDigest(digest) || c.SHA256() != digest {
 			return nil, fmt.Errorf("the blob %.64q does not have that digest", digest)
@@ -144,12 +163,16 @@ func (p *parcels) payload(nonce string) payloadFunc {
 		if !whole {
 			return nil, nil
 		}
-		return p.reader(strings.Fields(string(head))[2:])
+		said, err := parseOffers(soFar[:i], nonce)
+		if err != nil {
+			return nil, err
+		}
+		return p.reader(strings.Fields(string(head))[2:], said)
 	}
 }
 
 // reader gives what the host names, in our own order: that of the script's lists.
-func (p *parcels) reader(needs []string) (io.Reader, error) {
+func (p *parcels) reader(needs []string, said offers) (io.Reader, error) {
 	need := map[string]bool{}
 	for _, n := range needs {
 		need[n] = true
@@ -159,58 +182,21 @@ func (p *parcels) reader(needs []string) (io.Reader, error) {
 		if need[digest] {
 			delete(need, digest)
 			parts = append(parts, bytes.NewReader(p.blobs[digest].Bytes()))
-			p.sent += int64(p.blobs[digest].Len())
+			p.sent.Add(int64(p.blobs[digest].Len()))
 		}
 	}
 	for _, r := range p.releases {
 		if key := releaseKey(r.Path); need[key] {
 			delete(need, key)
-			parts = append(parts, &lazyRelease{parcels: p, release: r})
-			p.sent += r.Size
+			parts = append(parts, &shipment{parcels: p, release: r, said: said.of[key], tools: said.tools})
 		}
 	}
 	for n := range need {
 		return nil, fmt.Errorf("it asks for %s, which nobody offered", printable(n, 64))
 	}
-	return io.MultiReader(parts...), nil
-}
-
-// lazyRelease opens the release when its turn comes, and gives exactly its size: one
-// byte more or less would shift all that follows.
-type lazyRelease struct {
-	parcels *parcels
-	release hostdriver.Release
-	from    io.ReadCloser
-	left    int64
-}
-
-func (l *lazyRelease) Read(b []byte) (int, error) {
-	if l.from == nil {
-		from, err := l.release.Open()
-		if err != nil {
-			return 0, l.parcels.unreadable(fmt.Errorf("cannot open the release %s: %w", l.release.Path, err))
-		}
-		l.from, l.left = from, l.release.Size
-	}
-	if l.left == 0 {
-		_ = l.from.Close()
-		return 0, io.EOF
-	}
-	n, err := l.from.Read(b[:min(int64(len(b)), l.left)])
-	l.left -= int64(n)
-	if err == io.EOF && l.left > 0 {
-		_ = l.from.Close()
-		return n, l.parcels.unreadable(fmt.Errorf("the release %s is shorter than the %d bytes it should have", l.release.Path, l.release.Size))
-	}
-	if err == io.EOF {
-		err = nil
-	}
-	if err != nil {
-		return n, l.parcels.unreadable(fmt.Errorf("cannot read the release %s: %w", l.release.Path, err))
-	}
-	return n, nil
+	return p.driver.bounded(p.ctx, io.MultiReader(parts...)), nil
 }
 
 func (p *parcels) result([]record) (hostdriver.Result, error) {
-	return hostdriver.Result{Staged: p.sent}, nil
+	return hostdriver.Result{Staged: p.sent.Load()}, nil
 }

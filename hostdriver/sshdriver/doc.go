@@ -34,6 +34,7 @@
 //	current              link to the generation on disk
 //	switching            "FROM TO", from before a switch's first write until its end
 //	blobs/, releases/    contents by digest; what is known of unpacked artifacts
+//	lists/, chunks/      what was unpacked of each; the digests of its chunks (chunk.go)
 //	started/, wanted/    what units run with, or were about to be started with
 //	step                 the step in hand, as the controller wrote it
 //

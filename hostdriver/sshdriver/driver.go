@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
 )
@@ -23,6 +25,10 @@ type Driver struct {
 
 	watchTimes watchTimes
 
+	packs       *packer
+	compression Compression
+	bandwidth   *rate.Limiter // of releases, over all hosts; nil: not bounded
+
 	mu    sync.Mutex
 	known map[string]ownManifest // by host name
 }
@@ -37,11 +43,17 @@ func New(o Options) (*Driver, error) {
 	}
 	d := newDriver(poolLine{pool}, hostPlaces)
 	d.pool = pool
+	if o.Compression != "" {
+		d.compression = o.Compression
+	}
+	if o.Bandwidth > 0 {
+		d.bandwidth = rate.NewLimiter(rate.Limit(o.Bandwidth), bandwidthBurst)
+	}
 	return d, nil
 }
 
 func newDriver(l line, p places) *Driver {
-	return &Driver{line: l, places: p, lockWait: lockWait, watchTimes: hostWatchTimes, known: map[string]ownManifest{}}
+	return &Driver{line: l, places: p, lockWait: lockWait, watchTimes: hostWatchTimes, packs: newPacker(), compression: CompressAuto, known: map[string]ownManifest{}}
 }
 
 // Pool is the connections, for who needs a host in another way than the ports.
@@ -49,6 +61,7 @@ func (d *Driver) Pool() *Pool { return d.pool }
 
 // Close ends all connections. What still waits for a host gets an error.
 func (d *Driver) Close() error {
+	d.packs.end()
 	if d.pool == nil {
 		return nil
 	}

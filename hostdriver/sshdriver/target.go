@@ -50,6 +50,11 @@ type Options struct {
 	// that stays is started for the first one already.
 	Stay bool
 
+	// Bandwidth is how many bytes of releases and files are sent a second, over all hosts
+	// together; 0: as many as go.
+	Bandwidth   int64
+	Compression Compression // of releases; "": auto
+
 	// ResolveJump returns the inventory's host of that name. A jump for which it
 	// says false (or for which it is nil) is an ssh_config alias or an address.
 	ResolveJump func(name string) (Target, bool)

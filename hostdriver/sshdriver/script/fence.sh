@@ -17,7 +17,7 @@ begin_change() {
 
 state_dirs() {
 	set --
-	for f in generations blobs started wanted releases lists; do
+	for f in generations blobs started wanted releases lists chunks; do
 		[ -d "$D/$f" ] || set -- "$@" "$D/$f"
 	done
 	[ -d "$R" ] || set -- "$@" "$R"

@@ -13,6 +13,7 @@ op_stage() {
 	need=
 	need_blobs
 	need_releases
+	tell_offers
 	rec need $need
 	[ -z "$need_b" ] || stage_blobs
 	for release in $RELEASES; do
@@ -29,6 +30,7 @@ op_stage() {
 
 stage_fail() {
 	rm -rf -- "$D/blobs/.in" "$D/generations/.new" "$beside"
+	rm -f -- "$R/recipe"
 	die failed "$1; nothing of it was kept" "$2"
 }
 beside=$D/generations/.new
@@ -133,58 +135,6 @@ stage_blobs() {
 	try sync -- "$@" && try mv -f -t "$D/blobs" -- "$@" && try sync -- "$D/blobs" ||
 		stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
 	rmdir -- "$in"
-}
-
-# stage_release KEY DIGEST SIZE FORM OWNER GROUP PATH: unpacked beside its place, and
-# put there whole once the digest is right.
-stage_release() {
-	dir=${7%/*}
-	advice="see whether the filesystem of $dir is full or read-only: df $dir; df -i $dir"
-	[ -d "$dir" ] || (umask 022 && try mkdir -p -- "$dir") || stage_fail "cannot make $dir" "$advice"
-	beside=$dir/.evenkeel-new.$1
-	rm -rf -- "$beside"
-	case $4 in
-	file) release_file "$@" ;;
-	tar) release_tar "$@" ;;
-	esac
-	[ "$sum" = "$2" ] || stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
-	owners "$5" "$6" || stage_fail "$why" "$mend"
-	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
-	[ "$4" = file ] && filesystem= || filesystem=-f
-	try sync $filesystem -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
-	# Whatever has its name was no release of ours, or no longer is as it was.
-	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
-	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"
-	rm -rf -- "$beside.old"
-	release_record "$@"
-	put "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
-	beside=$D/generations/.new
-}
-
-release_file() {
-	receive "$3" "$beside" || stage_fail "cannot write $7: $why" "$advice"
-	sum=$(sha256sum <"$beside")
-	sum=${sum%% *}
-}
-
-# release_tar unpacks the stream while it is hashed: it is never on disk as such. The
-# folder is closed to all but root until the digest has turned out right.
-release_tar() {
-	try mkdir -- "$beside" && rm -f -- "$R/tar" "$R/sum" && try mkfifo -- "$R/tar" || stage_fail "cannot write $7: $why" "$advice"
-	sha256sum <"$R/tar" >"$R/sum" &
-	why=$(
-		dd bs=65536 count="$3" iflag=count_bytes,fullblock status=none | tee "$R/tar" 2>/dev/null |
-			tar -x -f - -C "$beside" --no-same-owner --same-permissions 2>&1
-	)
-	status=$?
-	wait
-	sum=
-	read -r sum <"$R/sum"
-	sum=${sum%% *}
-	rm -f -- "$R/tar" "$R/sum"
-	[ "$status" = 0 ] || [ "$sum" != "$2" ] || stage_fail "cannot unpack the release $7: $why" "$advice"
-	why=$(cd "$beside" && find . ! -type d -print0 2>&1 >"$D/lists/$1.new") && try mv -f -- "$D/lists/$1.new" "$D/lists/$1" ||
-		stage_fail "cannot list the release $7: $why" "$ADVICE_DISK"
 }
 
 # owners NAME…: who shall own a release may be a user that its manifest brings.

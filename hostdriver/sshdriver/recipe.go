@@ -1,0 +1,90 @@
+package sshdriver
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// A recipe tells a host how to put a release's stream together: lines "n BYTES" for what
+// was sent, "c FROM BYTES NAME" (tab separated) for a part of a file of the base. Each line
+// is a process there.
+
+const (
+	leastCopy = 32 << 10 // bytes: a shorter part is rather sent than copied
+	maxCopies = 1024
+)
+
+// step is one line: size bytes that are sent, or that are copied from a file of the base.
+type step struct {
+	size   int64
+	copied bool
+	from   place // of a copy; its size is not used
+}
+
+// plan is the recipe for a outline over what the host has. It returns nil where that spares
+// next to nothing.
+func (b *base) plan(l *outline) []step {
+	var steps []step
+	for _, s := range l.segments {
+		now := step{size: s.size}
+		if s.file >= 0 {
+			if p, ok := b.chunks[s.id]; ok && p.size == s.size {
+				now.copied, now.from = true, p
+			}
+		}
+		steps = appendStep(steps, now)
+	}
+	for least := int64(leastCopy); ; least *= 2 {
+		if steps = withoutShort(steps, least); len(steps) <= 2*maxCopies {
+			break
+		}
+	}
+	var whole, sent int64
+	for _, s := range steps {
+		whole += s.size
+		if !s.copied {
+			sent += s.size
+		}
+	}
+	if sent > whole-whole/20 {
+		return nil
+	}
+	return steps
+}
+
+// appendStep adds a step, or makes the last one longer.
+func appendStep(steps []step, s step) []step {
+	if n := len(steps); n > 0 {
+		last := &steps[n-1]
+		if !last.copied && !s.copied || last.copied && s.copied && last.from.file == s.from.file && last.from.at+last.size == s.from.at {
+			last.size += s.size
+			return steps
+		}
+	}
+	return append(steps, s)
+}
+
+// withoutShort sends what would be a copy of less than so many bytes.
+func withoutShort(steps []step, least int64) []step {
+	var out []step
+	for _, s := range steps {
+		if s.copied && s.size < least {
+			s = step{size: s.size}
+		}
+		out = appendStep(out, s)
+	}
+	return out
+}
+
+// recipeText is what the host reads.
+func recipeText(steps []step) []byte {
+	var b bytes.Buffer
+	for _, s := range steps {
+		if s.copied {
+			fmt.Fprintf(&b, "c\t%d\t%d\t%s\n", s.from.at, s.size, s.from.file)
+		} else {
+			fmt.Fprintf(&b, "n\t%d\n", s.size)
+		}
+	}
+	return b.Bytes()
+}
