@@ -40,7 +40,10 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 	outR, outW := io.Pipe()
 	s := &Session{process: p, stdin: inW, stdout: outR, stderr: &tail{limit: sessionStderr}, copied: make(chan struct{})}
 	go func() {
-		err := feedSession(p.ch, inR, feedSize, packetSize)
+		err := feedSession(paced{p.ch, newPacer(func() error {
+			_, err := p.ch.SendRequest("keepalive@openssh.com", true, nil)
+			return err
+		})}, inR, feedSize, packetSize)
 		_ = inR.CloseWithError(err)
 		_ = p.ch.CloseWrite()
 	}()
@@ -62,10 +65,8 @@ func (c *Conn) Start(ctx context.Context, line string) (*Session, error) {
 	return s, nil
 }
 
-// feedSession copies as io.Copy does. Once much is sent it sends whole packets: sshd
-// moves all that a command has not read yet for each packet that comes, so with four
-// times the packets 8 MB cost a host a quarter of a second more. Little is sent in small
-// pieces (see feedSize).
+// feedSession copies as io.Copy does. Once much is sent it sends whole packets, for each
+// costs the host a turn. Little is sent in small pieces (see feedSize).
 func feedSession(to io.Writer, from io.Reader, buffer, most int) error {
 	buf := make([]byte, buffer)
 	for sent := 0; ; {
@@ -85,6 +86,18 @@ func feedSession(to io.Writer, from io.Reader, buffer, most int) error {
 			buf = make([]byte, most)
 		}
 	}
+}
+
+// paced is a writer that waits after each packet until more may be sent.
+type paced struct {
+	io.Writer
+	pacer *pacer
+}
+
+func (p paced) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	p.pacer.wrote(n)
+	return n, err
 }
 
 // Read returns io.EOF when the command has closed its stdout, and another error when
