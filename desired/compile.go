@@ -127,7 +127,7 @@ func (c *compiler) files() []*compiledFile {
 	}
 	for i, e := range spec.Env {
 		cf := &compiledFile{kind: FileEnv, path: e.Path, owner: or(e.Owner, "root"), group: or(e.Group, "root"),
-			mode: modeOf(e.Mode, 0o600), names: e.Source, render: e.Template, change: changeOf(e.ChangeMode)}
+			mode: modeOf(e.Mode, 0o600), names: e.Source, render: e.Template, change: changeOf(e.ChangeMode), inPlace: e.Merge == mergeInPlace}
 		for j := range e.Source {
 			cf.at = append(cf.at, c.svc.At(fmt.Sprintf("env[%d].source[%d]", i, j)))
 		}

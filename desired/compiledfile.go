@@ -21,6 +21,7 @@ type compiledFile struct {
 	names        []string // sources as they are written
 	at           []Position
 	render       bool // even if not named *.tmpl
+	inPlace      bool // of env files: see mergeInPlace
 	nameTmpl     []*tmpl
 
 	// static is the file where it is the same on every host.
@@ -186,7 +187,7 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 	var faults Faults
 	switch f.kind {
 	case FileEnv:
-		content, faults = m.env(pieces)
+		content, faults = m.env(pieces, f.inPlace)
 	case FileUnit, FileDropIn:
 		content = pieces[0].data
 		faults = m.unitFile(pieces[0])
@@ -203,8 +204,9 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 }
 
 // env merges the sources of an env file. One plain source stays as it is, byte for
-// byte; else all variables are written anew, later sources winning.
-func (m *made) env(pieces []piece) ([]byte, Faults) {
+// byte, and so does one SOPS file of a single value; else all variables are written
+// anew, or in place, later sources winning.
+func (m *made) env(pieces []piece, inPlace bool) ([]byte, Faults) {
 	var faults Faults
 	var all []EnvAssignment
 	index := map[string]int{}
@@ -221,8 +223,16 @@ func (m *made) env(pieces []piece) ([]byte, Faults) {
 			all, m.Vars = append(all, v), append(m.Vars, ev)
 		}
 	}
-	if len(pieces) == 1 && !pieces[0].secret {
+	if len(pieces) == 1 && (!pieces[0].secret || SOPSFormatOf(pieces[0].src.path) == SOPSBinary) {
 		return pieces[0].data, faults
+	}
+	if inPlace && len(pieces) > 1 {
+		content, err := mergeEnv(pieces, all)
+		if err != nil {
+			faults = append(faults, Fault{Pos: Position{File: pieces[0].src.path}, Rule: "env-syntax", Message: err.Error(),
+				Mend: "write KEY= alone on a line where a later source's value is to stand, or drop merge: in-place"})
+		}
+		return content, faults
 	}
 	content, err := WriteEnv(all)
 	if err != nil {

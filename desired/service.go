@@ -89,7 +89,9 @@ type UnitSpec struct {
 }
 
 // EnvSpec is one env file, merged from sources in order. One plain source is taken
-// byte for byte; several, or a SOPS file, are written anew, later ones winning.
+// byte for byte, and so is one SOPS file of a single value (a name that ends otherwise
+// than .env, .yaml, .json or .ini); several, or any other SOPS file, are written as
+// Merge says, later ones winning.
 type EnvSpec struct {
 	Path       string     `yaml:"path" jsonschema:"required"`                                 // absolute
 	Source     StringList `yaml:"source" jsonschema:"required"`                               // one or a list; SOPS files are decrypted in the controller
@@ -98,6 +100,7 @@ type EnvSpec struct {
 	Mode       string     `yaml:"mode"`                                                       // octal, default "0600"
 	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart
 	Template   bool       `yaml:"template"`                                                   // render even if not named *.tmpl
+	Merge      string     `yaml:"merge" jsonschema:"enum=rewrite,enum=in-place"`              // of several sources: all variables written anew (default), or the text of the first one, with the values of later ones where it has KEY= alone on a line
 }
 
 // FileSpec is any other file.

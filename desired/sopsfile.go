@@ -68,12 +68,12 @@ func IsSOPS(name string, data []byte) bool {
 	return json.Unmarshal(data, &doc) == nil && strings.HasPrefix(doc.SOPS.MAC, "ENC[")
 }
 
-// secretVars reads the variables of a decrypted SOPS file, in order. A dotenv file
-// means what systemd makes of its text; a YAML or JSON file is a flat map whose
+// secretVars reads the variables of a decrypted SOPS file, in order. A dotenv file, and a
+// binary one, means what systemd makes of its text; a YAML or JSON file is a flat map whose
 // values are taken byte for byte. Errors never hold a value.
 func secretVars(name string, plain []byte) ([]EnvAssignment, []EnvIssue, error) {
 	switch SOPSFormatOf(name) {
-	case SOPSDotenv:
+	case SOPSDotenv, SOPSBinary: // a binary file is the env file itself
 		vars, issues := ParseEnv(plain)
 		return vars, issues, nil
 	case SOPSYAML:
@@ -83,7 +83,7 @@ func secretVars(name string, plain []byte) ([]EnvAssignment, []EnvIssue, error) 
 		vars, err := flatJSON(plain)
 		return vars, nil, err
 	}
-	return nil, nil, errors.New("a SOPS file for env must end in .env, .yaml, .yml or .json")
+	return nil, nil, errors.New("a SOPS file for env does not end in .ini: that has sections")
 }
 
 func flatYAML(plain []byte) ([]EnvAssignment, error) {

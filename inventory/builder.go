@@ -16,6 +16,7 @@ type Builder struct {
 	faults fault.Faults
 
 	varsSections []reference // [NAME:vars], whose group may come later
+	members      []member    // hosts that groups name, which may come later
 }
 
 // declaredHost is a host as its files have it, before groups are laid under it.
@@ -84,6 +85,7 @@ func (b *Builder) group(name string, pos fault.Position) *declaredGroup {
 // only where no fault is an error.
 func (b *Builder) Build() (Inventory, fault.Faults) {
 	b.applyVarsFiles()
+	b.joinMembers()
 	b.checkGroups()
 	l := newLayers(b)
 	var inv Inventory

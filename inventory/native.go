@@ -45,6 +45,28 @@ func (b *Builder) addGroup(name string, spec GroupSpec, pos strictyaml.Positions
 	for i, c := range spec.Children {
 		g.children[c] = pos.At(fmt.Sprintf("%s.children[%d]", at, i))
 	}
+	for i, h := range spec.Hosts {
+		b.members = append(b.members, member{group: name, host: reference{name: h, pos: pos.At(fmt.Sprintf("%s.hosts[%d]", at, i))}})
+	}
+}
+
+// member is a host that a group names.
+type member struct {
+	group string
+	host  reference
+}
+
+// joinMembers puts hosts into the groups that name them.
+func (b *Builder) joinMembers() {
+	for _, m := range b.members {
+		h := b.byName[m.host.name]
+		if h == nil {
+			b.fault(m.host.pos, "unknown-host", "group "+m.group+" names the host "+fault.Quote(m.host.name)+", which is declared nowhere",
+				fault.DidYouMean(m.host.name, sortedKeys(b.byName)))
+			continue
+		}
+		h.groups[m.group] = m.host.pos
+	}
 }
 
 func (b *Builder) addHost(spec HostSpec, at string, pos strictyaml.Positions) {

@@ -14,6 +14,7 @@ type GroupSpec struct {
 	Labels   map[string]string `yaml:"labels"`   // labels of every host of the group, under the host's own
 	Vars     map[string]any    `yaml:"vars"`     // vars of every host of the group, under the host's own
 	Children []string          `yaml:"children"` // groups whose hosts are in this one too
+	Hosts    []string          `yaml:"hosts"`    // hosts of it, beside those that name it; declared in any file
 }
 
 // HostSpec is one machine.

@@ -1,0 +1,30 @@
+# survey.sh: the host's own units, by name alone, and one file or folder as it is. Nothing
+# is written.
+#
+# Set by the controller: of op_fetch WHAT (a path), FOLDER (1: as a tar).
+
+op_survey() {
+	be_root
+	set --
+	for f in /etc/systemd/system /etc/containers/systemd; do
+		[ ! -d "$f" ] || set -- "$@" "$f"
+	done
+	rec entries
+	# Of the target of a symlink no newline may come: such names are left out.
+	[ $# = 0 ] || find "$@" -mindepth 1 -maxdepth 2 ! -name "*$NL*" ! -lname "*$NL*" -printf '%y\t%p\t%l\n' 2>/dev/null | head -c 2097152 >&3
+	rec loaded
+	systemctl list-units --all --plain --no-legend --no-pager --full 2>/dev/null | head -c 2097152 >&3
+	finish
+}
+
+# op_fetch: a line "NONCE begin", then the bytes alone; the end is the shell's, with its status.
+op_fetch() {
+	be_root
+	printf '\n%s begin\n' "$NONCE" >&3
+	if [ "$FOLDER" = 1 ]; then
+		cd -- "$WHAT" && exec tar --create --format=pax --sort=name --numeric-owner --owner=0 --group=0 --file=- . >&3 3>&- </dev/null
+	else
+		exec cat -- "$WHAT" >&3 3>&- </dev/null
+	fi
+	exit 1
+}
