@@ -60,7 +60,7 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 			}
 		}
 		units = append(units, u)
-		texts = append(texts, text.paths())
+		texts = append(texts, text.Paths())
 	}
 	assignReads(units, texts, managedPaths(files, artifacts, units))
 	return units, faults

@@ -38,7 +38,7 @@ func mergedEnv(t *testing.T, entry string, files, plain map[string]string) (stri
 }
 
 const (
-	sealedDotenv    = "TOKEN=ENC[x]\nsops_mac=ENC[x]\n"
+	sealedDotenv = "TOKEN=ENC[x]\nsops_mac=ENC[x]\n"
 	sealedBinary = `{"data": "ENC[x]", "sops": {"mac": "ENC[x]"}}`
 )
 

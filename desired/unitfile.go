@@ -146,8 +146,8 @@ func (u UnitFile) Installs() bool {
 	return false
 }
 
-// paths are all absolute paths that stand anywhere in the unit's values.
-func (u UnitFile) paths() []string {
+// Paths are all absolute paths that stand anywhere in the unit's values.
+func (u UnitFile) Paths() []string {
 	var out []string
 	for _, d := range u.Directives {
 		if strings.IndexByte(d.Value, '/') < 0 || d.Key == "Documentation" || d.Key == "Description" {

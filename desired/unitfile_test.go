@@ -115,7 +115,7 @@ func FuzzUnitFile(f *testing.F) {
 				t.Errorf("an issue of line %d of %d", i.Line, lines)
 			}
 		}
-		for _, p := range u.paths() {
+		for _, p := range u.Paths() {
 			if p != "" && !strings.HasPrefix(p, "/") {
 				t.Errorf("%q is no path", p)
 			}

@@ -47,12 +47,23 @@ type Stage struct {
 // Release is an artifact to be unpacked at Path, which ends in its digest.
 type Release struct {
 	Path   string
-	SHA256 string // of the stream as it travels (see Form)
-	Size   int64
+	SHA256 string // names it: the last part of Path
+	Size   int64  // of the stream as it travels (see Form)
+	// Stream is the stream's digest, where that is another: of a bundle that is
+	// compressed where it is kept. "": SHA256.
+	Stream string
 	Form   ReleaseForm
 	Owner  string
 	Group  string
 	Open   func() (io.ReadCloser, error) `json:"-"`
+}
+
+// Travels is the digest of the stream as it travels.
+func (r Release) Travels() string {
+	if r.Stream == "" {
+		return r.SHA256
+	}
+	return r.Stream
 }
 
 // ReleaseForm is how a release travels.

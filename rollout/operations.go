@@ -110,7 +110,7 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 		for _, a := range inst.Artifacts {
 			r := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Open: a.Open}
 			if a.Form == hostdriver.FormTar {
-				r.SHA256, r.Size = a.StreamSHA256, a.StreamSize
+				r.Stream, r.Size = a.StreamSHA256, a.StreamSize
 			}
 			op.Releases = append(op.Releases, r)
 		}

@@ -66,7 +66,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(
 		a.statusCommand(), a.planCommand(), a.diffCommand(), a.explainCommand(), a.checkCommand(), a.historyCommand(), a.eventsCommand(), a.logsCommand(),
 		a.applyCommand(), a.serveCommand(), a.rolloutCommand(), a.reconcileCommand(), a.suspendCommand(), a.resumeCommand(), a.drainCommand(), a.undrainCommand(), a.acceptCommand(), a.takeOverCommand(),
-		a.initCommand(), a.validateCommand(), a.secretCommand(), a.schemaCommand(),
+		a.initCommand(), a.adoptCommand(), a.validateCommand(), a.secretCommand(), a.schemaCommand(),
 		a.tokenCommand(), a.storeCommand(), a.versionCommand(),
 	)
 	return root

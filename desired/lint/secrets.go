@@ -30,6 +30,9 @@ func isSecret(key, value string) bool {
 	return secretKey.MatchString(key) && !path.IsAbs(value) && !strings.HasPrefix(value, "%d/") && !strings.HasPrefix(value, "file:")
 }
 
+// LooksSecret tells whether a variable, by its name and value, holds a secret in the clear.
+func LooksSecret(key, value string) bool { return isSecret(key, value) }
+
 // environment looks at env files, and at what units say themselves.
 func (c *check) environment() {
 	for i := range c.in.Units {

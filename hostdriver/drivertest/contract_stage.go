@@ -129,6 +129,22 @@ var stageCases = []contractCase{
 		equal(k, "mode", st.Mode, 0o755)
 		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
 	}},
+	{"a release is named by its source, which may be compressed, and travels as it is unpacked", func(k *kit) {
+		r := release("/opt/contract/.releases/site", hostdriver.FormTar, tarOf(map[string]string{"index.html": "hi"}))
+		r.Stream, r.SHA256 = r.SHA256, digest("the compressed source")
+		r.Path = "/opt/contract/.releases/site/" + r.SHA256
+		d := k.draft(1).release(r)
+		d.deploy()
+		st := k.path(r.Path)
+		equal(k, "digest", st.SHA256, r.SHA256)
+		equal(k, "the file", k.content(r.Path+"/index.html"), "hi")
+		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
+		r.Stream = digest("something else")
+		r.SHA256 = digest("another source")
+		r.Path = "/opt/contract/.releases/site/" + r.SHA256
+		k.refused(hostdriver.Failed, k.draft(2).release(r).op())
+		equal(k, "the one that came damaged", k.path(r.Path).Type, hostdriver.PathAbsent)
+	}},
 	{"a folder in which a file was changed by hand no longer has its digest, and staging mends it", func(k *kit) {
 		r := release("/opt/contract/.releases/site", hostdriver.FormTar, tarOf(map[string]string{"index.html": "hi", "a/b.txt": "deep"}))
 		d := k.draft(1).release(r)

@@ -104,7 +104,7 @@ func (h *FakeHost) unpack(r hostdriver.Release) (*node, error) {
 		return nil, failure(hostdriver.Failed, "", "the release %s is shorter than the %d bytes it should have", r.Path, r.Size)
 	}
 	c := hostdriver.NewContent(data)
-	if c.SHA256() != r.SHA256 {
+	if c.SHA256() != r.Travels() {
 		return nil, failure(hostdriver.Failed, "compare the artifact with its sha256", "the release %s arrived damaged or cut; nothing of it was kept", r.Path)
 	}
 	n := &node{kind: hostdriver.PathFile, data: c, owner: orRoot(r.Owner), mode: 0o755, release: r.SHA256, changed: h.fleet.now()}

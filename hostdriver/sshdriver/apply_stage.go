@@ -123,6 +123,8 @@ func checkRelease(r hostdriver.Release) error {
 	switch {
 	case !hostdriver.IsDigest(r.SHA256) || !strings.HasSuffix(r.Path, "/"+r.SHA256):
 		return fmt.Errorf("the path does not end in the digest %s", r.SHA256)
+	case !hostdriver.IsDigest(r.Travels()):
+		return fmt.Errorf("%q is not a SHA-256 digest", r.Travels())
 	case r.Size < 0:
 		return fmt.Errorf("its size is %d", r.Size)
 	case r.Form != hostdriver.FormFile && r.Form != hostdriver.FormTar:
@@ -146,7 +148,7 @@ func (p *parcels) releaseLines() string {
 	for _, r := range p.releases {
 		owner := firstOf(r.Owner, "root")
 		lines = append(lines, strings.Join([]string{releaseKey(r.Path), r.SHA256, fmt.Sprint(r.Size), string(r.Form),
-			owner, firstOf(r.Group, owner), r.Path}, "\t"))
+			owner, firstOf(r.Group, owner), r.Path, r.Travels()}, "\t"))
 	}
 	return strings.Join(lines, "\n")
 }

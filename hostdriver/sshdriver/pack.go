@@ -222,7 +222,7 @@ func outlineOf(r hostdriver.Release, mean int64) (*outline, error) {
 
 // wholePack sends the stream as it is.
 func wholePack(r hostdriver.Release, index func() ([]byte, error)) *pack {
-	return &pack{id: r.SHA256[:16], encoding: plain, size: r.Size, index: index, close: func() {},
+	return &pack{id: r.Travels()[:16], encoding: plain, size: r.Size, index: index, close: func() {},
 		open: func(from int64) (io.ReadCloser, error) {
 			f, err := r.Open()
 			if err != nil {

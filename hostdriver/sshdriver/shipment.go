@@ -138,7 +138,7 @@ func (s *shipment) begin() error {
 func (s *shipment) pack() (*pack, string, error) {
 	r := s.release
 	var b *base
-	key := packKey{stream: r.SHA256, form: r.Form, encoding: s.parcels.driver.encodingFor(r, s.tools)}
+	key := packKey{stream: r.Travels(), form: r.Form, encoding: s.parcels.driver.encodingFor(r, s.tools)}
 	if s.said.base != "" {
 		// What a host has kept and nobody can read is as good as none.
 		if b, _ = parseIndex(s.said.index); b != nil {

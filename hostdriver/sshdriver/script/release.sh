@@ -71,7 +71,7 @@ is_base() {
 	[ "$said" = "$record" ]
 }
 
-# stage_release KEY DIGEST SIZE FORM OWNER GROUP PATH: put together beside its place, and
+# stage_release KEY DIGEST SIZE FORM OWNER GROUP PATH STREAM: put together beside its place, and
 # put there whole once the digest is right.
 stage_release() {
 	dir=${7%/*}
@@ -94,7 +94,7 @@ stage_release() {
 	tar) release_tar "$@" ;;
 	esac
 	rm -f -- "$part" "$R/recipe"
-	if [ "$sum" != "$2" ]; then
+	if [ "$sum" != "$8" ]; then
 		[ "$from$recipe" = 00 ] || rec retry
 		[ "$recipe" = 0 ] || rm -f -- "$D/chunks/$base"
 		stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
@@ -227,7 +227,7 @@ release_tar() {
 	if [ "$recipe$encoding" = 0none ]; then
 		sum=$(hash <"$part")
 		sum=${sum%% *}
-		[ "$sum" = "$2" ] || return 0
+		[ "$sum" = "$8" ] || return 0
 		try tar -x -f "$part" -C "$beside" --no-same-owner --same-permissions || unpack_fail "$@"
 	else
 		stream_tar "$@"
@@ -248,5 +248,5 @@ stream_tar() {
 	read -r sum <"$R/sum"
 	sum=${sum%% *}
 	rm -f -- "$R/tar" "$R/sum"
-	[ "$status" = 0 ] || [ "$sum" != "$2" ] || unpack_fail "$@"
+	[ "$status" = 0 ] || [ "$sum" != "$8" ] || unpack_fail "$@"
 }

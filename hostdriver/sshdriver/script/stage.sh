@@ -1,7 +1,8 @@
 # stage.sh: bring what a generation needs, without touching anything in use.
 #
 # Set by the controller: GEN, MANIFEST (its text), BLOBS (lines: digest, size),
-# RELEASES (lines, tab separated: key, digest, size, form, owner, group, path), KEYS
+# RELEASES (lines, tab separated: key, digest that names it, size, form, owner, group, path,
+# digest of its stream), KEYS
 # (lines: key of each release that the manifest names).
 # What the record "need" names is then read from standard input, in that order.
 
