@@ -241,10 +241,12 @@ func (v *view) entries() []entry {
 	for _, name := range v.unit.names() {
 		st := v.host.seen.Units[name]
 		e := entry{name: name}
-		switch st.File {
-		case "enabled":
+		switch {
+		case st.File == "enabled" && v.unit.Text.Installs():
 			e.enabled = "true"
-		case "disabled":
+		case st.File == "enabled":
+			v.note("%s starts at boot, and its file says nothing under [Install]: that is left out", name)
+		case st.File == "disabled":
 			e.enabled = "false"
 		}
 		switch {
