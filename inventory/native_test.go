@@ -3,6 +3,7 @@ package inventory
 import (
 	"testing"
 
+	"github.com/evenkeel/evenkeel/inventory/fault"
 	"github.com/evenkeel/evenkeel/inventory/strictyaml"
 )
 
@@ -146,4 +147,32 @@ func FuzzDocument(f *testing.F) {
 		inv, more := b.Build()
 		checkSane(t, inv, append(faults, more...))
 	})
+}
+
+// A group may name its hosts, which may stand in any other document.
+func TestGroupsNameTheirHosts(t *testing.T) {
+	inv, faults := nativeInventory("kind: Inventory\nspec:\n  groups: {blue: {hosts: [b], labels: {colour: blue}, vars: {x: 1}}}\n",
+		"kind: Inventory\nspec:\n  hosts: [{name: a}, {name: b, labels: {rack: r}}]\n")
+	b, _ := inv.Find("b")
+	a, _ := inv.Find("a")
+	if len(faults.Errors()) > 0 || b.Labels["colour"] != "blue" || b.Labels["rack"] != "r" || b.Vars["x"] != 1 || a.Labels["colour"] != "" {
+		t.Errorf("%+v, %+v, %v", a, b, faults)
+	}
+	if _, faults := nativeInventory("kind: Inventory\nspec: {groups: {blue: {hosts: [bb]}}, hosts: [{name: b}]}\n"); len(faults) != 1 || faults[0].Rule != "unknown-host" || faults[0].Pos.Line != 3 {
+		t.Errorf("%v", faults)
+	}
+}
+
+func nativeInventory(docs ...string) (Inventory, fault.Faults) {
+	var b Builder
+	var faults fault.Faults
+	for _, text := range docs {
+		parsed, fs := strictyaml.Parse("i.yaml", []byte("apiVersion: evenkeel/v1\n"+text))
+		faults = append(faults, fs...)
+		for _, d := range parsed {
+			b.AddDocument(d)
+		}
+	}
+	inv, fs := b.Build()
+	return inv, append(faults, fs...)
 }

@@ -32,7 +32,8 @@ func byHand(s *stage, h *lab.Host, shard int) {
 	put("/etc/ledger/ledger.env", fmt.Sprintf("# the ledger's settings\nPORT=8080\nSHARD=%d\n\nDB_PASSWORD='correct horse'\nCACHE=\"64 MB\"\n", shard), 0o640)
 	s.on(h, "chgrp ledger /etc/ledger/ledger.env")
 	put("/etc/ledger/ledger.json", `{"level": "info"}`+"\n", 0o644)
-	put("/usr/local/bin/ledgerd", "#!/bin/sh\nexec sleep infinity\n", 0o755)
+	// It is larger than what comes with an observation.
+	put("/usr/local/bin/ledgerd", "#!/bin/sh\nexec sleep infinity\n"+strings.Repeat("# a program of its own\n", 20000), 0o755)
 
 	put("/etc/systemd/system/worker.service", "[Unit]\nDescription=Worker\n\n[Service]\nEnvironmentFile=-/etc/default/worker\nExecStart=/opt/worker/current/bin/worker\n\n[Install]\nWantedBy=multi-user.target\n", 0o644)
 	put("/etc/default/worker", "QUEUE=fast\n", 0o644)

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
+	"github.com/evenkeel/evenkeel/desired/adopt"
+	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory"
+)
+
+func TestAdoptedHost(t *testing.T) {
+	for arg, want := range map[string]inventory.Host{
+		"web-1":                        {Name: "web-1", Address: "web-1"},
+		"192.0.2.11":                   {Name: "192.0.2.11", Address: "192.0.2.11"},
+		"web-1=192.0.2.11":             {Name: "web-1", Address: "192.0.2.11"},
+		"web-1=deploy@192.0.2.11:2222": {Name: "web-1", Address: "192.0.2.11", Port: 2222, User: "deploy"},
+		"root@web-1.example.com:22":    {Name: "web-1.example.com", Address: "web-1.example.com", Port: 22, User: "root"},
+		"web-1=[2001:db8::1]:22":       {Name: "web-1", Address: "2001:db8::1", Port: 22},
+		"web-1=2001:db8::1":            {Name: "web-1", Address: "2001:db8::1"},
+	} {
+		got, err := adoptedHost(arg)
+		if err != nil || got.Name != want.Name || got.Address != want.Address || got.Port != want.Port || got.User != want.User {
+			t.Errorf("%s: %+v, %v", arg, got, err)
+		}
+	}
+	for _, bad := range []string{"", "=x", "a b", "-oProxyCommand=x", "web-1=", "web-1:0", "web-1:99999", "../x", "a=b=c", "2001:db8::1", "-x@web-1"} {
+		if h, err := adoptedHost(bad); err == nil {
+			t.Errorf("%q is taken: %+v", bad, h)
+		}
+	}
+}
+
+// servesFile is a host that has one file.
+type servesFile struct {
+	data string
+	err  error
+}
+
+func (servesFile) Survey(context.Context, inventory.Host) (hostdriver.Survey, error) {
+	return hostdriver.Survey{}, errors.New("not asked")
+}
+
+func (s servesFile) Fetch(_ context.Context, _ inventory.Host, q hostdriver.FetchQuery, w io.Writer) error {
+	if s.err != nil {
+		return s.err
+	}
+	if int64(len(s.data)) > q.Max {
+		return errors.New("too much")
+	}
+	_, err := io.WriteString(w, s.data)
+	return err
+}
+
+func newAdoption(t *testing.T) *adoption {
+	t.Helper()
+	term, _, _ := streams()
+	ad := &adoption{app: &app{terminal: term}, out: filepath.Join(t.TempDir(), "fleet"), files: map[string][]byte{"fleet.yaml": []byte("x")}, artifacts: true, maxArtifact: 1 << 20}
+	ad.ageKey = filepath.Join(t.TempDir(), "keys", "age.key")
+	return ad
+}
+
+func digestOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func written(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	_ = filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			rel, _ := filepath.Rel(dir, p)
+			names = append(names, rel)
+		}
+		return nil
+	})
+	return names
+}
+
+func TestAdoptOverwritesNothing(t *testing.T) {
+	ad := newAdoption(t)
+	repo := &adopt.Repo{Files: map[string][]byte{"a": []byte("new"), "services/x/x.env": []byte("new")}, Services: []*adopt.Service{{Name: "x"}}}
+	if err := writeNew(ad.at("services/x/x.env"), []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	err := ad.write(t.Context(), servesFile{}, repo)
+	if err == nil || !strings.Contains(err.Error(), "services/x/x.env is there already") || mendOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	if got := written(t, ad.out); len(got) != 1 {
+		t.Errorf("it wrote %v", got)
+	}
+	for _, bad := range []string{"../out", "/etc/x", "a/../../b"} {
+		repo = &adopt.Repo{Files: map[string][]byte{bad: nil}, Services: []*adopt.Service{{Name: "y"}}}
+		if err := ad.write(t.Context(), servesFile{}, repo); err == nil || !strings.Contains(err.Error(), "outside") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+func TestAdoptEncryptsToANewKey(t *testing.T) {
+	ad := newAdoption(t)
+	repo := &adopt.Repo{Files: map[string][]byte{}, Services: []*adopt.Service{{Name: "x"}}, Secrets: map[string]hostdriver.Content{
+		"services/x/x.secrets.env": hostdriver.NewContent([]byte("TOKEN='hunter 2'\n")), "services/x/x.json.sops": hostdriver.NewContent([]byte("{\"pw\": \"hunter 2\"}"))}}
+	if err := ad.write(t.Context(), servesFile{}, repo); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(ad.ageKey); err != nil || info.Mode().Perm() != 0o600 || ad.report.AgeKey != ad.ageKey || !ad.report.NewKey {
+		t.Errorf("the key: %v, %v, %+v", info, err, ad.report)
+	}
+	for _, name := range written(t, ad.out) {
+		data, err := os.ReadFile(filepath.Join(ad.out, name))
+		if err != nil || strings.Contains(string(data), "hunter") {
+			t.Errorf("%s: %v\n%s", name, err, data)
+		}
+	}
+	for name, want := range map[string]string{"services/x/x.secrets.env": "TOKEN='hunter 2'\n", "services/x/x.json.sops": "{\"pw\": \"hunter 2\"}"} {
+		data, err := os.ReadFile(ad.at(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ad.decrypter().Decrypt(name, data); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if data, err := os.ReadFile(ad.at(".sops.yaml")); err != nil || !strings.Contains(string(data), "age1") {
+		t.Errorf("%v, %s", err, data)
+	}
+	// The key is used again, and another's file is not taken for one.
+	recipient, isNew, err := ageKey(ad.ageKey)
+	if err != nil || isNew || !strings.HasPrefix(recipient, "age1") {
+		t.Errorf("%s, %v, %v", recipient, isNew, err)
+	}
+	if _, _, err := ageKey(ad.at("fleet.yaml")); err == nil {
+		t.Error("anything is taken for a key")
+	}
+}
+
+func TestAdoptFetchesPrograms(t *testing.T) {
+	fetch := adopt.Fetch{Host: "web-1", Path: "/usr/local/bin/x", Into: "services/x/x", SHA256: digestOf("program")}
+	for name, tt := range map[string]struct {
+		host servesFile
+		want string
+	}{
+		"whole":         {servesFile{data: "program"}, ""},
+		"another one":   {servesFile{data: "PROGRAM"}, "changed while it was read"},
+		"not reachable": {servesFile{err: errors.New("gone")}, "gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ad := newAdoption(t)
+			err := ad.write(t.Context(), tt.host, &adopt.Repo{Files: map[string][]byte{}, Fetches: []adopt.Fetch{fetch}, Services: []*adopt.Service{{Name: "x"}}})
+			if tt.want == "" {
+				data, rerr := os.ReadFile(ad.at("services/x/x"))
+				if err != nil || rerr != nil || string(data) != "program" {
+					t.Errorf("%v, %v, %q", err, rerr, data)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(written(t, ad.out)) > 0 {
+				t.Errorf("%v, wrote %v", err, written(t, ad.out))
+			}
+		})
+	}
+	secret := "#!/bin/sh\nPASSWORD=hunter2hunter\n"
+	fetch.SHA256 = digestOf(secret)
+	ad := newAdoption(t)
+	err := ad.write(t.Context(), servesFile{data: secret}, &adopt.Repo{Files: map[string][]byte{}, Fetches: []adopt.Fetch{fetch}, Services: []*adopt.Service{{Name: "x"}}})
+	if err == nil || !strings.Contains(err.Error(), "looks like a secret") || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A folder that is no tar an artifact may be is not kept, and the service stays.
+func TestAdoptChecksWhatItFetches(t *testing.T) {
+	ad := newAdoption(t)
+	s := &adopt.Service{Name: "x", Trees: []adopt.Tree{{Host: "web-1", Link: "/opt/x/current", Target: "/opt/x/1", Folder: true, Source: "artifacts/x.tar.zst"}}}
+	if err := ad.write(t.Context(), servesFile{data: "no tar at all"}, &adopt.Repo{Files: map[string][]byte{}, Services: []*adopt.Service{s}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(ad.at("artifacts/x.tar.zst")); err == nil || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "could not be fetched") {
+		t.Errorf("%v, %q", err, s.Notes)
+	}
+}
+
+func TestAdoptedIsShown(t *testing.T) {
+	text := show.Plain(show.Adopted(show.Adoption{Out: "fleet", Hosts: []string{"web-1", "web-2"}, Warnings: 1, AgeKey: "/k", NewKey: true,
+		Services: []*adopt.Service{{Name: "ledger", Hosts: []string{"web-1", "web-2"}, Units: []string{"ledger.service"}, Encrypted: []string{"/e: TOKEN"}, Open: []string{"/e: A", "/e: B", "/f: C"}, Notes: []string{"a note\x1b[2J"}}},
+		Alone:    []adopt.Foreign{{Host: "web-1", What: "x.service", Reason: "not asked for"}, {Host: "web-2", What: "x.service", Reason: "not asked for"}}}))
+	for _, want := range []string{"ledger  web-1, web-2", "encrypted  /e: TOKEN", "in plain   /e: A, B; /f: C", "! a note\\x1b[2J", "x.service  not asked for (web-1, web-2)", "a new age key is in /k", "✔ validate: no error, 1 warning", "✔ plan: nothing to change on 2 hosts"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it lacks %q:\n%s", want, text)
+		}
+	}
+	text = show.Plain(show.Adopted(show.Adoption{Out: "fleet", Hosts: []string{"web-1"}, Exit: 1, PlanText: "the plan\n", Services: []*adopt.Service{{Name: "x"}}}))
+	if !strings.Contains(text, "✘ plan: it is not empty\n\nthe plan") {
+		t.Error(text)
+	}
+}
