@@ -90,12 +90,6 @@ func (ad *adoption) run(ctx context.Context, args []string) error {
 	if err := ad.openRepo(ctx, args); err != nil {
 		return err
 	}
-	sshDefaults(&ad.rev)
-	for i := range ad.hosts {
-		if h, ok := ad.rev.Inventory.Find(ad.hosts[i].Name); ok {
-			ad.hosts[i] = h
-		}
-	}
 	driver, err := sshdriver.New(ad.sshOptions(&ad.rev))
 	if err != nil {
 		return err
@@ -167,6 +161,12 @@ func (ad *adoption) openRepo(ctx context.Context, args []string) error {
 	}
 	if err := ad.choose(args); err != nil {
 		return err
+	}
+	sshDefaults(&ad.rev)
+	for i := range ad.hosts {
+		if h, ok := ad.rev.Inventory.Find(ad.hosts[i].Name); ok {
+			ad.hosts[i] = h
+		}
 	}
 	if len(ad.rev.Quarantined) > 0 {
 		return desired.Faults(ad.rev.Quarantined)

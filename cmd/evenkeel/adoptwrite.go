@@ -44,8 +44,8 @@ func (ad *adoption) write(ctx context.Context, surveyor hostdriver.Surveyor, rep
 		}
 		files[f.Into] = data
 	}
-	if len(repo.Services) == 0 && !ad.existing {
-		return nil // there is nothing to begin a repo with
+	if len(repo.Services) == 0 {
+		return nil
 	}
 	names := slices.Concat(sortedNames(files), sortedNames(repo.Secrets))
 	for _, name := range names {

@@ -160,6 +160,9 @@ func TestWhatIsLeftAlone(t *testing.T) {
 	w.unit("open.service", "[Service]\nEnvironment=DB_PASSWORD=hunter2\nExecStart=/usr/bin/true\n")
 	w.unit("loose.service", "[Service]\nExecStart=/usr/bin/true\n")
 	w.file(unitFolder+"/loose.service", "[Service]\n", 0o664)
+	w.unit("arg.service", "[Service]\nExecStart=/usr/bin/true --db-password hunter2x --verbose\n")
+	w.unit("old.service", "[Service]\n#Environment=DB_PASSWORD=hunter2\nExecStart=/usr/bin/true\n")
+	w.link(unitFolder+"/alias.service", unitFolder+"/other.service")
 	w.link(unitFolder+"/linked.service", "/opt/x/linked.service")
 	w.link(unitFolder+"/sshd.service", "/lib/systemd/system/ssh.service")
 	w.link(unitFolder+"/masked.service", "/dev/null")
@@ -168,13 +171,14 @@ func TestWhatIsLeftAlone(t *testing.T) {
 	w.unit("taken.service", "[Service]\nEnvironmentFile=/etc/taken.env\nExecStart=/usr/bin/true\n")
 	w.file("/etc/taken.env", "A=1\n", 0o644)
 	o := Options{Claimed: map[string]map[string]string{"web-1": {"/etc/taken.env": "old"}}}
-	repo := adopted([]*world{w}, Wanted{"open", "loose", "linked", "sshd", "masked", "snap*", "taken"}, o)
+	repo := adopted([]*world{w}, Wanted{"open", "loose", "linked", "sshd", "masked", "snap*", "taken", "arg", "old", "alias"}, o)
 	if len(repo.Services) > 0 {
 		t.Errorf("adopted %q", names(repo))
 	}
 	for what, why := range map[string]string{
 		"open.service": "a secret stands in Environment= (line 2)", "loose.service": "root:root 0664", "linked.service": "a link to /opt/x/linked.service",
-		"masked.service": "masked", "snap.lxd.daemon.service": "snapd", "other.service": "not asked for", "taken.service": "service old's already", "sshd.service": "",
+		"masked.service": "masked", "snap.lxd.daemon.service": "snapd", "other.service": "not asked for", "taken.service": "service old's already", "sshd.service": "", "alias.service": "",
+		"arg.service": "a secret stands in ExecStart= (line 2)", "old.service": "a secret stands in a comment (line 2) of old.service",
 	} {
 		if got := reason(repo, what); !strings.Contains(got, why) || (why == "") != (got == "") {
 			t.Errorf("%s: %q, want %q", what, got, why)

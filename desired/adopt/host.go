@@ -93,6 +93,8 @@ func NewHost(h inventory.Host, s hostdriver.Survey, want Wanted, managed map[str
 			continue
 		case e.Type == hostdriver.PathSymlink && strings.HasPrefix(e.Target, "/lib/systemd/") || strings.HasPrefix(e.Target, "/usr/lib/systemd/"):
 			continue // an alias of a package's unit
+		case e.Type == hostdriver.PathSymlink && (path.Dir(e.Target) == unitFolder || !strings.Contains(e.Target, "/")):
+			continue // an alias of a unit that is here
 		case e.Target == "/dev/null" && (len(want) == 0 || !want.has(name)):
 			continue // masked: there is nothing of it
 		case u.Reason == "" && !want.has(name):

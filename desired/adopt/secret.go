@@ -86,11 +86,31 @@ func (s Secrets) inUnit(text desired.UnitFile) string {
 			continue
 		}
 		words, _ := desired.UnitWords(d.Value)
-		for _, w := range words {
+		for i, w := range words {
 			key, value, ok := strings.Cut(strings.TrimLeft(w, "-"), "=")
+			if !ok && strings.HasPrefix(w, "-") && i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
+				value, ok = words[i+1], true // --password VALUE
+			}
 			if ok && s.Is(key, value) || secretValue.MatchString(w) {
 				return d.Key + "= (line " + itoa(d.Line) + ")"
 			}
+		}
+	}
+	return ""
+}
+
+// inComment is the same of what somebody has put behind a #.
+func (s Secrets) inComment(data []byte) string {
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		bare := strings.TrimLeft(strings.TrimSpace(line), "#; ")
+		if bare == strings.TrimSpace(line) {
+			continue
+		}
+		old, _ := desired.ParseUnit([]byte("[Service]\n" + bare + "\n"))
+		if s.inUnit(old) != "" || secretValue.MatchString(bare) {
+			return "a comment (line " + itoa(n) + ")"
 		}
 	}
 	return ""

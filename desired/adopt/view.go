@@ -65,6 +65,11 @@ func (h *Host) checkUnit(u *Unit, o Options) {
 		if st.Content != nil && desired.IsSOPS(p, st.Content.Bytes()) {
 			u.leave(path.Base(p) + " looks like a SOPS file")
 		}
+		if st.Content != nil {
+			if at := o.Secrets.inComment(st.Content.Bytes()); at != "" {
+				u.leave("a secret stands in " + at + " of " + path.Base(p) + ": take it out there")
+			}
+		}
 		if by := o.Claimed[h.Host.Name][p]; by != "" {
 			u.leave("service " + by + " has " + p + " already")
 		}

@@ -191,3 +191,37 @@ func TestAdopt(t *testing.T) {
 	}
 	s.run(0, "plan")
 }
+
+// A process that is behind what is on its disk is told, and not touched; a host that
+// evenkeel manages from elsewhere is not adopted.
+func TestAdoptTellsWhatIsBehind(t *testing.T) {
+	s := newHandmade(t, 1)
+	h := s.hosts[0]
+	host := h.Name() + "=" + h.Address()
+	key := filepath.Join(t.TempDir(), "fleet.agekey")
+	t.Setenv("SOPS_AGE_KEY_FILE", key)
+	s.on(h, "sed -i s/8080/9090/ /etc/ledger/ledger.env")
+	before := s.processes()
+	out := s.adopts(1, host, "--unit", "ledger", "--age-key", key)
+	contains(t, out, "plan: it is not empty", "restart ledger.service", "PORT is not what the process has")
+	if strings.Contains(out, "correct horse") {
+		t.Errorf("the secret was printed:\n%s", out)
+	}
+	if now := s.processes(); now != before {
+		t.Errorf("adopt changed the host:\n%s\n\n%s", before, now)
+	}
+	s.file("services/ledger/service.yaml", strings.Replace(read(t, s, "services/ledger/service.yaml"), "spec:\n", "spec:\n  rollout: {minHealthyTime: 300ms}\n", 1))
+	s.file("services/ledger/ledger.env", strings.Replace(read(t, s, "services/ledger/ledger.env"), "9090", "9091", 1))
+	s.run(0, "apply", "--yes")
+	contains(t, s.on(h, "cat /etc/ledger/ledger.env"), "PORT=9091", "DB_PASSWORD='correct horse'")
+
+	first := s.repo
+	s.repo = filepath.Join(t.TempDir(), "another")
+	contains(t, s.adopts(2, host, "--unit", "worker"), "is managed by evenkeel already", "ledger")
+	if _, err := os.Stat(s.repo); err == nil {
+		t.Error("a repo was begun")
+	}
+	s.repo = first
+	contains(t, s.adopts(0, "--unit", "worker", "--no-artifacts"), "worker", "once its bytes are in artifacts/worker.tar.zst", "nothing to change")
+	s.run(0, "plan")
+}
