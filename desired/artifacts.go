@@ -45,11 +45,12 @@ type compiledArtifact struct {
 	dynamic        bool
 	sourceAt       Position
 	digestAt       Position
+	signatureAt    Position
 }
 
 func (c *compiler) artifact(i int, spec ArtifactSpec) *compiledArtifact {
 	at := fmt.Sprintf("artifacts[%d]", i)
-	a := &compiledArtifact{spec: spec, sourceAt: c.svc.At(at + ".source"), digestAt: c.svc.At(at + ".sha256")}
+	a := &compiledArtifact{spec: spec, sourceAt: c.svc.At(at + ".source"), digestAt: c.svc.At(at + ".sha256"), signatureAt: c.svc.At(at + ".signature")}
 	for _, part := range []struct {
 		text string
 		into **tmpl
@@ -108,7 +109,27 @@ func (a *compiledArtifact) of(ctx context.Context, store *artifacts, sc *scope) 
 		return Artifact{}, &Fault{Pos: a.digestAt, Rule: "artifact", Message: fmt.Sprintf("%s has the sha256 %s, not %s", source, b.sourceSHA256, digest),
 			Mend: "write its sha256, or put the right file there"}
 	}
+	if a.spec.Signature != nil && b.raw != nil {
+		if err := store.proven(ctx, a.spec.Signature, source, b); err != nil {
+			return Artifact{}, &Fault{Pos: a.signatureAt, Rule: "artifact", Message: "artifact " + fault.Quote(source) + ": " + err.Error(),
+				Mend: "see who has made that file, and whether it is the one that was signed"}
+		}
+	}
 	return a.artifact(source, b), nil
+}
+
+// proven proves a signature, once for a Revision.
+func (s *artifacts) proven(ctx context.Context, spec *SignatureSpec, source string, b *bundle) error {
+	b.proving.Lock()
+	defer b.proving.Unlock()
+	if b.proven == *spec {
+		return nil
+	}
+	if err := s.verify(ctx, spec, source, b); err != nil {
+		return err
+	}
+	b.proven = *spec
+	return nil
 }
 
 func (a *compiledArtifact) artifact(source string, b *bundle) Artifact {
@@ -123,7 +144,7 @@ func (a *compiledArtifact) artifact(source string, b *bundle) Artifact {
 // unpacks tells whether the source is a bundle.
 func (a *compiledArtifact) unpacks(source string) bool {
 	switch a.spec.Unpack {
-	case "tar":
+	case "tar", "zip":
 		return true
 	case "none":
 		return false
@@ -131,7 +152,7 @@ func (a *compiledArtifact) unpacks(source string) bool {
 	if u, err := url.Parse(source); err == nil && u.Scheme != "" {
 		source = u.Path
 	}
-	for _, ending := range []string{".tar", ".tar.gz", ".tgz", ".tar.zst"} {
+	for _, ending := range []string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"} {
 		if strings.HasSuffix(source, ending) {
 			return true
 		}

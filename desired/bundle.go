@@ -11,6 +11,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -27,6 +28,10 @@ type bundle struct {
 	size         int64  // as it travels
 	sha256       string // as it travels
 	open         func() (io.ReadCloser, error)
+	raw          func() (io.ReadCloser, error) // the source as it is; nil where it is not at hand
+
+	proving sync.Mutex
+	proven  SignatureSpec // the last signature that was right
 }
 
 const maxTarEntries = 1_000_000
@@ -49,11 +54,11 @@ func readThrough(unpack bool, open func() (io.ReadCloser, error)) (*bundle, erro
 	}
 	defer src.Close()
 	whole := newMeter(src)
-	b := &bundle{form: hostdriver.FormFile, open: open}
+	b := &bundle{form: hostdriver.FormFile, open: open, raw: open}
 	if unpack {
 		b.form = hostdriver.FormTar
 		b.open = func() (io.ReadCloser, error) { return openTar(open) }
-		stream, err := decompress(whole)
+		stream, err := decompress(whole, open)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +108,7 @@ func openTar(open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	stream, err := decompress(src)
+	stream, err := decompress(src, open)
 	if err != nil {
 		src.Close()
 		return nil, err
@@ -126,9 +131,9 @@ func (s *stackedCloser) Close() error {
 	return first
 }
 
-// decompress tells gzip, zstd and neither apart by their first bytes. Closing the
+// decompress tells gzip, zstd, zip and none of them apart by their first bytes. Closing the
 // result does not close r.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+func decompress(r io.Reader, open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	magic, err := br.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -137,6 +142,8 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	switch {
 	case len(magic) >= 2 && magic[0] == 0x1f && magic[1] == 0x8b:
 		return gzip.NewReader(br)
+	case string(magic) == "PK\x03\x04":
+		return zipAsTar(open)
 	case string(magic) == "\x28\xb5\x2f\xfd":
 		d, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(512<<20))
 		if err != nil {

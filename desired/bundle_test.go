@@ -43,7 +43,7 @@ func makeTar(t *testing.T, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-func zip(t *testing.T, b []byte) []byte {
+func gzipOf(t *testing.T, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
@@ -97,8 +97,8 @@ func TestArtifactForms(t *testing.T) {
 	}{
 		"a program":           {"source: dist/gw", "dist/gw", program, hostdriver.FormFile, program},
 		"a tar":               {"source: dist/gw.tar", "dist/gw.tar", bundle, hostdriver.FormTar, bundle},
-		"gzip":                {"source: dist/gw.tar.gz", "dist/gw.tar.gz", zip(t, bundle), hostdriver.FormTar, bundle},
-		"tgz":                 {"source: dist/gw.tgz", "dist/gw.tgz", zip(t, bundle), hostdriver.FormTar, bundle},
+		"gzip":                {"source: dist/gw.tar.gz", "dist/gw.tar.gz", gzipOf(t, bundle), hostdriver.FormTar, bundle},
+		"tgz":                 {"source: dist/gw.tgz", "dist/gw.tgz", gzipOf(t, bundle), hostdriver.FormTar, bundle},
 		"zstd":                {"source: dist/gw.tar.zst", "dist/gw.tar.zst", zst(t, bundle), hostdriver.FormTar, bundle},
 		"told to unpack":      {"source: dist/gw, unpack: tar", "dist/gw", zst(t, bundle), hostdriver.FormTar, bundle},
 		"told not to":         {"source: dist/gw.tar, unpack: none", "dist/gw.tar", bundle, hostdriver.FormFile, bundle},
@@ -188,7 +188,7 @@ func (s memoryStore) Fetch(_ context.Context, url, _ string) (ArtifactFile, erro
 }
 
 func TestArtifactsFromElsewhere(t *testing.T) {
-	data := zip(t, makeTar(t, tar.Header{Name: "x", Typeflag: tar.TypeReg}))
+	data := gzipOf(t, makeTar(t, tar.Header{Name: "x", Typeflag: tar.TypeReg}))
 	spec := "  artifacts: [{name: gw, path: /opt/gw, source: \"https://r.example/gw-{{ .Vars.version }}.tar.gz?x=1\", sha256: " + hexSHA(data) + "}]\n"
 	got, err := artifactsOf(t, spec, nil, memoryStore{"https://r.example/gw-1.2.tar.gz?x=1": data})
 	if err != nil || got[0].Form != hostdriver.FormTar || got[0].Size != int64(len(data)) || got[0].Open == nil {

@@ -196,6 +196,10 @@ func (c *serviceCheck) artifact(at string, a ArtifactSpec) {
 		message, mend := checkArtifactSource(a.Source, a.SHA256)
 		c.addIf(at+".source", "artifact", message, mend)
 	}
+	if a.Signature != nil {
+		message, mend := a.Signature.check(a.Source)
+		c.addIf(at+".signature", "artifact", message, mend)
+	}
 	if a.SHA256 != "" && !isTemplate(a.SHA256) && !sha256Hex.MatchString(a.SHA256) {
 		c.add(at+".sha256", "wrong-value", "sha256 is not 64 lower-case hexadecimal digits", "sha256sum FILE writes it")
 	}
@@ -207,13 +211,17 @@ func checkArtifactSource(source, digest string) (message, mend string) {
 	if !isURL {
 		return "", ""
 	}
-	if scheme != "https" {
-		return "an artifact is not fetched by " + scheme + "://", "use an https:// URL with its sha256, or a file of the repo"
+	switch scheme {
+	case "https", "oci", "file":
+	default:
+		return "an artifact is not fetched by " + scheme + "://", "use an https:// or oci:// URL or file:///PATH with its sha256, or a file of the repo"
 	}
 	u, err := url.Parse(source)
 	switch {
-	case err != nil || u.Host == "" || hasControl(source):
+	case err != nil || hasControl(source) || scheme != "file" && u.Host == "":
 		return "source " + fault.Quote(source) + " is not a URL", ""
+	case scheme == "file" && (u.Host != "" || path.Clean(u.Path) != u.Path || u.Path == "/"):
+		return "source " + fault.Quote(source) + " is not file:///PATH", "name the file on the controller by its whole path"
 	case u.User != nil:
 		return "the URL holds a password", "keep credentials out of the repo"
 	case digest == "":

@@ -136,14 +136,22 @@ const (
 
 // ArtifactSpec is a program or bundle.
 type ArtifactSpec struct {
-	Name       string     `yaml:"name" jsonschema:"required"`                                 // lower-case letters, digits, "-" and "."
-	Source     string     `yaml:"source" jsonschema:"required"`                               // https URL, or a path from the folder of fleet.yaml or the repo's root; a template
-	SHA256     string     `yaml:"sha256"`                                                     // of the source, in hex; required for https; a template
-	Path       string     `yaml:"path" jsonschema:"required"`                                 // a symlink to DIR/.releases/NAME/DIGEST
-	Owner      string     `yaml:"owner"`                                                      // default root
-	Group      string     `yaml:"group"`                                                      // default root
-	Unpack     string     `yaml:"unpack" jsonschema:"enum=tar,enum=none"`                     // default by the source's name: .tar, .tar.gz, .tgz and .tar.zst are unpacked
-	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that use it; default restart
+	Name       string         `yaml:"name" jsonschema:"required"`                                 // lower-case letters, digits, "-" and "."
+	Source     string         `yaml:"source" jsonschema:"required"`                               // https:// or oci:// URL, file:///PATH on the controller, or a path from the folder of fleet.yaml or the repo's root; a template
+	SHA256     string         `yaml:"sha256"`                                                     // of the source, in hex (of oci: of the layer); required for all but files of the repo; a template
+	Path       string         `yaml:"path" jsonschema:"required"`                                 // a symlink to DIR/.releases/NAME/DIGEST
+	Owner      string         `yaml:"owner"`                                                      // default root
+	Group      string         `yaml:"group"`                                                      // default root
+	Unpack     string         `yaml:"unpack" jsonschema:"enum=tar,enum=zip,enum=none"`            // default by the source's name: .tar, .tar.gz, .tgz, .tar.zst and .zip are unpacked
+	Signature  *SignatureSpec `yaml:"signature"`                                                  // what proves, beside sha256, whose it is
+	ChangeMode ChangeMode     `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that use it; default restart
+}
+
+// SignatureSpec is a signature of an artifact's source, by minisign or by cosign with a key.
+type SignatureSpec struct {
+	Minisign string `yaml:"minisign"` // the public key, RW…
+	Cosign   string `yaml:"cosign"`   // a file of the repo with the public key, in PEM
+	Source   string `yaml:"source"`   // where the signature is; default the artifact's source with .minisig or .sig
 }
 
 // RolloutSpec is how changes of the service go over its hosts.

@@ -11,8 +11,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/evenkeel/evenkeel/desired"
 )
@@ -31,12 +34,16 @@ type Store struct {
 	dir    string
 	client *http.Client
 	stall  time.Duration
+	logins auth.CredentialFunc // for registries; nil: none
 
 	mu   sync.Mutex
 	busy map[string]*sync.Mutex
 }
 
-var _ desired.ArtifactStore = (*Store)(nil)
+var (
+	_ desired.ArtifactStore  = (*Store)(nil)
+	_ desired.SignatureStore = (*Store)(nil)
+)
 
 // New makes a Store in dir, which is made where it is missing. The transport is
 // http.DefaultTransport's kind where nil. Redirects are followed to https only.
@@ -58,13 +65,16 @@ func New(dir string, transport http.RoundTripper) (*Store, error) {
 		}
 		return nil
 	}}
-	return &Store{dir: dir, client: client, stall: stallAfter, busy: map[string]*sync.Mutex{}}, nil
+	return &Store{dir: dir, client: client, stall: stallAfter, logins: dockerLogins(), busy: map[string]*sync.Mutex{}}, nil
 }
 
 // Fetch makes sure that the artifact is in the cache, whole and with that digest.
 func (s *Store) Fetch(ctx context.Context, url, digest string) (desired.ArtifactFile, error) {
 	if len(digest) != 2*sha256.Size {
 		return desired.ArtifactFile{}, errors.New("no sha256 is pinned")
+	}
+	if name, ok := strings.CutPrefix(url, "file://"); ok {
+		return local(name)
 	}
 	unlock := s.lock(digest)
 	defer unlock()
@@ -114,7 +124,7 @@ func verify(path, digest string) (int64, error) {
 func (s *Store) download(ctx context.Context, url, digest, path string) (size int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	body, err := s.get(ctx, url)
+	body, err := s.open(ctx, url, digest)
 	if err != nil {
 		return 0, causeOf(ctx, err)
 	}
@@ -149,6 +159,55 @@ func (s *Store) download(ctx context.Context, url, digest, path string) (size in
 		return 0, fmt.Errorf("cannot write the artifact cache: %w", err)
 	}
 	return size, nil
+}
+
+// open begins to read what the URL names.
+func (s *Store) open(ctx context.Context, url, digest string) (io.ReadCloser, error) {
+	if reference, ok := strings.CutPrefix(url, "oci://"); ok {
+		return s.layer(ctx, reference, digest)
+	}
+	return s.get(ctx, url)
+}
+
+// local is a file of this machine, which is read where it is. Whether it is the right one
+// turns out when it is read.
+func local(name string) (desired.ArtifactFile, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return desired.ArtifactFile{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return desired.ArtifactFile{}, fmt.Errorf("%s is not a regular file", name)
+	}
+	return desired.ArtifactFile{Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
+}
+
+// maxSignature bounds a signature, in bytes.
+const maxSignature = 64 << 10
+
+// FetchSignature fetches a small file, which is not kept.
+func (s *Store) FetchSignature(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.stall)
+	defer cancel()
+	var body io.ReadCloser
+	var err error
+	if name, ok := strings.CutPrefix(url, "file://"); ok {
+		var f desired.ArtifactFile
+		if f, err = local(name); err == nil {
+			body, err = f.Open()
+		}
+	} else {
+		body, err = s.get(ctx, url)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, maxSignature+1))
+	if err == nil && len(b) > maxSignature {
+		err = fmt.Errorf("it has more than %d bytes, which no signature has", maxSignature)
+	}
+	return b, err
 }
 
 func (s *Store) get(ctx context.Context, url string) (io.ReadCloser, error) {
