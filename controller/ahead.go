@@ -98,8 +98,8 @@ func (fx *effects) prepare(ctx context.Context, v rollout.Visit) {
 	if !v.Written {
 		return
 	}
-	op := h.Stage(&v, o.Manifest, o.Kept)
-	if fx.apply(ctx, h, op) == nil {
+	op, err := fx.sealed(ctx, h, h.Stage(&v, o.Manifest, o.Kept))
+	if err == nil && fx.apply(ctx, h, op) == nil {
 		a.from, a.to, a.staged = o.Manifest.Generation, op.Manifest.Generation, true
 	}
 }

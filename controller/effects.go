@@ -36,6 +36,9 @@ type handled struct {
 	started  map[string]hostdriver.StartedAs
 	armed    bool      // a dead man's timer waits on the host
 	word     time.Time // when something was sent that the host then obeyed
+	// seals are what the host has encrypted for this rollout, by HostInput.ToSeal's key.
+	sealing sync.Mutex
+	seals   map[string][]hostdriver.Content
 	// record is the one that the host surely has; nil where that is not known.
 	record *hostdriver.StepRecord
 }
@@ -306,9 +309,36 @@ func (fx *effects) stage(ctx context.Context, e *rollout.Event, v rollout.Visit,
 		return nil
 	}
 	current, kept := h.current()
-	op := h.Stage(&v, current, kept)
+	op, err := fx.sealed(ctx, h, h.Stage(&v, current, kept))
+	if err != nil {
+		return err
+	}
 	e.From, e.To = current.Generation, op.Manifest.Generation
 	return fx.apply(ctx, h, op)
+}
+
+// sealed is op with the credentials encrypted that the host is to encrypt. What it has
+// encrypted for this rollout is used again, so that staging may be repeated.
+func (fx *effects) sealed(ctx context.Context, h *handled, op hostdriver.Stage) (hostdriver.Stage, error) {
+	seal, key := h.ToSeal(op)
+	if len(seal.Items) == 0 {
+		return op, nil
+	}
+	h.sealing.Lock()
+	defer h.sealing.Unlock()
+	contents := h.seals[key]
+	if len(contents) != len(seal.Items) {
+		res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, seal)
+		if err != nil {
+			return op, err
+		}
+		if h.seals == nil {
+			h.seals = map[string][]hostdriver.Content{}
+		}
+		contents = res.Sealed
+		h.seals[key] = contents
+	}
+	return h.Sealed(op, contents), nil
 }
 
 // switchTo makes the staged generation (or, on the way back, the former one) the

@@ -172,6 +172,7 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (in r
 		return in, err
 	}
 	in.Observation = &o
+	in.Desired = rollout.Settle(in.Desired, o)
 	return in, nil
 }
 

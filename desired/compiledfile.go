@@ -23,6 +23,8 @@ type compiledFile struct {
 	render       bool // even if not named *.tmpl
 	inPlace      bool // of env files: see mergeInPlace
 	nameTmpl     []*tmpl
+	// seal makes, of a credential that its host encrypts, how; nil for all else.
+	seal func(content hostdriver.Content, secret bool) *Sealing
 
 	// static is the file where it is the same on every host.
 	static func() (made, Faults)
@@ -200,6 +202,12 @@ func (f *compiledFile) make(srcs []*sourceFile, sc *scope) (made, Faults) {
 	}
 	m.Content = hostdriver.NewContent(content)
 	m.SHA256 = m.Content.SHA256()
+	if f.seal != nil {
+		if m.Sealing = f.seal(m.Content, m.Secret); m.Sealing == nil {
+			return f.bare(), append(faults, Fault{Pos: f.at[0], Rule: "decrypt", Message: m.Path + " cannot be encrypted on the host: what opens its source has no key to tell values apart by", Mend: "encrypted: off does without"})
+		}
+		m.SHA256 = m.Sealing.Identity
+	}
 	return m, faults
 }
 

@@ -82,6 +82,31 @@ type File struct {
 	Sources    []string // in the repo, for messages
 	// Vars are, of an env file, what systemd will make of it, in order.
 	Vars []EnvVar
+	// Sealing is set of a credential that its host encrypts. SHA256 is then, until it is
+	// known what the host has (see rollout.Settle), the Sealing's Identity.
+	Sealing *Sealing
+	// Unsealed tells of a credential that it was to be encrypted where the host can, and is
+	// not, for it cannot.
+	Unsealed bool
+}
+
+// Identity tells two contents of a file apart, whatever they look like encrypted.
+func (f *File) Identity() string {
+	if f.Sealing != nil {
+		return f.Sealing.Identity
+	}
+	return f.SHA256
+}
+
+// Sealing is how a credential is encrypted on its host.
+type Sealing struct {
+	Name    string // the credential's, which is part of what is encrypted
+	Require bool   // never without; else it is at PlainPath where the host cannot
+	// Identity is 64 hex digits: the digest of the value, keyed where that is secret, for
+	// a plain hash of a weak secret can be guessed.
+	Identity  string
+	Plain     hostdriver.Content // the value
+	PlainPath string
 }
 
 // EnvVar is one variable of an env file.

@@ -332,14 +332,14 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
-// A credential is a file of root's and a drop-in that loads it; the units that load it
-// are restarted when it changes.
+// A credential that is not to be encrypted is a file of root's and a drop-in that loads it;
+// the units that load it are restarted when it changes.
 func TestCredentials(t *testing.T) {
 	d := &sealedFiles{plain: map[string]string{"services/a/token": "hunter2"}}
 	repo := plain.with(files{
 		"services/a/service.yaml": service("a", `
   units: [{source: a.service, state: started}, {source: b.service, state: started}, {source: a.timer}]
-  credentials: [{name: token, source: token, units: [a.service]}, {name: both.pem, source: both.pem, changeMode: none}]
+  credentials: [{name: token, source: token, units: [a.service], encrypted: off}, {name: both.pem, source: both.pem, changeMode: none, encrypted: off}]
   health: [{unit: {name: a.service}}]
 `),
 		"services/a/a.service": "[Service]\nExecStart=/x\n",
@@ -393,6 +393,7 @@ func TestCredentials(t *testing.T) {
 		"units: [{source: a.service}]\n  credentials: [{name: x, source: token, units: [a.servic]}]":                                                        `is no .service unit of this service: did you mean "a.service"?`,
 		"units: [{source: a.timer}]\n  credentials: [{name: x, source: token}]":                                                                             "has no .service unit that could load it",
 		"units: [{source: a.service}]\n  credentials: [{name: x, source: token}, {name: x, source: both.pem}]":                                              "is here twice",
+		"units: [{source: a.service}]\n  credentials: [{name: x, source: token, encrypted: yes}]":                                                           `encrypted`,
 		"units: [{source: a.service}]\n  credentials: [{name: x, source: token, changeMode: reload}]":                                                       "reload",
 		"units: [{source: a.service}, {source: a.timer, dropIn: a.service, name: 50-evenkeel-credentials.conf}]\n  credentials: [{name: x, source: token}]": "is here twice",
 	} {

@@ -115,14 +115,26 @@ type FileSpec struct {
 }
 
 // CredentialSpec is a secret that a unit gets from systemd as a file that nobody else
-// sees, in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=; systemd 247).
+// sees, in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=, systemd 247;
+// LoadCredentialEncrypted=, systemd 250).
 type CredentialSpec struct {
-	Name       string     `yaml:"name" jsonschema:"required"`                     // the file's name there
-	Source     string     `yaml:"source" jsonschema:"required"`                   // its content; a SOPS file is decrypted in the controller
-	Units      StringList `yaml:"units"`                                          // the service's units that load it; default all its .service units
-	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=none"` // what a change means for them; default restart
-	Template   bool       `yaml:"template"`                                       // render even if not named *.tmpl
+	Name       string     `yaml:"name" jsonschema:"required"`                             // the file's name there
+	Source     string     `yaml:"source" jsonschema:"required"`                           // its content; a SOPS file is decrypted in the controller
+	Units      StringList `yaml:"units"`                                                  // the service's units that load it; default all its .service units
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=none"`         // what a change means for them; default restart
+	Template   bool       `yaml:"template"`                                               // render even if not named *.tmpl
+	Encrypted  Encryption `yaml:"encrypted" jsonschema:"enum=auto,enum=require,enum=off"` // on the host's disk, with the host's key: where its systemd can (auto, default; systemd 250), always, or never
 }
+
+// Encryption is whether a credential is encrypted on the disk of its host.
+type Encryption string
+
+// The choices; the default is auto.
+const (
+	EncryptAuto    Encryption = "auto"    // where the host's systemd can
+	EncryptRequire Encryption = "require" // a host whose systemd cannot is left as it is
+	EncryptOff     Encryption = "off"     // in a file that root alone may read
+)
 
 // ChangeMode is what a changed file means for the units that read it.
 type ChangeMode string

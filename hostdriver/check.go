@@ -108,6 +108,8 @@ func (e Entry) Check() error {
 	switch {
 	case (e.Kind == KindFile || e.Kind == KindRelease) && !IsDigest(e.SHA256):
 		return fmt.Errorf("%q is not a SHA-256 digest", e.SHA256)
+	case e.Sealed != "" && (e.Kind != KindFile || !IsDigest(e.Sealed) || e.Target != ""):
+		return fmt.Errorf("%.80q does not tell what is sealed in a file", e.Sealed)
 	case e.Kind == KindRelease && !strings.HasSuffix(e.Name, "/"+e.SHA256):
 		return fmt.Errorf("a release's path ends in its digest, %s", e.SHA256)
 	case e.Kind == KindLink && (e.Target == "" || len(e.Target) > 4095):

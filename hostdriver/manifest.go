@@ -32,8 +32,21 @@ type Entry struct {
 	Group   string    `json:"group,omitempty"`
 	Mode    uint32    `json:"mode,omitempty"` // permission bits with setuid, setgid and sticky as in chmod(1)
 	Target  string    `json:"target,omitempty"`
-	Enabled string    `json:"enabled,omitempty"` // "yes", "no", or "" where enabling is not ours to say
-	State   string    `json:"state,omitempty"`   // "started", "stopped", or ""
+	// Sealed is, of a file that the host has encrypted (see Seal), what is in it: two with
+	// the same Sealed hold the same, while no two encryptions have the same SHA256.
+	Sealed  string `json:"sealed,omitempty"`
+	Enabled string `json:"enabled,omitempty"` // "yes", "no", or "" where enabling is not ours to say
+	State   string `json:"state,omitempty"`   // "started", "stopped", or ""
+}
+
+// Meaning is the entry with what is in a file that the host has encrypted in the place of
+// the digest that this encryption happens to have: by it generations, hosts and revisions
+// are compared.
+func (e Entry) Meaning() Entry {
+	if e.Sealed != "" {
+		e.SHA256 = e.Sealed
+	}
+	return e
 }
 
 // Find returns the entry of that kind and name.

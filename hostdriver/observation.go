@@ -36,6 +36,16 @@ type PathQuery struct {
 	// Bare asks only what it is: a regular file is not read. Where the path is asked
 	// for in another way as well, or managed, that holds.
 	Bare bool
+	// Seal, where set, asks of a file that the host has encrypted (see hostdriver.Seal)
+	// whether it holds what is meant; its content then comes back, too, as it is.
+	Seal *SealQuery
+}
+
+// SealQuery asks what a credential holds, without its value leaving the host or coming to
+// it: Digest is SealDigest under the Query's Salt.
+type SealQuery struct {
+	Name   string // the credential's, under which it was encrypted
+	Digest string
 }
 
 // EnvQuery asks whether the main process of Unit holds the variables meant.
@@ -55,6 +65,7 @@ type Observation struct {
 	BootID    string
 	Clock     time.Time // the host's wall clock
 	Systemd   string    // its version, such as "252"
+	Encrypts  bool      // systemd there encrypts credentials: it is 250 or newer, and systemd-creds is there
 	Paths     map[string]PathState
 	Units     map[string]UnitState
 	Users     map[string]UserState
@@ -103,7 +114,20 @@ type PathState struct {
 	Target  string    // of a symlink
 	Changed time.Time // mtime, on the host's clock
 	Content *Content  // see PathQuery
+	Seal    SealMatch // see PathQuery
+	SealWhy string    // of SealUnreadable, in words
 }
+
+// SealMatch is how what an encrypted file holds compares with what was asked.
+type SealMatch string
+
+// The outcomes.
+const (
+	SealNotAsked   SealMatch = ""
+	SealSame       SealMatch = "same"
+	SealDiffers    SealMatch = "differs"
+	SealUnreadable SealMatch = "unreadable" // the host cannot decrypt it
+)
 
 // UnitState is one unit as systemctl show has it.
 type UnitState struct {

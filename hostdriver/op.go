@@ -19,6 +19,8 @@ type Result struct {
 	// Output and Exit are those of Run.
 	Output []byte
 	Exit   int
+	// Sealed are, after Seal, the encrypted contents, in the order of Seal's.
+	Sealed []Content
 }
 
 // Obey makes the host obey the Fence from now on, and does nothing else: from then on
@@ -74,6 +76,17 @@ const (
 	FormFile ReleaseForm = "file" // one executable, mode 0755
 	FormTar  ReleaseForm = "tar"  // an uncompressed tar stream, unpacked into the folder Path
 )
+
+// Seal has the host encrypt contents with a key of its own (systemd-creds(1)), and changes
+// nothing else: what comes back is staged as any other file, and only that host's systemd
+// can open it. It comes back proven: the host has opened it again.
+type Seal struct{ Items []SealItem }
+
+// SealItem is one credential.
+type SealItem struct {
+	Name    string // under which a unit loads it
+	Content Content
+}
 
 // Expect is what a path must still hold for a switch to begin: compare-and-swap
 // against a hand that edits between observation and write.
@@ -168,6 +181,7 @@ type Run struct {
 
 func (Obey) op() string      { return "obey" }
 func (Precheck) op() string  { return "precheck" }
+func (Seal) op() string      { return "seal" }
 func (Stage) op() string     { return "stage" }
 func (Switch) op() string    { return "switch" }
 func (Disarm) op() string    { return "disarm" }

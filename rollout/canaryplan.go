@@ -99,12 +99,12 @@ func brings(h *HostInput, inst *desired.Instance) bool {
 			n++
 		}
 		e.Service = "" // users and directories may be shared: one entry is enough
-		has[e] = true
+		has[e.Meaning()] = true
 	}
 	own := 0
 	for _, e := range Entries(inst) {
 		e.Service = ""
-		if !has[e] {
+		if !has[e.Meaning()] {
 			return true
 		}
 		own++

@@ -169,6 +169,10 @@ func (d *differ) files(inst *desired.Instance) {
 		c := Change{Kind: fileKind(f.Kind), Action: ActionUpdate, Subject: f.Path, To: short(f.SHA256)}
 		want := access(f.Owner, f.Group, f.Mode)
 		switch {
+		case f.Sealing != nil && !d.o.Encrypts:
+			d.problem(f.Path, fmt.Sprintf("is to be encrypted on the host, whose systemd (%s) cannot", orUnknown(d.o.Systemd)),
+				"that needs systemd 250 with systemd-creds; encrypted: auto does without where it has to")
+			continue
 		case got.Type == hostdriver.PathAbsent:
 			c.Action, c.Reason = ActionCreate, "file does not exist"
 			d.content(&c, f, got)
@@ -185,6 +189,9 @@ func (d *differ) files(inst *desired.Instance) {
 		default:
 			continue
 		}
+		if f.Unsealed {
+			c.Reason += "; it is not encrypted, for the host's systemd cannot"
+		}
 		d.add(c)
 	}
 }
@@ -192,6 +199,10 @@ func (d *differ) files(inst *desired.Instance) {
 // content says of a Change how what is in the file differs. A secret file's digest would
 // let weak secrets be guessed: it is told by a keyed fingerprint of the digest, or not at all.
 func (d *differ) content(c *Change, f *desired.File, got hostdriver.PathState) {
+	if f.Sealing != nil {
+		d.sealed(c, f, got)
+		return
+	}
 	x := d.texts.diff(f, got, d.desired.Fingerprints)
 	c.Diff, c.Keys, c.Secrets = x.diff, x.keys, x.secrets
 	if f.Secret {
@@ -208,6 +219,8 @@ func (d *differ) whyDiffers(f *desired.File, got hostdriver.PathState) string {
 	switch {
 	case !ours:
 		return "a file is there that evenkeel did not write"
+	case f.Sealing != nil && e.SHA256 == got.SHA256 && got.Seal == hostdriver.SealUnreadable:
+		return "the host cannot decrypt it any more: " + got.SealWhy
 	case e.SHA256 == got.SHA256:
 		return "content changes"
 	case e.SHA256 == f.SHA256:
@@ -255,8 +268,8 @@ func (d *differ) remove(e hostdriver.Entry, reason string) {
 	switch e.Kind {
 	case hostdriver.KindFile:
 		if d.o.Paths[e.Name].Type != hostdriver.PathAbsent {
-			from := short(e.SHA256)
-			if e.Mode&0o004 == 0 {
+			from := short(e.Meaning().SHA256)
+			if e.Sealed == "" && e.Mode&0o004 == 0 {
 				from = desired.Fingerprint(d.desired.Fingerprints, []byte(e.SHA256))
 			}
 			d.add(Change{Kind: KindFile, Action: ActionDelete, Subject: e.Name, From: from, Reason: reason})

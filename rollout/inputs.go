@@ -34,7 +34,7 @@ func inputsOf(inst *desired.Instance, u *desired.Unit) []input {
 		case f.Kind == desired.FileEnv && slices.Contains(u.EnvFiles, f.Path):
 			ins = append(ins, input{path: f.Path, digest: varsDigest(f.Vars), mode: f.ChangeMode, what: f.Path, env: true, file: f})
 		case slices.Contains(u.Reads, f.Path):
-			d := f.SHA256
+			d := f.Identity()
 			if f.Kind == desired.FileEnv {
 				d = varsDigest(f.Vars)
 			}
@@ -123,7 +123,7 @@ func Query(hs desired.HostState, salt string) hostdriver.Query {
 			users[d.Owner], groups[d.Group] = true, true
 		}
 		for _, f := range inst.Files {
-			q.Paths = append(q.Paths, hostdriver.PathQuery{Path: f.Path, SHA256: f.SHA256, MaxContent: maxContent})
+			q.Paths = append(q.Paths, pathQueries(&f, salt)...)
 			users[f.Owner], groups[f.Group] = true, true
 		}
 		for _, a := range inst.Artifacts {

@@ -28,7 +28,11 @@ func Entries(inst *desired.Instance) []hostdriver.Entry {
 		add(hostdriver.Entry{Kind: hostdriver.KindDirectory, Name: d.Path, Owner: d.Owner, Group: d.Group, Mode: d.Mode})
 	}
 	for _, f := range inst.Files {
-		add(hostdriver.Entry{Kind: hostdriver.KindFile, Name: f.Path, SHA256: f.SHA256, Owner: f.Owner, Group: f.Group, Mode: f.Mode})
+		e := hostdriver.Entry{Kind: hostdriver.KindFile, Name: f.Path, SHA256: f.SHA256, Owner: f.Owner, Group: f.Group, Mode: f.Mode}
+		if f.Sealing != nil {
+			e.Sealed = f.Sealing.Identity
+		}
+		add(e)
 	}
 	for _, a := range inst.Artifacts {
 		add(hostdriver.Entry{Kind: hostdriver.KindRelease, Name: a.Release, SHA256: a.SHA256, Owner: a.Owner, Group: a.Group})
@@ -42,6 +46,16 @@ func Entries(inst *desired.Instance) []hostdriver.Entry {
 		add(e)
 	}
 	return es
+}
+
+// meanings are entries as they are compared with those of other hosts, generations and
+// revisions.
+func meanings(es []hostdriver.Entry) []hostdriver.Entry {
+	out := make([]hostdriver.Entry, len(es))
+	for i, e := range es {
+		out[i] = e.Meaning()
+	}
+	return out
 }
 
 // entryName is what no two entries of a manifest have in common.

@@ -105,7 +105,9 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 			continue
 		}
 		for i := range inst.Files {
-			op.Blobs[inst.Files[i].SHA256] = inst.Files[i].Content
+			if f := &inst.Files[i]; !onHost(f) && !toSeal(f) {
+				op.Blobs[f.SHA256] = f.Content
+			}
 		}
 		for _, a := range inst.Artifacts {
 			r := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Open: a.Open}
@@ -320,7 +322,7 @@ func (h *HostInput) Remaining(v *Visit, o hostdriver.Observation, salt string) *
 	if v.Undo != nil {
 		return h.undone(v, o)
 	}
-	d := Diff(h.Desired, o, DiffOptions{Salt: salt, Terse: true})
+	d := Diff(Settle(h.Desired, o), o, DiffOptions{Salt: salt, Terse: true})
 	for i := range d.Changes {
 		if slices.Contains(v.Services, d.Changes[i].Service) {
 			return &d.Changes[i]

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -67,6 +68,10 @@ func (d *differ) running(inst *desired.Instance, u *desired.Unit, got hostdriver
 		}
 		keys = append(keys, ks...)
 	}
+	if gone := d.startedWith(inst, u, got); gone != "" {
+		restart = append(restart, fmt.Sprintf("the process started with %s, which is no longer wanted", gone))
+		onDisk = onDisk && !d.changes(gone)
+	}
 	if got.NeedReload && len(restart) == 0 && !d.writesAny(inst, u) {
 		restart = append(restart, "systemd has an older unit file loaded than the one on disk (daemon-reload is due)")
 	}
@@ -91,6 +96,22 @@ func (d *differ) running(inst *desired.Instance, u *desired.Unit, got hostdriver
 		c.Reason = "stale: " + c.Reason
 	}
 	d.add(c)
+}
+
+// startedWith is a drop-in that the process was started with by us and that the revision no
+// longer has; "" where there is none.
+func (d *differ) startedWith(inst *desired.Instance, u *desired.Unit, got hostdriver.UnitState) string {
+	rec, ok := d.o.Started[u.Name]
+	if !ok || rec.InvocationID == "" || rec.InvocationID != got.InvocationID {
+		return ""
+	}
+	for _, p := range sortedKeys(rec.Inputs) {
+		of, isDropIn := strings.CutSuffix(path.Dir(p), ".d")
+		if isDropIn && strings.HasSuffix(p, ".conf") && dropsInto(path.Base(of), u.Name) && !slices.ContainsFunc(inst.Files, func(f desired.File) bool { return f.Path == p }) {
+			return p
+		}
+	}
+	return ""
 }
 
 // writesAny tells whether the unit's file or a drop-in of it is being written.

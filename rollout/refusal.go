@@ -20,7 +20,7 @@ import (
 // identity is by what a Refusal knows what it refused: content is what is put on the host,
 // how is the way it is rolled out and proven.
 func identity(inst *desired.Instance) (content, how string) {
-	return digestOf(Entries(inst)), digestOf(struct {
+	return digestOf(meanings(Entries(inst))), digestOf(struct {
 		Strategy desired.Strategy
 		Health   []desired.HealthSpec
 	}{inst.Strategy, inst.Health})

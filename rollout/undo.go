@@ -105,7 +105,7 @@ func (h *HostInput) undo(in Input) (Visit, []Change, bool) {
 				continue
 			}
 			now, then := o.Manifest.Of(name), old.Of(name)
-			if len(now) == 0 || len(then) == 0 || slices.Equal(now, then) {
+			if len(now) == 0 || len(then) == 0 || slices.Equal(meanings(now), meanings(then)) {
 				continue
 			}
 			changes = append(changes, undoChanges(v.Host, name, now, then, old)...)
@@ -178,7 +178,7 @@ func undoChanges(host, service string, now, then []hostdriver.Entry, old hostdri
 		switch was, there := find(now, e); {
 		case !there:
 			add(e, ActionCreate, why)
-		case was != e:
+		case was.Meaning() != e.Meaning():
 			add(e, ActionUpdate, why)
 		}
 	}

@@ -33,7 +33,78 @@ func tarOf(files map[string]string) []byte {
 	return b.Bytes()
 }
 
+// sealedAs seals values as the credential token, stages and puts them in place.
+func (k *kit) sealedAs(generation uint64, values ...string) (files []string) {
+	k.Helper()
+	var op hostdriver.Seal
+	for _, v := range values {
+		op.Items = append(op.Items, hostdriver.SealItem{Name: "token", Content: hostdriver.NewContent([]byte(v))})
+	}
+	res := k.apply(op)
+	if len(res.Sealed) != len(values) {
+		k.Fatalf("%d of %d came back", len(res.Sealed), len(values))
+	}
+	d := k.draft(generation)
+	for i, c := range res.Sealed {
+		name := "/etc/contract/sealed" + string(rune('0'+i))
+		d.file(name, string(c.Bytes()))
+		d.manifest.Entries[len(d.manifest.Entries)-1].Sealed = hostdriver.NewContent([]byte(values[i])).SHA256()
+		files = append(files, name)
+	}
+	d.deploy()
+	return files
+}
+
+// holds asks whether a file holds a value as the credential of that name.
+func (k *kit) holds(file, name, value string) hostdriver.PathState {
+	k.Helper()
+	return k.observe(hostdriver.Query{Salt: "salt", Paths: []hostdriver.PathQuery{{Path: file,
+		Seal: &hostdriver.SealQuery{Name: name, Digest: hostdriver.SealDigest("salt", hostdriver.NewContent([]byte(value)))}}}}).Paths[file]
+}
+
 var stageCases = []contractCase{
+	{"what the host encrypts opens there, and tells nothing elsewhere", func(k *kit) {
+		values := []string{"a value\nof any \x00\xff bytes", "another", "another", ""}
+		files := k.sealedAs(1, values...)
+		seen := map[string]bool{}
+		for i, f := range files {
+			st := k.holds(f, "token", values[i])
+			equal(k, "what "+f+" holds", st.Seal, hostdriver.SealSame)
+			text := k.content(f)
+			if st.Content == nil || string(st.Content.Bytes()) != text || st.Content.SHA256() != st.SHA256 {
+				k.Fatalf("its content does not come back: %+v", st)
+			}
+			if seen[text] || values[i] != "" && strings.Contains(text, values[i]) || strings.Contains(text, hostdriver.NewContent([]byte(values[i])).SHA256()) {
+				k.Fatalf("%s tells what is in it: %s", f, text)
+			}
+			seen[text] = true
+			equal(k, "another value", k.holds(f, "token", "x").Seal, hostdriver.SealDiffers)
+		}
+		st := k.holds(files[0], "other", values[0])
+		if st.Seal != hostdriver.SealUnreadable || st.SealWhy == "" {
+			k.Fatalf("as another credential: %+v", st)
+		}
+		for _, e := range k.records().Manifest.Entries {
+			if e.Kind == hostdriver.KindFile && !hostdriver.IsDigest(e.Sealed) {
+				k.Fatalf("the manifest does not tell what is sealed: %+v", e)
+			}
+		}
+		if !k.observe(hostdriver.Query{}).Encrypts {
+			k.Fatalf("it does not say that it encrypts")
+		}
+	}},
+	{"an encrypted file that was tampered with does not open", func(k *kit) {
+		file := k.sealedAs(1, "a value")[0]
+		text := k.content(file)
+		k.Machine.WriteFile(file, text[:len(text)/2], 0o600)
+		if st := k.holds(file, "token", "a value"); st.Seal != hostdriver.SealUnreadable || st.SealWhy == "" {
+			k.Fatalf("%+v", st)
+		}
+		k.apply(hostdriver.Switch{To: 1})
+		equal(k, "once it is put right", k.holds(file, "token", "a value").Seal, hostdriver.SealSame)
+		k.Machine.Remove(file)
+		equal(k, "once it is gone", k.holds(file, "token", "a value").Seal, hostdriver.SealNotAsked)
+	}},
 	{"staging touches nothing in use", func(k *kit) {
 		k.Machine.WriteFile("/etc/contract/f", "by hand", 0o644)
 		k.draft(1).file("/etc/contract/f", "x").file("/etc/contract/new", "y").unit(unitName, runs, "yes").stage()

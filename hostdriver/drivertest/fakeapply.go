@@ -44,6 +44,8 @@ func (h *FakeHost) apply(f hostdriver.Fence, op hostdriver.Op) (hostdriver.Resul
 		return hostdriver.Result{Mutations: before}, nil
 	case hostdriver.Stage:
 		return h.stage(op)
+	case hostdriver.Seal:
+		return h.seal(op)
 	case hostdriver.Switch:
 		return h.switchTo(f, op)
 	case hostdriver.Disarm:

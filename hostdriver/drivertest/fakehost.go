@@ -54,6 +54,9 @@ type FakeHost struct {
 	mutations   []string
 	changes     uint64 // begun and ended, since it booted
 
+	key, sealings int  // of its credentials
+	sealless      bool // its systemd encrypts none
+
 	watches     []*fakeWatch
 	reloads     int  // daemon-reloads, and changes of enablement
 	unwatchable bool // lacks what a watch needs

@@ -24,7 +24,7 @@ func checkQuery(q hostdriver.Query) error {
 // observe answers a query; the host is up to date.
 func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	now := h.fleet.now()
-	o := hostdriver.Observation{Host: h.name, At: now, BootID: h.bootID(), Clock: now, Systemd: "252",
+	o := hostdriver.Observation{Host: h.name, At: now, BootID: h.bootID(), Clock: now, Systemd: "252", Encrypts: !h.sealless,
 		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{}, Users: map[string]hostdriver.UserState{},
 		Groups: map[string]bool{}, Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
 		Started: maps.Clone(h.started), Epoch: h.epoch, Holder: h.holder, Claim: h.claim, Mutations: h.changes}
@@ -59,7 +59,11 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	}
 	for _, p := range q.Paths {
 		if _, managed := o.Paths[p.Path]; !p.Bare {
-			o.Paths[p.Path] = h.path(p)
+			st := h.path(p)
+			if p.Seal != nil && st.Type == hostdriver.PathFile {
+				h.opened(&st, h.nodes[p.Path].data, *p.Seal, q.Salt)
+			}
+			o.Paths[p.Path] = st
 		} else if !managed {
 			st := h.path(p)
 			if st.Type == hostdriver.PathFile {

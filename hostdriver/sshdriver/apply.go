@@ -20,7 +20,7 @@ const maxEpoch = 1 << 62
 
 // opNames are what follows "cannot", by hostdriver.OpName.
 var opNames = map[string]string{
-	"obey": "take over", "precheck": "precheck", "stage": "stage on", "switch": "switch", "disarm": "disarm the dead man's timer of",
+	"obey": "take over", "precheck": "precheck", "stage": "stage on", "seal": "encrypt credentials on", "switch": "switch", "disarm": "disarm the dead man's timer of",
 	"units": "act on units of", "put step": "save the step of", "clear step": "clear the step of", "claim": "claim", "run": "run a command on",
 	"forget": "forget what was refused on",
 }
@@ -100,6 +100,8 @@ func (d *Driver) change(f hostdriver.Fence, op hostdriver.Op) (*change, error) {
 		return d.precheck(f, op)
 	case hostdriver.Stage:
 		return d.stage(f, op)
+	case hostdriver.Seal:
+		return d.seal(f, op)
 	case hostdriver.Switch:
 		return d.switchTo(f, op)
 	case hostdriver.Disarm:

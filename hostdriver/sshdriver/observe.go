@@ -86,6 +86,7 @@ func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, erro
 	r.set("SALT", q.Salt)
 	r.set("WANT", r.wants())
 	r.set("ENVS", r.envs())
+	r.set("SEALS", r.seals())
 	if err := checkNames(append(slices.Clone(paths.list), bare.list...), q.Disk, append(slices.Clone(units.list), templates.list...), append(slices.Clone(users.list), groups.list...)); err != nil {
 		return nil, err
 	}
@@ -119,10 +120,32 @@ func (n *names) add(all ...string) {
 func (r *reading) wants() string {
 	var lines []string
 	for _, p := range r.query.Paths {
-		if p.MaxContent > 0 {
+		if p.Seal != nil { // it comes back in any case
+			r.check(p.Path)
+			lines = append(lines, strconv.Itoa(maxSealed)+"\t"+sumLine("-", p.Path)+"\t"+p.Path)
+		} else if p.MaxContent > 0 {
 			r.check(p.Path)
 			lines = append(lines, strconv.FormatInt(p.MaxContent, 10)+"\t"+sumLine(p.SHA256, p.Path)+"\t"+p.Path)
 		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxSealed bounds an encrypted credential, which is base64.
+const maxSealed = 2 * maxCredential
+
+// seals lists the encrypted credentials asked for, see look_seals.
+func (r *reading) seals() string {
+	var lines []string
+	for _, p := range r.query.Paths {
+		if p.Seal == nil {
+			continue
+		}
+		r.check(p.Path)
+		if err := hostdriver.CheckCredential(p.Seal.Name); err != nil && r.err == nil {
+			r.err = err
+		}
+		lines = append(lines, p.Seal.Name+"\t"+firstOf(p.Seal.Digest, "-")+"\t"+p.Path)
 	}
 	return strings.Join(lines, "\n")
 }

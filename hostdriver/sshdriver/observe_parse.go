@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,6 +83,8 @@ func (p *observationParser) take(rec record) error {
 		return nil
 	case "content":
 		return p.takeContent(rec)
+	case "seal":
+		return p.takeSeal(rec)
 	case "units":
 		return p.takeUnits(rec)
 	case "templates":
@@ -188,6 +191,9 @@ func (p *observationParser) takeStat(rec record) error {
 			}
 			continue
 		}
+		if procGone(line) {
+			continue
+		}
 		name, st, changed, err := parseStat(line)
 		if err != nil {
 			return err
@@ -211,6 +217,14 @@ func (p *observationParser) takeStat(rec record) error {
 		return errors.New("it lacks the host's clock")
 	}
 	return nil
+}
+
+// procGone tells stat's line of a process that ended while it was looked at: its link is
+// there, and points nowhere any more. The complaint stands where the target would be.
+func procGone(line string) bool {
+	_, quoted, _ := strings.Cut(line, " //")
+	link, complaint, err := unquoteC(quoted)
+	return err == nil && strings.HasPrefix(link, "/proc/") && strings.HasPrefix(complaint, "stat: cannot read symbolic link '/proc/")
 }
 
 // hostClockPath is looked at for its time alone, see look_paths.
@@ -360,12 +374,39 @@ func (p *observationParser) takeContent(rec record) error {
 		return fmt.Errorf("the content of %s is not base64", printable(name, 200))
 	}
 	for _, q := range p.query.Paths {
-		if q.Path == name && int64(len(b)) <= q.MaxContent && q.SHA256 != st.SHA256 {
+		if q.Path == name && (q.Seal != nil || int64(len(b)) <= q.MaxContent && q.SHA256 != st.SHA256) {
 			c := hostdriver.NewContent(b)
 			st.Content = &c
 			p.obs.Paths[name] = st
 		}
 	}
+	return nil
+}
+
+// takeSeal reads how what an encrypted file holds compares.
+func (p *observationParser) takeSeal(rec record) error {
+	lines := rec.lines()
+	if len(lines) == 0 {
+		return errors.New("it does not say of what")
+	}
+	i := slices.IndexFunc(p.query.Paths, func(q hostdriver.PathQuery) bool { return q.Seal != nil && q.Path == lines[0] })
+	match := hostdriver.SealMatch(rec.arg(0))
+	st, ok := p.obs.Paths[lines[0]]
+	switch {
+	case i < 0:
+		return fmt.Errorf("it tells of %s, which was not asked for", printable(lines[0], 200))
+	case !ok || st.Type != hostdriver.PathFile:
+		return fmt.Errorf("it tells of %s, which is not a file", printable(lines[0], 200))
+	case match == hostdriver.SealUnreadable:
+		st.SealWhy = "it does not say why"
+		if len(lines) > 1 {
+			st.SealWhy = printable(lines[len(lines)-1], 300)
+		}
+	case match != hostdriver.SealSame && match != hostdriver.SealDiffers:
+		return fmt.Errorf("it says %s of %s", printable(string(match), 40), lines[0])
+	}
+	st.Seal = match
+	p.obs.Paths[common.one(lines[0])] = st
 	return nil
 }
 

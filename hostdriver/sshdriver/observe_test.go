@@ -10,7 +10,8 @@ import (
 )
 
 var sampleQuery = hostdriver.Query{
-	Paths: []hostdriver.PathQuery{{Path: "/etc/a b", SHA256: strings.Repeat("00", 32), MaxContent: 10}, {Path: "/opt/app"}, {Path: "/none"}},
+	Paths: []hostdriver.PathQuery{{Path: "/etc/a b", SHA256: strings.Repeat("00", 32), MaxContent: 10}, {Path: "/opt/app"}, {Path: "/none"},
+		{Path: "/etc/sealed", SHA256: strings.Repeat("00", 32), Seal: &hostdriver.SealQuery{Name: "token", Digest: "y"}}},
 	Units: []string{"a.service", "none.service", "t@.service"}, Users: []string{"app", "none"}, Groups: []string{"app", "none"},
 	Salt: "salt", Env: []hostdriver.EnvQuery{{Unit: "a.service", Keys: []string{"A", "B"}, Digest: "x"}}, Disk: []string{"/var/lib/x"},
 }
@@ -39,18 +40,21 @@ func sampleReply() []byte {
 			"Id=none.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n\n" +
 			"Id=m.service\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nActiveEnterTimestamp=n/a\n"},
 		[2]string{"templates", "t@.service enabled disabled\n"},
-		[2]string{"host 9ce22dd5-ffca-4c37-b8d1-b164f127d10a 252.39-1 6", ""},
+		[2]string{"host 9ce22dd5-ffca-4c37-b8d1-b164f127d10a 252.39-1 6 creds", ""},
 		[2]string{"procs", "42 a.service\n"},
 		[2]string{"stat", "8124 444 0 root 0 root 0 1700000100.250000000 1700000100.250000000 5 /proc/self/status //\"/proc/self/status\"\n" +
 			"a1ff 777 0 root 0 root 0 1700000000.0 1700000000.0 6 /proc/42/exe //\"/proc/42/exe\" -> \"/opt/app (deleted)\"\n" +
 			"a1ff 777 0 root 0 root 0 1700000000.0 1700000000.0 7 /proc/42/cwd //\"/proc/42/cwd\" -> \"/\"\n" +
 			"81a0 640 5 UNKNOWN 4711 root 0 1700000000.123456789 1700000000.0 8 /etc/a b //\"/etc/a b\"\n" +
 			"a1ff 777 9 root 0 root 0 1700000000.0 1700000000.0 9 /opt/app //\"/opt/app\" -> \"a\\\"b\\303\\244\"\n" +
+			"8180 600 5 root 0 root 0 1700000000.5 1700000000.5 10 /etc/sealed //\"/etc/sealed\"\n" +
 			"stat: cannot statx '/none': No such file or directory\nstat: cannot statx '/etc/managed': No such file or directory\n" +
 			"81ed 755 9 root 0 root 0 1700000000.000000001 1700000000.000000002 77 /opt/.releases/" + managed + " //\"/opt/.releases/" + managed + "\"\n"},
 		[2]string{"torn", ""},
-		[2]string{"sum", helloDigest + "  /etc/a b\n"},
+		[2]string{"sum", helloDigest + "  /etc/a b\n" + helloDigest + "  /etc/sealed\n"},
 		[2]string{"content", "/etc/a b\naGVsbG8="},
+		[2]string{"content", "/etc/sealed\naGVsbG8="},
+		[2]string{"seal unreadable", "/etc/sealed\nFailed to decrypt: Bad message\n"},
 		[2]string{"env a.service 42 differs", strings.Repeat("cd", 32) + " A\n"},
 		[2]string{"passwd", "\napp:x:990:989::/home/app:/bin/false\n"},
 		[2]string{"group", "\napp:x:989:\n"},
@@ -91,7 +95,10 @@ func TestObservationOfAReply(t *testing.T) {
 		o.Paths["/opt/.releases/"+managed].SHA256 != managed {
 		t.Errorf("paths: %+v", o.Paths)
 	}
-	if len(o.Paths) != 5 {
+	if s := o.Paths["/etc/sealed"]; s.Seal != hostdriver.SealUnreadable || s.SealWhy != "Failed to decrypt: Bad message" || s.Content == nil || !o.Encrypts {
+		t.Errorf("sealed: %+v", s)
+	}
+	if len(o.Paths) != 6 {
 		t.Errorf("paths: %v", o.Paths)
 	}
 	if u := o.Users["app"]; u.Group != "app" || u.UID != 990 || !o.Groups["app"] || o.Users["none"].Exists {
@@ -130,6 +137,20 @@ func checkSampleUnits(t *testing.T, o hostdriver.Observation) {
 	}
 }
 
+// A process that ends while it is looked at is no reason not to believe the rest.
+func TestObservationOfAProcessThatEnds(t *testing.T) {
+	r := sampleReading(t)
+	reply := strings.Replace(string(sampleReply()), "//\"/proc/42/exe\" -> \"/opt/app (deleted)\"\n",
+		"//\"/proc/42/exe\"stat: cannot read symbolic link '/proc/42/exe': No such file or directory\n\n", 1)
+	o, err := observeReply(r, []byte(reply))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := o.Processes["a.service"]; p.PID != 42 || p.Exe != "" || p.Cwd != "/" || o.Paths["/opt/app"].Target == "" {
+		t.Errorf("it reads %+v", p)
+	}
+}
+
 // TestObservationThatIsNotBelieved: what contradicts itself, was not asked for or is of
 // another form makes the whole reading an error.
 func TestObservationThatIsNotBelieved(t *testing.T) {
@@ -139,6 +160,9 @@ func TestObservationThatIsNotBelieved(t *testing.T) {
 		"a digest of no file":                {"  /etc/a b\n", "  /opt/app\n"},
 		"a digest of another form":           {helloDigest + "  ", "xyz  "},
 		"content of no file":                 {"/etc/a b\naGVs", "/opt/app\naGVs"},
+		"a seal that was not asked for":      {"unreadable\n/etc/sealed", "unreadable\n/etc/a b"},
+		"a seal of no file":                  {"8180 600 5 root", "4180 600 5 root"},
+		"a seal in a state that is none":     {"seal unreadable", "seal perhaps"},
 		"content that is not base64":         {"aGVsbG8=", "a$b"},
 		"a unit that was not asked for":      {"units a.service none", "units b.service none"},
 		"a unit too few":                     {"Id=none.service\n", "\n\nId=none.service\n"},
@@ -204,7 +228,10 @@ func FuzzObservation(f *testing.F) {
 			if !ok {
 				t.Fatalf("%s is missing", q.Path)
 			}
-			if st.Content != nil && (int64(st.Content.Len()) > q.MaxContent || st.Content.SHA256() != st.SHA256) {
+			if st.Seal != hostdriver.SealNotAsked && (q.Seal == nil || st.Type != hostdriver.PathFile) {
+				t.Fatalf("%s: seal %s", q.Path, st.Seal)
+			}
+			if st.Content != nil && q.Seal == nil && (int64(st.Content.Len()) > q.MaxContent || st.Content.SHA256() != st.SHA256) {
 				t.Fatalf("%s: content of %d bytes", q.Path, st.Content.Len())
 			}
 		}

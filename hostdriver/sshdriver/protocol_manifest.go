@@ -17,7 +17,7 @@ import (
 //
 // where ID is random: two manifests with the same first line are the same. Then one
 // line an entry, in the order of hostdriver.Entry's fields, mode in octal, and "-"
-// for a field that is empty.
+// for a field that is empty. A file has no target: what is sealed in it stands there.
 
 // ownManifest is a manifest as it was read from a host.
 type ownManifest struct {
@@ -73,7 +73,11 @@ func encodeEntry(e hostdriver.Entry) string {
 	if e.Mode != 0 || e.Kind == hostdriver.KindFile || e.Kind == hostdriver.KindDirectory {
 		mode = fmt.Sprintf("%o", e.Mode)
 	}
-	fields := []string{string(e.Kind), e.Service, e.Name, e.SHA256, e.Owner, e.Group, mode, e.Target, e.Enabled, e.State}
+	target := e.Target
+	if e.Kind == hostdriver.KindFile {
+		target = e.Sealed
+	}
+	fields := []string{string(e.Kind), e.Service, e.Name, e.SHA256, e.Owner, e.Group, mode, target, e.Enabled, e.State}
 	for i, f := range fields {
 		if f == "" {
 			fields[i] = "-"
@@ -126,6 +130,9 @@ func parseEntry(line string) (hostdriver.Entry, error) {
 	}
 	e := hostdriver.Entry{Kind: hostdriver.EntryKind(f[0]), Service: f[1], Name: f[2], SHA256: f[3], Owner: f[4], Group: f[5],
 		Target: f[7], Enabled: f[8], State: f[9]}
+	if e.Kind == hostdriver.KindFile {
+		e.Sealed, e.Target = e.Target, ""
+	}
 	if f[6] != "" {
 		mode, err := strconv.ParseUint(f[6], 8, 16)
 		if err != nil {

@@ -1,6 +1,6 @@
 # observe.sh: one reading of the host. It writes nothing.
 #
-# Set by the controller: KNOWN, PATHS, BARE, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, LIGHT, GENERATIONS.
+# Set by the controller: KNOWN, PATHS, BARE, WANT, UNITS, TEMPLATES, USERS, GROUPS_, DISK, ENVS, SALT, SEALS, LIGHT, GENERATIONS.
 # Lists are one item a line; no item holds a control character.
 #
 # Order: the host's own records first, for they name further units and paths; then
@@ -42,6 +42,7 @@ look() {
 	read_envs
 	look_sums
 	look_contents
+	look_seals
 	look_envs
 	look_users
 	look_disk
@@ -284,6 +285,34 @@ look_content() {
 	done
 }
 
+# look_seals tells of encrypted credentials whether they hold what is meant. A line of SEALS
+# is name, digest, path, tab separated. Only a digest keyed with SALT is made of a value, and
+# not even that leaves the host.
+look_seals() {
+	for line in $SEALS; do
+		name=${line%%"$TAB"*}
+		line=${line#*"$TAB"}
+		path=${line#*"$TAB"}
+		[ -f "$path" ] && [ ! -L "$path" ] || continue
+		sum=$(
+			{
+				printf '%s\n' "$SALT"
+				systemd-creds decrypt --name="$name" -- "$path" - 2>/dev/null
+			} | sha256sum
+		)
+		if [ "${sum%% *}" = "${line%%"$TAB"*}" ]; then
+			rec seal same
+			printf '%s\n' "$path" >&3
+		elif why=$(systemd-creds decrypt --name="$name" -- "$path" - 2>&1 >/dev/null); then
+			rec seal differs
+			printf '%s\n' "$path" >&3
+		else
+			rec seal unreadable
+			printf '%s\n%s\n' "$path" "$why" >&3
+		fi
+	done
+}
+
 # look_units: one systemctl for all, which answers in their order, each with one Id.
 # (A service has its MainPID before its Id: should that ever change, the controller
 # sees that the two disagree.)
@@ -338,7 +367,9 @@ look_host() {
 		version=${version%%[!0-9.]*}
 		;;
 	esac
-	rec host "${boot:--}" "${version:--}" "$before"
+	creds=-
+	! command -v systemd-creds >/dev/null 2>&1 || creds=creds
+	rec host "${boot:--}" "${version:--}" "$before" "$creds"
 }
 
 # look_users tells the passwd and group lines of who was asked for, and of the users'
