@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -174,55 +173,134 @@ func (k *keel) bodies() map[string][]byte {
 	return out
 }
 
-// A planted secret is looked for, in every form, wherever it could have got to: while it
-// is rolled, replaced, taken back after a failure and damaged in git, with a log of
-// everything, to the trace of a controller that is killed in the middle. It is found where
-// it belongs, and nowhere else.
-func TestSecretsEscapeNowhere(t *testing.T) {
+// hunt is a keel with planted secrets, and everything that was told while they were about.
+type hunt struct {
+	*keel
+	*canaries
+	values     []string          // to be given to the ledger as its token
+	told       map[string]string // by what told it
+	temp       string            // where all programs make their temporary files
+	recipient  string            // of the age key that the controller has
+	keyFile    string
+	secrets    string // the SOPS file with the token
+	stopSearch func() (found []string, rounds int)
+}
+
+// newHunt plants so many secrets, begins to look for them in all processes and on all
+// hosts, and starts a controller that logs everything.
+func newHunt(t *testing.T, values int) *hunt {
+	t.Helper()
 	k := newKeel(t, 2)
-	keyFile := filepath.Join(k.dir, "age.key")
-	recipient := strings.TrimSpace(secretVerb(k.stage, "", "keygen", keyFile))
+	u := &hunt{keel: k, canaries: &canaries{}, told: map[string]string{}, temp: t.TempDir(), keyFile: filepath.Join(k.dir, "age.key"),
+		secrets: filepath.Join(k.repo, "services/ledger/ledger.secrets.env")}
+	u.recipient = strings.TrimSpace(secretVerb(k.stage, "", "keygen", u.keyFile))
 	k.stop()
-	k.configure("secrets: {ageIdentity: " + keyFile + "}")
-	temp := t.TempDir()
-	t.Setenv("TMPDIR", temp)
+	k.configure("secrets: {ageIdentity: " + u.keyFile + "}")
+	t.Setenv("TMPDIR", u.temp)
 	t.Setenv("EVENKEEL_LOG_LEVEL", "trace")
-	t.Setenv("EVENKEEL_SECRETS_AGEIDENTITY", keyFile)
+	t.Setenv("EVENKEEL_SECRETS_AGEIDENTITY", u.keyFile)
 	run := strconv.FormatInt(time.Now().UnixNano(), 36)
-	values := []string{}
-	c := &canaries{}
-	for _, n := range []string{"one", "two", "three"} {
-		values = append(values, "canary-"+n+"-"+run+`+/ "<&>é\9=%x;`)
-		c.plant(values[len(values)-1])
+	for n := range values {
+		u.values = append(u.values, fmt.Sprintf("canary-%d-%s", n, run)+`+/ "<&>é\9=%x;`)
+		u.plant(u.values[n])
 	}
 	for _, h := range k.hosts {
-		k.watchOn(h, c)
+		k.watchOn(h, u.canaries)
 	}
-	stop := c.processes()
+	u.stopSearch = u.processes()
 	seen := exec.Command("sleep", "300")
 	seen.Env = []string{"X=" + control}
 	must(k.stage, seen.Start())
 	t.Cleanup(func() { _ = seen.Process.Kill(); _ = seen.Wait() })
 	k.start()
+	k.env("METRICS_AUTH_TOKEN=first\n", "")
+	k.retune("source: [ledger.env]", "source: [ledger.env, ledger.secrets.env]")
+	return u
+}
 
-	secrets := filepath.Join(k.repo, "services/ledger/ledger.secrets.env")
-	var told sync.Map
-	hear := func(what, text string) { told.Store(what, text) }
-	set := func(value string) {
-		t.Helper()
-		hear("secret set", secretVerb(k.stage, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN", "--recipient", recipient))
+func (u *hunt) hear(what, text string) { u.told[what] += text + "\n" }
+
+// set writes the token's file anew; change replaces the value in it.
+func (u *hunt) set(value string) {
+	u.t.Helper()
+	u.hear("secret set", secretVerb(u.stage, value+"\n", "set", u.secrets, "METRICS_AUTH_TOKEN", "--recipient", u.recipient))
+}
+
+func (u *hunt) change(value string) {
+	u.t.Helper()
+	u.hear("secret set again", secretVerb(u.stage, value+"\n", "set", u.secrets, "METRICS_AUTH_TOKEN"))
+}
+
+// ends hears all that the controller tells, and kills it in a way that has it tell what all
+// its goroutines are at.
+func (u *hunt) ends() {
+	u.t.Helper()
+	for path, body := range u.bodies() {
+		u.hear("GET "+path, string(body))
 	}
-	change := func(value string) {
-		t.Helper()
-		hear("secret set again", secretVerb(k.stage, value+"\n", "set", secrets, "METRICS_AUTH_TOKEN"))
+	must(u.stage, u.c.Process.Signal(syscall.SIGQUIT))
+	<-u.ended
+	log := u.logged()
+	if !strings.Contains(log, "goroutine ") || !strings.Contains(log, " DBG ") {
+		u.t.Error("there is no trace of goroutines in the log, or not all that it can tell")
 	}
+	u.hear("the log", log)
+}
+
+// search looks through what was told, where the secrets and the plain digests of files with
+// them must not be, and through all files, processes and hosts.
+func (u *hunt) search(digests ...string) {
+	t := u.t
+	t.Helper()
+	for what, text := range u.told {
+		if f := u.in([]byte(text)); f != "" {
+			t.Errorf("%s tells %s", what, f)
+		}
+		for _, d := range digests {
+			if strings.Contains(text, d) {
+				t.Errorf("%s tells the plain digest %s of a file with secrets", what, d)
+			}
+		}
+	}
+	found, rounds := u.stopSearch()
+	t.Logf("%d rounds of looking at all processes", rounds)
+	if len(found) > 0 || rounds == 0 {
+		t.Errorf("seen in processes: %s", strings.Join(found, "; "))
+	}
+	for _, dir := range []string{u.temp, u.dir} {
+		u.canaries.files(t, dir)
+	}
+	for _, h := range u.hosts {
+		if seen := u.watched(h); seen != "" {
+			t.Errorf("%s: an unprivileged user saw\n%s", h.Name(), seen)
+		}
+		u.on(h, "rm /opt/watch/seen")
+		places := u.on(h, "grep -rlaF -f /opt/watch/patterns /etc /var /run /tmp /root /home /opt /dev/shm 2>/dev/null; journalctl -q --no-pager -o export | grep -aF -f /opt/watch/patterns; :")
+		for place := range strings.Lines(places) {
+			place = strings.TrimSpace(place)
+			if place != "/etc/ledger/ledger.env" && place != "/opt/watch/patterns" && !strings.HasPrefix(place, "/var/lib/evenkeel/blobs/") && !strings.HasPrefix(place, "/var/lib/evenkeel/generations/") {
+				t.Errorf("%s: found in %s", h.Name(), place)
+			}
+		}
+		if !strings.Contains(places, "/etc/ledger/ledger.env") {
+			t.Errorf("%s: not found where it belongs", h.Name())
+		}
+	}
+}
+
+// A planted secret is looked for, in every form, wherever it could have got to: while it
+// is rolled, replaced, taken back after a failure and damaged in git, with a log of
+// everything, to the trace of a controller that is killed in the middle. It is found where
+// it belongs, and nowhere else.
+func TestSecretsEscapeNowhere(t *testing.T) {
+	u := newHunt(t, 3)
+	k, values := u.keel, u.values
+	hear, set, change := u.hear, u.set, u.change
 	digests := []string{}
 	digest := func() {
 		t.Helper()
 		digests = append(digests, k.on(k.hosts[0], "sha256sum /etc/ledger/ledger.env")[:12])
 	}
-	k.env("METRICS_AUTH_TOKEN=first\n", "")
-	k.retune("source: [ledger.env]", "source: [ledger.env, ledger.secrets.env]")
 	set(values[0])
 	k.push("a secret")
 	k.hook()
@@ -254,7 +332,7 @@ func TestSecretsEscapeNowhere(t *testing.T) {
 		out, _ = k.ask(append(args, "-o", "json")...)
 		hear(strings.Join(args, " ")+" as JSON", out)
 	}
-	if plan, _ := told.Load("plan --diff=full"); !strings.Contains(plan.(string), "METRICS_AUTH_TOKEN") {
+	if plan := u.told["plan --diff=full"]; !strings.Contains(plan, "METRICS_AUTH_TOKEN") {
 		t.Errorf("the plan does not name the secret:\n%s", plan)
 	}
 	damaged := []byte(read(t, k.stage, "services/ledger/ledger.secrets.env"))
@@ -265,52 +343,8 @@ func TestSecretsEscapeNowhere(t *testing.T) {
 	tip := k.push("damaged")
 	k.hook()
 	k.sees(20*time.Second, "the damage is told", func(s controller.Snapshot) bool { return s.Source.Tip == tip })
-	for path, body := range k.bodies() {
-		hear("GET "+path, string(body))
-	}
-	must(k.stage, k.c.Process.Signal(syscall.SIGQUIT))
-	<-k.ended
-	log := k.logged()
-	if !strings.Contains(log, "goroutine ") || !strings.Contains(log, " DBG ") {
-		t.Error("there is no trace of goroutines in the log, or not all that it can tell")
-	}
-	hear("the log", log)
-
-	told.Range(func(what, text any) bool {
-		if f := c.in([]byte(text.(string))); f != "" {
-			t.Errorf("%s tells %s", what, f)
-		}
-		for _, d := range digests {
-			if strings.Contains(text.(string), d) {
-				t.Errorf("%s tells the plain digest %s of a file with secrets", what, d)
-			}
-		}
-		return true
-	})
-	found, rounds := stop()
-	t.Logf("%d rounds of looking at all processes", rounds)
-	if len(found) > 0 || rounds == 0 {
-		t.Errorf("seen in processes: %s", strings.Join(found, "; "))
-	}
-	for _, dir := range []string{temp, k.dir} {
-		c.files(t, dir)
-	}
-	for _, h := range k.hosts {
-		if seen := k.watched(h); seen != "" {
-			t.Errorf("%s: an unprivileged user saw\n%s", h.Name(), seen)
-		}
-		k.on(h, "rm /opt/watch/seen")
-		places := k.on(h, "grep -rlaF -f /opt/watch/patterns /etc /var /run /tmp /root /home /opt /dev/shm 2>/dev/null; journalctl -q --no-pager -o export | grep -aF -f /opt/watch/patterns; :")
-		for place := range strings.Lines(places) {
-			place = strings.TrimSpace(place)
-			if place != "/etc/ledger/ledger.env" && place != "/opt/watch/patterns" && !strings.HasPrefix(place, "/var/lib/evenkeel/blobs/") && !strings.HasPrefix(place, "/var/lib/evenkeel/generations/") {
-				t.Errorf("%s: found in %s", h.Name(), place)
-			}
-		}
-		if !strings.Contains(places, "/etc/ledger/ledger.env") {
-			t.Errorf("%s: not found where it belongs", h.Name())
-		}
-	}
+	u.ends()
+	u.search(digests...)
 }
 
 // files looks through all files of a folder.
