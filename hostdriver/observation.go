@@ -65,7 +65,7 @@ type Observation struct {
 	BootID    string
 	Clock     time.Time // the host's wall clock
 	Systemd   string    // its version, such as "252"
-	Encrypts  bool      // systemd there encrypts credentials: it is 250 or newer, and systemd-creds is there
+	Encrypts  bool      // systemd there encrypts credentials: it has systemd-creds, as since 250
 	Paths     map[string]PathState
 	Units     map[string]UnitState
 	Users     map[string]UserState

@@ -25,13 +25,3 @@ func CheckCredential(name string) error {
 }
 
 const credentialChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-
-// minCredsVersion is the first systemd that encrypts credentials.
-const minCredsVersion = 250
-
-// EncryptsSince tells whether a systemd of that version encrypts credentials.
-func EncryptsSince(version string) bool {
-	n := 0
-	_, err := fmt.Sscanf(version, "%d", &n)
-	return err == nil && n >= minCredsVersion
-}

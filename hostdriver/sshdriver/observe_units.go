@@ -231,7 +231,7 @@ func (p *observationParser) takeHost(rec record) error {
 		return fmt.Errorf("the boot id reads %s", printable(boot, 60))
 	}
 	p.obs.BootID, p.obs.Systemd = strings.Clone(boot), common.one(version)
-	p.obs.Encrypts = rec.arg(3) == "creds" && hostdriver.EncryptsSince(version)
+	p.obs.Encrypts = rec.arg(3) == "creds"
 	var err error
 	p.obs.Mutations, err = parseCount(rec.arg(2))
 	return err
