@@ -267,6 +267,7 @@ func (c *Controller) takeOver(ctx context.Context) (string, error) {
 	}
 	c.mu.Lock()
 	c.frozen, c.recalled = "", c.epoch
+	c.conds = c.conds.with(Condition{Type: Reconciled, Status: False, Reason: "TakenOver", Message: "the hosts are taken over, and looked at"}, time.Now().UTC())
 	c.mu.Unlock()
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)

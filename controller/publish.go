@@ -66,7 +66,7 @@ func (c *Controller) publish(now time.Time) {
 	maps.Copy(s.Queue, c.working)
 	s.Conditions = c.conds
 	if c.frozen != "" {
-		s.Conditions = s.Conditions.with(Condition{Type: Reconciled, Status: False, Reason: "Frozen", Message: c.frozen, ObservedRevision: s.Revision}, now)
+		s.Conditions = s.Conditions.with(Condition{Type: Reconciled, Status: False, Reason: FrozenReason, Message: c.frozen, ObservedRevision: s.Revision}, now)
 		c.conds = s.Conditions
 	}
 	var before map[string]Conditions

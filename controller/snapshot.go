@@ -133,6 +133,12 @@ const (
 	Progress      = "Progressing"   // of a service: a rollout has it in hand
 )
 
+// Reasons of conditions that others ask for.
+const (
+	FrozenReason = "Frozen" // of Reconciled: nothing is changed, until somebody mends it
+	BlindReason  = "Blind"  // of Watched: the host answers, and is polled, for it cannot be watched
+)
+
 // Condition is one thing that is so, or not, of a host, a service or the fleet.
 type Condition struct {
 	Type               string          `json:"type"`

@@ -84,7 +84,10 @@ func (c *Controller) signal(host string, w *hostWatch, s hostdriver.Signal) {
 	case hostdriver.Lost:
 		cond.Status, cond.Reason, cond.Message = False, "Lost", errText(s.Err)
 	case hostdriver.Blind:
-		cond.Status, cond.Reason, cond.Message = False, "Blind", errText(s.Err)
+		cond.Status, cond.Reason, cond.Message = False, BlindReason, errText(s.Err)
+		if mend := hostdriver.MendOf(s.Err); mend != "" {
+			cond.Message += " (" + mend + ")"
+		}
 	}
 	if s.Kind == hostdriver.Changed {
 		c.mu.Lock()
@@ -110,12 +113,20 @@ func errText(err error) string {
 // watched notes how a host's watch stands.
 func (c *Controller) watched(host string, w *hostWatch, cond Condition) {
 	cond.Type = Watched
+	was := ""
 	c.mu.Lock()
 	if e := c.hosts[host]; e != nil && e.watch == w {
+		was = e.conds.Get(Watched).Reason
 		e.glance.Watched = cond.Status == True
 		e.conds = e.conds.with(cond, time.Now().UTC())
 	}
 	c.mu.Unlock()
+	switch {
+	case cond.Reason == BlindReason && was != BlindReason:
+		c.log.Warn().Str("host", host).Str("why", cond.Message).Msg("the host cannot be watched, and is polled")
+	case cond.Status == True && was == BlindReason:
+		c.log.Info().Str("host", host).Msg("the host is watched again")
+	}
 	c.changed()
 }
 

@@ -22,12 +22,18 @@ func healthz(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error 
 	return answer(w, map[string]string{"status": "ok"})
 }
 
-// readyz is ready once the fleet was looked at: from then on what is shown is so.
+// readyz is ready once the fleet was looked at: from then on what is shown is so. Where
+// nothing is changed it says so, but not why, for it tells everybody.
 func readyz(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error {
-	if s := a.Controller.Snapshot(); s == nil || s.Plan == nil {
+	s := a.Controller.Snapshot()
+	if s == nil || s.Plan == nil {
 		return problem(http.StatusServiceUnavailable, "not-ready", "the fleet was not looked at yet", "the controller's log tells what it waits for")
 	}
-	return answer(w, map[string]string{"status": "ready"})
+	ready := map[string]string{"status": "ready"}
+	if s.Conditions.Get(controller.Reconciled).Reason == controller.FrozenReason {
+		ready["changes"] = "none; evenkeel status says why"
+	}
+	return answer(w, ready)
 }
 
 func status(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error {

@@ -42,7 +42,7 @@ const Base = "/api/v1"
 func Routes() []Route {
 	routes := []Route{
 		{"GET", "/healthz", Public, "200 while the controller is alive", healthz},
-		{"GET", "/readyz", Public, "200 once the fleet was looked at", readyz},
+		{"GET", "/readyz", Public, "200 once the fleet was looked at; says so where nothing is changed", readyz},
 		{"GET", "/metrics", Metrics, "Prometheus' metrics", metricsPage},
 
 		{"GET", Base + "/status", Read, "what `status -o json` prints: revision, instances, hosts", status},

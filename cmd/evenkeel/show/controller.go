@@ -28,6 +28,9 @@ func Controller(s controller.Snapshot, now time.Time) string {
 			b.WriteString("  " + mend(src.Mend) + "\n")
 		}
 	}
+	if c := s.Conditions.Get(controller.Reconciled); c.Reason == controller.FrozenReason {
+		line(red, markBad, "nothing is changed: %s", Clean(c.Message))
+	}
 	if r := s.Rollout; r != nil && r.Ended.IsZero() {
 		line(cyan, markWarn, "rollout %s to %s is under way for %s (%s): %s", Clean(r.State.ID), Revision(r.State.Revision), Duration(now.Sub(r.Began)), Clean(r.Why), visitSum(r.State))
 	} else if r != nil && r.Outcome != nil && r.Outcome.Result != controller.Converged {
@@ -39,8 +42,30 @@ func Controller(s controller.Snapshot, now time.Time) string {
 	for _, d := range s.Drains {
 		line(yellow, markWarn, "host %s is drained by hand %s: %s", Clean(d.Host), byUntil(d.By, d.Until), orDash(Clean(d.Reason)))
 	}
+	if n, first := blind(s); n > 0 {
+		line(yellow, markWarn, "%s polled, not watched: %s", isAre(n, "host"), Clean(first))
+	}
 	b.WriteString(driftLines(s.Drift))
 	return b.String()
+}
+
+// blind is how many hosts answer and cannot be watched, and why the first of them cannot.
+func blind(s controller.Snapshot) (n int, why string) {
+	for _, h := range s.Hosts {
+		if c := s.HostConditions[h.Name].Get(controller.Watched); c.Reason == controller.BlindReason {
+			if n++; n == 1 {
+				why = c.Message
+			}
+		}
+	}
+	return n, why
+}
+
+func isAre(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, noun)
 }
 
 func suspendedWhat(p controller.Suspension) string {
