@@ -91,14 +91,17 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 			err = errors.Join(err, <-ended)
 		}
 	}()
-	out.Ready, err = a.spend(func() error {
-		go func() { ended <- c.Run(ctx) }()
-		return until("every host is as desired", func() bool {
-			s := c.Snapshot()
-			return s.Conditions.Get(controller.Reconciled).Status == controller.True && len(s.Hosts) > 0
+	name := map[bool]string{true: "watched", false: "polled"}[watch]
+	go func() { ended <- c.Run(ctx) }()
+	if err := a.profiled(name+"-ready", func() error {
+		out.Ready, err = a.spend(func() error {
+			return until("every host is as desired", func() bool {
+				s := c.Snapshot()
+				return s.Conditions.Get(controller.Reconciled).Status == controller.True && len(s.Hosts) > 0
+			})
 		})
-	})
-	if err != nil {
+		return err
+	}); err != nil {
 		return out, err
 	}
 	if out.Calm, err = a.spend(func() error {
@@ -107,7 +110,6 @@ func (a fleetArgs) loop(watch bool) (out loopFigures, err error) {
 		return out, err
 	}
 	time.Sleep(5 * time.Second)
-	name := map[bool]string{true: "watched", false: "polled"}[watch]
 	if err := a.profiled(name, func() error {
 		out.Idle, err = a.spend(func() error { time.Sleep(a.idle); return nil })
 		return err
