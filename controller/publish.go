@@ -43,9 +43,13 @@ func (c *Controller) publish(now time.Time) {
 	now = now.UTC()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &Snapshot{At: now, Controller: c.opt.Name, Source: c.source, HostConditions: map[string]Conditions{}, Observed: map[string]Glance{},
+	s := &Snapshot{At: now, Controller: c.opt.Name, Source: c.source, HostConditions: make(map[string]Conditions, len(c.order)), Observed: make(map[string]Glance, len(c.order)),
 		Drift: []Drift{}, Secrets: append([]SecretStatus{}, c.secrets...), Suspensions: []Suspension{}, Drains: []HandDrain{}, Plan: c.plan, Rollout: c.rolling, LastSuccess: c.success}
-	s.Report = Report{Instances: []InstanceStatus{}, Hosts: []HostStatus{}}
+	instances := 0
+	for _, e := range c.hosts {
+		instances += len(e.instances)
+	}
+	s.Report = Report{Instances: make([]InstanceStatus, 0, instances), Hosts: make([]HostStatus, 0, len(c.order))}
 	if c.revision != nil {
 		s.Revision = c.revision.ID
 	}

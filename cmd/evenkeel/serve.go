@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/memory"
 	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/controller/api"
 	"github.com/evenkeel/evenkeel/controller/store"
@@ -41,7 +42,9 @@ again. docs/controller.md has a configuration and a systemd unit.`,
 // serve runs controllers one after the other: SIGHUP ends one and begins the next with
 // the configuration as it is then. One that is no good leaves the old one in force.
 func (a *app) serve(cmd *cobra.Command, takeOver bool) error {
-	spareMemory()
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	go memory.Keep(ctx)
 	signals := newServeSignals()
 	defer signals.stop()
 	settings := a.settings

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/evenkeel/evenkeel/cmd/evenkeel/memory"
 	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver/sshdriver"
@@ -168,7 +168,7 @@ type lookFigures struct {
 }
 
 // asServe has the process collect its garbage as `evenkeel serve` does.
-func asServe() { debug.SetGCPercent(25) }
+func asServe() { go memory.Keep(context.Background()) }
 
 // lookMain is the controller's side of passes with nothing to do: the first one dials.
 func lookMain(args []string) error {
