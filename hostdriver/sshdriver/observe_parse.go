@@ -17,7 +17,7 @@ import (
 // or it is not one.
 func (r *reading) parse(records []record) (hostdriver.Observation, ownManifest, error) {
 	p := &observationParser{reading: r, seen: map[string]bool{}, digests: map[string]string{}, wanted: map[string]hostdriver.StartedAs{}, obs: hostdriver.Observation{
-		Paths: map[string]hostdriver.PathState{}, Units: map[string]hostdriver.UnitState{},
+		Paths: make(map[string]hostdriver.PathState, len(r.paths)), Units: make(map[string]hostdriver.UnitState, len(r.units)),
 		Users: map[string]hostdriver.UserState{}, Groups: map[string]bool{},
 		Processes: map[string]hostdriver.ProcessState{}, Disk: map[string]hostdriver.DiskState{},
 		Started: map[string]hostdriver.StartedAs{},

@@ -127,7 +127,7 @@ func parseReply(out []byte, nonce string) ([]record, error) {
 
 // lines splits a body into its lines, without empty ones.
 func (r record) lines() []string {
-	var out []string
+	out := make([]string, 0, bytes.Count(r.body, []byte("\n"))+1)
 	for l := range strings.Lines(string(r.body)) {
 		if l = strings.TrimSuffix(l, "\n"); l != "" {
 			out = append(out, l)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -197,6 +198,26 @@ var readBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // converse sends the script, reads until payload knows what to send, sends that and
 // reads the rest. A host that stops reading has made up its mind: what it wrote counts.
 func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
+	if payload != nil { // which may keep what it was shown
+		return gather(s, script, payload, nil)
+	}
+	gathered := gatherBuffers.Get().(*[]byte)
+	out, err := gather(s, script, payload, (*gathered)[:0])
+	if cap(out) <= maxGathered {
+		*gathered = out
+	}
+	out = slices.Clone(out) // once, and of its size
+	gatherBuffers.Put(gathered)
+	return out, err
+}
+
+// gatherBuffers are for replies while they come, up to that size.
+var gatherBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxGathered = 256 << 10
+
+// gather is converse, into out.
+func gather(s duplex, script string, payload payloadFunc, out []byte) ([]byte, error) {
 	sending := make(chan struct{})
 	close(sending)
 	send := func(r io.Reader, then func(error)) {
@@ -210,7 +231,6 @@ func converse(s duplex, script string, payload payloadFunc) ([]byte, error) {
 		}()
 	}
 	send(strings.NewReader(script), func(error) {})
-	var out []byte
 	buf := readBuffers.Get().(*[32 << 10]byte)
 	defer readBuffers.Put(buf)
 	for sent := payload == nil; ; {

@@ -30,6 +30,9 @@ func TestServeWithoutABridge(t *testing.T) {
 	contains(t, k.logged(), "the host cannot be watched, and is polled")
 	contains(t, string(k.bodies()["/metrics"]), `evenkeel_host_watched{host="h1"} 1`, `evenkeel_host_watched{host="h2"} 0`)
 
+	k.sees(30*time.Second, "what followed is over", func(s controller.Snapshot) bool {
+		return time.Since(s.Observed["h2"].At) > 3*time.Second
+	})
 	pid := k.pid(h)
 	k.on(h, "echo X=1 >>/etc/ledger/ledger.env")
 	edited := time.Now()
@@ -70,7 +73,7 @@ func TestServeWithADamagedStore(t *testing.T) {
 	file := filepath.Join(k.dir, "state/evenkeel.db")
 	data, err := os.ReadFile(file)
 	must(k.stage, err)
-	for i := len(data) / 2; i < len(data); i++ {
+	for i := 2 * os.Getpagesize(); i < len(data); i++ { // all but the two pages that say where the rest is
 		data[i] ^= 0xff
 	}
 	must(k.stage, os.WriteFile(file, data, 0o600))
