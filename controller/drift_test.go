@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,4 +126,24 @@ func TestDriftThatWaitsForARolloutCountsOnce(t *testing.T) {
 	if e.drift[0].Class != DriftFlapping {
 		t.Errorf("a look has made of it: %+v", e.drift)
 	}
+}
+
+// A host that cannot be watched is named, with what mends that, and polled: what a hand
+// changes there is put right all the same.
+func TestAHostThatCannotBeWatchedIsPolled(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.hosts.Host("h2").HideBus()
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	s := l.eventually("in sync, and one of two is watched", func(s *Snapshot) bool {
+		return reconciledAt("c1")(s) && s.Observed["h1"].Watched && s.HostConditions["h2"].Get(Watched).Reason == BlindReason
+	})
+	if c := s.HostConditions["h2"].Get(Watched); c.Status != False || !strings.Contains(c.Message, "systemd-stdio-bridge") || !strings.Contains(c.Message, "(install") || s.Observed["h2"].Watched {
+		t.Errorf("it is told as %+v", c)
+	}
+	l.hosts.Host("h2").WriteFile("/etc/web/motd", "by hand\n", 0o644)
+	l.eventually("put right", func(*Snapshot) bool {
+		text, _ := l.hosts.Host("h2").ReadFile("/etc/web/motd")
+		return text == "welcome\n"
+	})
 }
