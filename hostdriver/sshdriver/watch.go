@@ -223,8 +223,10 @@ type listening struct {
 	bridge *bridge
 	s      *systemdWatch
 	last   stopping
-	free   []func() bool
 	over   sync.Once
+
+	arming sync.Mutex
+	free   []func() bool
 }
 
 // listen hands on what the host signals, from now on, until that ends.
@@ -237,6 +239,8 @@ func (w *watch) listen(ctx context.Context, conn *Conn, b *bridge, s *systemdWat
 	}
 	w.tell(standing)
 	l := &listening{watch: w, ctx: ctx, conn: conn, bridge: b, s: s}
+	l.arming.Lock() // what ends it at once waits until all stands
+	defer l.arming.Unlock()
 	l.free = []func() bool{context.AfterFunc(ctx, l.stop), context.AfterFunc(conn.retiring, l.stop)}
 	if w.layout != compact {
 		l.free = append(l.free, time.AfterFunc(w.times.blindly, func() { l.end(errWatchAgain) }).Stop)
@@ -269,9 +273,11 @@ func (l *listening) end(err error) {
 }
 
 func (l *listening) next(err error) {
+	l.arming.Lock()
 	for _, free := range l.free {
 		free()
 	}
+	l.arming.Unlock()
 	err = l.reason(err)
 	l.bridge.close()
 	if l.ended(l.ctx, err) {
