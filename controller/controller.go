@@ -335,11 +335,12 @@ func (c *Controller) Alive() error {
 	return nil
 }
 
-// freeze stops all changes, with a reason; looking goes on.
+// freeze stops all changes, with a reason; looking goes on. A store that cannot be read is
+// the reason before all others, which may only follow from it.
 func (c *Controller) freeze(why string) {
 	c.mu.Lock()
 	was := c.frozen
-	c.frozen = why
+	c.frozen = orWords(c.opt.ReadOnly, why)
 	c.mu.Unlock()
 	if was == "" {
 		c.log.Error().Str("why", why).Msg("nothing is changed any more")

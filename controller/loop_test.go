@@ -394,6 +394,34 @@ func TestStoreThatCannotBeRead(t *testing.T) {
 	l.eventually("once it can be read", reconciledAt("c1"))
 }
 
+// Where the store of a fleet that it has kept cannot be read, the hosts know of later epochs,
+// too. What is told is the store, with its mend: a take-over would not help.
+func TestStoreThatCannotBeReadAnyMore(t *testing.T) {
+	l := newLoop(t, 1, nil)
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	l.stop()
+	l.opt.Store, l.opt.ReadOnly = &memstore.Store{}, "store /var/lib/evenkeel/evenkeel.db: the file is damaged (restore a backup)"
+	l.git.commit("c2", fleetFiles(1, "A=2\n"))
+	l.start()
+	frozen := func(s *Snapshot) bool {
+		c := s.Conditions.Get(Reconciled)
+		return c.Reason == FrozenReason && c.Message == l.opt.ReadOnly
+	}
+	l.eventually("looked at", func(s *Snapshot) bool { return frozen(s) && s.Plan != nil && len(s.Plan.Visits) > 0 })
+	for range 3 {
+		l.c.queue.Add(fleetKey)
+		time.Sleep(50 * time.Millisecond)
+		if s := l.c.Snapshot(); !frozen(s) {
+			t.Fatalf("it is told as %+v", s.Conditions.Get(Reconciled))
+		}
+	}
+	if env := l.env("h1"); env != "A=1\n" {
+		t.Errorf("the host was changed: %q", env)
+	}
+}
+
 // Drift that is to be left alone is left, by path and by key, unless something else of
 // the service changes as well; what is not ours is shown, and never touched.
 func TestDriftIsIgnored(t *testing.T) {
