@@ -151,7 +151,7 @@ var (
 	stateFolders = []string{"/var/lib", "/var/log", "/var/cache", "/var/opt", "/var/spool"}
 	// commonFolders below /etc are the system's, or kept by something else than a service.
 	commonFolders = []string{"/etc/systemd", "/etc/ssl", "/etc/ssh", "/etc/pam.d", "/etc/letsencrypt", "/etc/pki", "/etc/ca-certificates", "/etc/security",
-		"/etc/alternatives", "/etc/apt", "/etc/init.d", "/etc/sudoers.d", "/etc/sysctl.d", "/etc/containers", "/etc/credstore"}
+		"/etc/alternatives", "/etc/apt", "/etc/init.d", "/etc/sudoers.d", "/etc/sysctl.d", "/etc/containers", "/etc/credstore", "/etc/credstore.encrypted"}
 	// sharedFolders are folders below /etc in which services' files lie, and which no service has for its own.
 	sharedFolders = []string{"/etc/default", "/etc/sysconfig", "/etc/conf.d", "/etc/cron.d", "/etc/logrotate.d", "/etc/profile.d"}
 )
