@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/evenkeel/evenkeel/desired/adopt"
 	"github.com/evenkeel/evenkeel/hostdriver/sshdriver"
 	"github.com/evenkeel/evenkeel/inventory"
+	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
 // adoption is one adopt under way.
@@ -105,7 +107,7 @@ func (ad *adoption) run(ctx context.Context, args []string) error {
 		taken = append(taken, s.Name)
 	}
 	repo := adopt.Build(hosts, adopt.Options{Secrets: ad.secrets, Taken: taken, Claimed: claimed})
-	ad.report.Out, ad.report.Alone = ad.out, repo.Alone
+	ad.report.Out, ad.report.Alone, ad.report.Services = ad.out, repo.Alone, repo.Services
 	for _, h := range ad.hosts {
 		ad.report.Hosts = append(ad.report.Hosts, h.Name)
 	}
@@ -240,6 +242,11 @@ func (ad *adoption) choose(args []string) error {
 		h, err := adoptedHost(arg)
 		if err != nil {
 			return err
+		}
+		for _, o := range append(slices.Clone(ad.rev.Inventory.Hosts), fresh...) {
+			if o.Name == h.Name || o.Address == h.Address && cmp.Or(o.Port, 22) == cmp.Or(h.Port, 22) && o.Jump == "" {
+				return mendable("name each machine once", "cannot adopt %s: it is host %s already", fault.Quote(arg), o.Name)
+			}
 		}
 		fresh = append(fresh, h)
 	}

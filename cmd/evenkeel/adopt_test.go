@@ -204,3 +204,61 @@ func TestAdoptedIsShown(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestAdoptTakesAnInventory(t *testing.T) {
+	ini := filepath.Join(t.TempDir(), "hosts.ini")
+	if err := os.WriteFile(ini, []byte("[web]\nweb-1 ansible_host=192.0.2.1\nweb-2 ansible_host=192.0.2.2\n[db]\ndb-1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	open := func(inventory string, args ...string) (*adoption, error) {
+		ad := newAdoption(t)
+		ad.files, ad.inventory = map[string][]byte{}, inventory
+		yes := true
+		ad.settings.SSH.User, ad.settings.SSH.Become = "deploy", &yes
+		return ad, ad.openRepo(t.Context(), args)
+	}
+	ad, err := open(ini, "web-*")
+	if err != nil || len(ad.hosts) != 2 || ad.hosts[1].Address != "192.0.2.2" || ad.hosts[1].User != "deploy" || ad.hosts[1].Labels["ansible_group/web"] != "true" {
+		t.Errorf("%+v, %v", ad.hosts, err)
+	}
+	if text := string(ad.files["fleet.yaml"]); ad.files["inventory/hosts.ini"] == nil || !strings.Contains(text, `ssh: {user: "deploy", become: true}`) {
+		t.Errorf("%s", text)
+	}
+	if _, err := os.Lstat(ad.out); err == nil {
+		t.Error("something was written before hosts were read")
+	}
+	if ad, err = open(ini); err != nil || len(ad.hosts) != 3 {
+		t.Errorf("%+v, %v", ad.hosts, err)
+	}
+	if _, err = open(ini, "wbe-1"); err == nil || !strings.Contains(mendOf(err), "web-1") {
+		t.Errorf("%v", err)
+	}
+	if _, err = open("", "web-1=192.0.2.1", "web-2=192.0.2.1"); err == nil {
+		t.Error("two names of one machine are taken")
+	}
+	if _, err = open("", "web-1", "web-1=192.0.2.1"); err == nil {
+		t.Error("one name of two machines is taken")
+	}
+	if _, err = open(""); err == nil {
+		t.Error("no host at all is taken")
+	}
+	// Into a repo that is there.
+	ad, err = open("", "web-9")
+	if err != nil || ad.files["inventory/hosts.yaml"] == nil {
+		t.Fatalf("%v, %v", err, sortedNames(ad.files))
+	}
+	for _, name := range sortedNames(ad.files) {
+		if err := writeNew(ad.at(name), ad.files[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := newAdoption(t)
+	again.out, again.files = ad.out, map[string][]byte{}
+	if err := again.openRepo(t.Context(), []string{"web-9", "web-10"}); err != nil || len(again.hosts) != 2 || again.files["inventory/hosts-web-10.yaml"] == nil || again.files["fleet.yaml"] != nil {
+		t.Errorf("%v, %+v, %v", err, again.hosts, sortedNames(again.files))
+	}
+	again.inventory = ini
+	if err := again.openRepo(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "is a fleet repo already") {
+		t.Errorf("%v", err)
+	}
+}

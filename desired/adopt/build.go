@@ -60,7 +60,7 @@ func (s *Service) Dir() string { return "services/" + s.Name }
 
 // Build groups the units of all hosts into services.
 func Build(hosts []*Host, o Options) *Repo {
-	repo := &Repo{Files: map[string][]byte{}, Secrets: map[string]hostdriver.Content{}}
+	repo := &Repo{Files: map[string][]byte{}, Secrets: map[string]hostdriver.Content{}, Services: []*Service{}, Alone: []Foreign{}}
 	var all []*view
 	for _, h := range hosts {
 		all = append(all, h.views(o)...)
@@ -122,6 +122,7 @@ func (r *Repo) component(hosts []*Host, all []*view, units []string, taken map[s
 		}
 		for _, h := range g.hosts {
 			s.Hosts = append(s.Hosts, h.Host.Name)
+			s.local[h.Host.Name] = true // a folder, where files differ
 			for _, v := range g.views[h.Host.Name] {
 				for _, n := range v.notes {
 					s.note(n)

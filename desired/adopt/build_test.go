@@ -91,6 +91,12 @@ func TestWhatDiffersFromHostToHost(t *testing.T) {
 		"a unit becomes a file for each host": {func(ws []*world) {
 			ws[1].unit("ledger.service", ledgerUnit+"# other\n")
 		}, []string{"ledger web-1,web-2 ledger.service"}, []string{"services/ledger/web-2/ledger.service"}, "/etc/systemd/system/ledger.service: a file for each host"},
+		"a program called like a host": {func(ws []*world) {
+			for i, w := range ws {
+				w.unit("ledger.service", ledgerUnit+"[Service]\nExecReload=/usr/local/bin/web-1\n# "+itoa(i)+"\n")
+				w.file("/usr/local/bin/web-1", "x", 0o755)
+			}
+		}, []string{"ledger web-1,web-2 ledger.service"}, []string{"services/ledger/web-1/ledger.service", "services/ledger/web-1-2"}, "/etc/systemd/system/ledger.service: a file for each host"},
 		"another mode is another service": {func(ws []*world) {
 			ws[1].file("/etc/ledger/ledger.env", "PORT=1\n", 0o600)
 		}, []string{"ledger web-1 ledger.service", "ledger-2 web-2 ledger.service"}, nil, ""},
