@@ -211,6 +211,15 @@ func TestAdoptTellsWhatIsBehind(t *testing.T) {
 		t.Errorf("adopt changed the host:\n%s\n\n%s", before, now)
 	}
 	s.file("services/ledger/service.yaml", strings.Replace(read(t, s, "services/ledger/service.yaml"), "spec:\n", "spec:\n  rollout: {minHealthyTime: 300ms}\n", 1))
+	// The first change is a bad one: the host goes back to what was found there.
+	unit, found := read(t, s, "services/ledger/ledger.service"), s.on(h, "cat /etc/systemd/system/ledger.service")
+	s.file("services/ledger/ledger.service", strings.Replace(unit, "/usr/local/bin/ledgerd", "/bin/false", 1))
+	out, _ = s.run(6, "apply", "--yes")
+	contains(t, out, "reverted")
+	if now := s.on(h, "cat /etc/systemd/system/ledger.service; systemctl is-active ledger"); now != found+"\nactive" {
+		t.Errorf("after the way back there is\n%s\nand there was\n%s", now, found)
+	}
+	s.file("services/ledger/ledger.service", unit)
 	s.file("services/ledger/ledger.env", strings.Replace(read(t, s, "services/ledger/ledger.env"), "9090", "9091", 1))
 	s.run(0, "apply", "--yes")
 	contains(t, s.on(h, "cat /etc/ledger/ledger.env"), "PORT=9091", "DB_PASSWORD='correct horse'")
