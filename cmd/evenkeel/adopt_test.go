@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -189,6 +191,38 @@ func TestAdoptChecksWhatItFetches(t *testing.T) {
 		t.Errorf("%v, %q", err, s.Notes)
 	}
 }
+
+// What lies in a fetched folder stands in the repo as it is: nothing that looks like a secret may.
+func TestAdoptFetchesNoSecrets(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file, text string
+		taken      bool
+	}{
+		"a program":                    {"bin/x", "\x7fELF PASSWORD=hunter2hunter", true},
+		"an env file":                  {".env.production", "DB_PASSWORD=hunter2hunter\n", false},
+		"a configuration":              {"etc/app.yaml", "db:\n  password: hunter2hunter\n", false},
+		"a key":                        {"tls/server.pem", "-----BEGIN PRIVATE KEY-----\n", false},
+		"a configuration without one":  {"etc/app.yaml", "level: info\n", true},
+		"a test of somebody's library": {"node_modules/tls/test/server.pem", "-----BEGIN PRIVATE KEY-----\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			w := tar.NewWriter(&b)
+			if err := errors.Join(w.WriteHeader(&tar.Header{Name: "./" + tt.file, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(tt.text))}), second(io.WriteString(w, tt.text)), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			ad := newAdoption(t)
+			tree := adopt.Tree{Host: "web-1", Link: "/opt/x/current", Target: "/opt/x/1", Folder: true, Source: "artifacts/x.tar.zst"}
+			err := ad.fetchTree(t.Context(), servesFile{data: b.String()}, tree)
+			_, kept := os.Lstat(ad.at(tree.Source))
+			if (err == nil) != tt.taken || (kept == nil) != tt.taken || err != nil && strings.Contains(err.Error(), "hunter") {
+				t.Errorf("%v, %v", err, kept)
+			}
+		})
+	}
+}
+
+func second(_ int, err error) error { return err }
 
 func TestAdoptedIsShown(t *testing.T) {
 	text := show.Plain(show.Adopted(show.Adoption{Out: "fleet", Hosts: []string{"web-1", "web-2"}, Warnings: 1, AgeKey: "/k", NewKey: true,

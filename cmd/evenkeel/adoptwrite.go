@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +132,10 @@ func (ad *adoption) fetchTree(ctx context.Context, surveyor hostdriver.Surveyor,
 		return err
 	}
 	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = ad.withoutSecrets(file, t.Folder)
+		}
+		if err != nil {
 			_ = os.Remove(file)
 		}
 	}()
@@ -156,6 +161,53 @@ func (ad *adoption) fetchTree(ctx context.Context, surveyor hostdriver.Surveyor,
 		err = bad
 	}
 	return errors.Join(err, z.Close())
+}
+
+// configuration are names of files in which people keep secrets.
+var configuration = regexp.MustCompile(`(?i)(?:^|/)(?:[^/]*\.)?(?:env|ini|conf|config|cfg|cnf|ya?ml|json|toml|properties|key|pem|p12|netrc|pgpass|npmrc|htpasswd|credentials)$|(?:^|/)\.env[^/]*$|(?:^|/)id_[a-z0-9]+$`)
+
+// libraries are folders of others' code, whose tests have keys that are none.
+var libraries = regexp.MustCompile(`(?:^|/)(?:node_modules|site-packages|dist-packages|vendor|gems)/`)
+
+// withoutSecrets refuses what was fetched if something in it looks like a secret: it would
+// stand in plain text in the repo.
+func (ad *adoption) withoutSecrets(file string, folder bool) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if !folder {
+		data, err := io.ReadAll(io.LimitReader(f, desired.MaxSource))
+		if err == nil && ad.secrets.InFile(data) {
+			err = errors.New("it holds what looks like a secret")
+		}
+		return err
+	}
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	for in := tar.NewReader(z); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg || !configuration.MatchString(h.Name) || libraries.MatchString(h.Name) {
+			continue
+		}
+		data, err := io.ReadAll(io.LimitReader(in, 1<<20))
+		if err != nil {
+			return err
+		}
+		if ad.secrets.InFile(data) {
+			return fmt.Errorf("%s in it holds what looks like a secret", strings.TrimPrefix(h.Name, "./"))
+		}
+	}
 }
 
 // rewrite replaces a file that this run has written.

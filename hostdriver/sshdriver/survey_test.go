@@ -1,7 +1,14 @@
 package sshdriver
 
 import (
+	"archive/tar"
 	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +102,64 @@ func TestSurveyInEveryShell(t *testing.T) {
 			h := newShellHost(t, shell)
 			if _, err := h.Survey(t.Context(), inventory.Host{Name: "web-1"}); err != nil {
 				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// fetchLocally runs the script of a fetch in a shell here.
+func fetchLocally(t *testing.T, shell []string, path string, folder bool) ([]byte, error) {
+	t.Helper()
+	s := newScript(places{path: realPath}, "survey")
+	s.set("WHAT", path)
+	s.setFlag("FOLDER", folder)
+	cmd := exec.CommandContext(t.Context(), shell[0], append(slices.Clone(shell[1:]), "-c", s.text("op_fetch"))...)
+	out, err := cmd.Output()
+	var b bytes.Buffer
+	err = errors.Join(err, fetched(bytes.NewReader(out), s.nonce, 1<<20, &b))
+	return b.Bytes(), err
+}
+
+// A fetch follows no symlink: who may write to a folder would choose what root reads.
+func TestFetchFollowsNoSymlink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the script wants to be root")
+	}
+	for name, shell := range testShells {
+		t.Run(name, func(t *testing.T) {
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.MkdirAll(dir+"/app/bin", 0o755), os.WriteFile(dir+"/app/bin/x y", []byte("bytes\n\x00"), 0o755),
+				os.Symlink("app", dir+"/link"), os.Symlink("x y", dir+"/app/bin/z")); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := fetchLocally(t, shell, dir+"/app/bin/x y", false); err != nil || string(got) != "bytes\n\x00" {
+				t.Errorf("a file: %q, %v", got, err)
+			}
+			got, err := fetchLocally(t, shell, dir+"/app", true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for r := tar.NewReader(bytes.NewReader(got)); ; {
+				h, err := r.Next()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, h.Name)
+			}
+			if want := []string{"./", "./bin/", "./bin/x y", "./bin/z"}; !slices.Equal(names, want) {
+				t.Errorf("the folder has %q", names)
+			}
+			for what, folder := range map[string]bool{"/app/bin/z": false, "/link/bin/x y": false, "/link": true, "/link/bin": true, "/gone": false, "/app/bin/x y": true} {
+				if got, err := fetchLocally(t, shell, dir+what, folder); err == nil {
+					t.Errorf("%s: %q", what, got)
+				}
 			}
 		})
 	}

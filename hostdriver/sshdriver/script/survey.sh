@@ -17,14 +17,24 @@ op_survey() {
 	finish
 }
 
-# op_fetch: a line "NONCE begin", then the bytes alone; the end is the shell's, with its status.
+# op_fetch: a line "NONCE begin", then the bytes alone; the end is the shell's, with its
+# status. No symlink is followed, on the way or at its end: who may write to a folder there
+# would choose what root reads.
 op_fetch() {
 	be_root
 	printf '\n%s begin\n' "$NONCE" >&3
 	if [ "$FOLDER" = 1 ]; then
-		cd -- "$WHAT" && exec tar --create --format=pax --sort=name --numeric-owner --owner=0 --group=0 --file=- . >&3 3>&- </dev/null
+		fetch_in "$WHAT" && exec tar --create --format=pax --sort=name --numeric-owner --owner=0 --group=0 --file=- . >&3 3>&- </dev/null
 	else
-		exec cat -- "$WHAT" >&3 3>&- </dev/null
+		fetch_in "${WHAT%/*}" && exec dd if="./${WHAT##*/}" iflag=nofollow bs=65536 status=none >&3 3>&- </dev/null
 	fi
 	exit 1
+}
+
+# fetch_in DIR: goes there.
+fetch_in() {
+	cd -P -- "${1:-/}" || return
+	[ "$(pwd -P)" = "${1:-/}" ] && return
+	echo "$WHAT is reached through a symlink" >&2
+	return 1
 }
