@@ -33,11 +33,14 @@ func (h *FakeHost) seal(op hostdriver.Seal) (hostdriver.Result, error) {
 	var res hostdriver.Result
 	for _, it := range op.Items {
 		h.sealings++
-		text := fmt.Sprintf("sealed %s %d %d %s %s\n", it.Name, h.key, h.sealings, sealTag(it.Name, fmt.Sprint(h.key), fmt.Sprint(h.sealings), it.Content), scrambled(it.Content.Bytes()))
+		text := fmt.Sprintf("sealed %s %s %d %s %s\n", it.Name, h.keyName(), h.sealings, sealTag(it.Name, h.keyName(), fmt.Sprint(h.sealings), it.Content), scrambled(it.Content.Bytes()))
 		res.Sealed = append(res.Sealed, hostdriver.NewContent([]byte(text)))
 	}
 	return res, nil
 }
+
+// keyName names the key of the moment, which no other host has.
+func (h *FakeHost) keyName() string { return fmt.Sprintf("%s/%d", h.name, h.key) }
 
 // sealTag tells what was tampered with.
 func sealTag(name, key, n string, value hostdriver.Content) string {
@@ -61,7 +64,7 @@ func (h *FakeHost) opened(st *hostdriver.PathState, content hostdriver.Content, 
 		f = append(f, "") // of nothing
 	}
 	st.Seal, st.SealWhy = hostdriver.SealUnreadable, "it was encrypted elsewhere, or as another credential"
-	if h.sealless || len(f) != 6 || f[0] != "sealed" || f[1] != q.Name || f[2] != fmt.Sprint(h.key) {
+	if h.sealless || len(f) != 6 || f[0] != "sealed" || f[1] != q.Name || f[2] != h.keyName() {
 		return
 	}
 	plain, err := hex.DecodeString(f[5])
