@@ -89,7 +89,11 @@ func (b *Builder) Build() (Inventory, fault.Faults) {
 	b.checkGroups()
 	l := newLayers(b)
 	var inv Inventory
+	inv.at = make(map[string]int, len(b.hosts))
 	for _, d := range b.hosts {
+		if _, again := inv.at[d.name]; !again {
+			inv.at[d.name] = len(inv.Hosts)
+		}
 		inv.Hosts = append(inv.Hosts, b.build(l, d))
 	}
 	b.checkUnique(inv)

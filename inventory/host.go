@@ -18,10 +18,15 @@ type Host struct {
 // Inventory is all hosts, in the order they were declared.
 type Inventory struct {
 	Hosts []Host
+
+	at map[string]int // where in Hosts a name stands, as they were built; nil: not known
 }
 
 // Find returns the host of that name.
 func (inv Inventory) Find(name string) (Host, bool) {
+	if i, ok := inv.at[name]; ok && i < len(inv.Hosts) && inv.Hosts[i].Name == name {
+		return inv.Hosts[i], true
+	}
 	for i := range inv.Hosts {
 		if inv.Hosts[i].Name == name {
 			return inv.Hosts[i], true

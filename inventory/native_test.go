@@ -176,3 +176,23 @@ func nativeInventory(docs ...string) (Inventory, fault.Faults) {
 	inv, fs := b.Build()
 	return inv, append(faults, fs...)
 }
+
+// Find finds a host by its name whoever has put it into the Inventory, also after hosts were
+// taken out or moved.
+func TestFind(t *testing.T) {
+	inv := Inventory{Hosts: []Host{{Name: "a", Port: 1}, {Name: "b", Port: 2}, {Name: "c", Port: 3}}, at: map[string]int{"a": 0, "b": 1, "c": 2}}
+	finds := func(name string, port int) {
+		t.Helper()
+		if h, ok := inv.Find(name); ok != (port > 0) || h.Port != port {
+			t.Errorf("%s: %+v, %t; want port %d", name, h, ok, port)
+		}
+	}
+	finds("a", 1)
+	finds("c", 3)
+	finds("d", 0)
+	inv.Hosts = []Host{{Name: "c", Port: 4}, {Name: "a", Port: 5}, {Name: "d", Port: 6}}
+	finds("a", 5)
+	finds("c", 4)
+	finds("d", 6)
+	finds("b", 0)
+}
