@@ -100,11 +100,14 @@ func (s *stage) want(greeting string, how manner) error {
 }
 
 // commit makes the fleet repo as it is a commit.
-func (s *stage) commit(message string) error {
+func (s *stage) commit(message string) error { return commitAll(s.fleet, message) }
+
+// commitAll makes a folder as it is a commit.
+func commitAll(dir, message string) error {
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"},
 		{"-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false", "commit", "-q", "--allow-empty", "-m", message}} {
 		cmd := exec.Command("git", args...)
-		cmd.Dir = s.fleet
+		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
 		}

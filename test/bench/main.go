@@ -17,6 +17,7 @@ type options struct {
 	hosts     int
 	simulated int // hosts of fleet
 	rounds    int
+	release   int      // MiB of the release of artifacts
 	evenkeel  string   // the binary
 	profile   string   // where fleet's processes write profiles; "": nowhere
 	names     []string // of what is to be measured
@@ -24,7 +25,7 @@ type options struct {
 
 // allNames are what can be measured; the deployment always is, but beside watch and
 // simulated alone.
-var allNames = []string{"pass", "deploy", "rolling", "soaked", "drained", "rotation", "watch", "fleet", "loop"}
+var allNames = []string{"pass", "deploy", "rolling", "soaked", "drained", "rotation", "artifacts", "watch", "fleet", "loop"}
 
 // helpers are what this program is as a process beside the one that measures.
 var helpers = map[string]func(args []string) error{floorVerb: floorMain, watcherVerb: watcherMain, simVerb: simMain, lookVerb: lookMain, serveVerb: serveMain, bareVerb: bareMain}
@@ -68,6 +69,7 @@ func parseOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.hosts, "hosts", 20, "how many hosts")
 	flags.IntVar(&o.simulated, "simulated", 10_000, "how many simulated hosts fleet has")
+	flags.IntVar(&o.release, "release", 200, "how many MiB the release of artifacts has")
 	flags.StringVar(&o.profile, "profile", "", "an existing folder into which the controller's processes of fleet write pprof profiles")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; tables show medians")
 	flags.StringVar(&o.evenkeel, "evenkeel", "bin/evenkeel", "the binary to measure")
@@ -78,7 +80,7 @@ func parseOptions(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.hosts < 1 || o.simulated < 1 || o.rounds < 1 {
+	if o.hosts < 1 || o.simulated < 1 || o.rounds < 1 || o.release < 1 {
 		return o, fmt.Errorf("cannot measure %d hosts and %d simulated ones in %d rounds: at least one of each is needed", o.hosts, o.simulated, o.rounds)
 	}
 	for _, name := range flags.Args() {
@@ -122,11 +124,16 @@ func runLab(ctx context.Context, o options, m machine, fleet *fleetFigures) erro
 		return err
 	}
 	m.others, err = besides(s.ourCPU, func() error {
-		if o.wantsBut(append(simulated, "watch")...) {
+		if o.wantsBut(append(simulated, "watch", "artifacts")...) {
 			for n := 1; n <= o.rounds; n++ {
 				if err := s.round(ctx, n); err != nil {
 					return err
 				}
+			}
+		}
+		for n := 1; n <= o.rounds && o.wants("artifacts"); n++ {
+			if err := s.releases(ctx, n); err != nil {
+				return err
 			}
 		}
 		if o.wants("watch") {

@@ -13,10 +13,11 @@ import (
 
 // program is a program to run and to time.
 type program struct {
-	argv []string
-	dir  string
-	env  []string // beside this process's own
-	want int      // the exit code of a run that did its work
+	argv  []string
+	dir   string
+	env   []string // beside this process's own
+	stdin string
+	want  int // the exit code of a run that did its work
 }
 
 // output is what a program wrote.
@@ -32,6 +33,9 @@ func (p program) run(ctx context.Context) (sample, output, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	var stdout, stderr bytes.Buffer
+	if p.stdin != "" {
+		cmd.Stdin = strings.NewReader(p.stdin)
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, &stdout, &stderr
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -24,7 +24,7 @@ func (s *stage) report(w io.Writer, m machine) error {
 	_, err := fmt.Fprintf(w, "Machine: %s\n%d hosts on it, %d rounds; `go run ./test/bench -hosts %d -rounds %d %s`\n",
 		m, s.hosts, s.rounds, s.hosts, s.rounds, strings.Join(s.names, " "))
 	return errors.Join(err, passTable(r, s.hosts).write(w), warmTable(r, s.hosts).write(w), deployTable(r, s.hosts).write(w),
-		rollingTable(r, s.hosts).write(w), soakTable(r, s.hosts).write(w), rotationTable(r, s.hosts).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w),
+		rollingTable(r, s.hosts).write(w), soakTable(r, s.hosts).write(w), rotationTable(r, s.hosts).write(w), releaseTable(r, s.options).write(w), phasesTable(r, s.hosts).write(w), watchTable(r.watch).write(w),
 		fleetTable(r.fleet).write(w), fleetLoopTable(r.fleet).write(w))
 }
 

@@ -51,6 +51,15 @@ const (
 
 	rotateApply measure = "rotation: evenkeel apply"
 	rotatePeer  measure = "rotation: ansible-playbook"
+
+	releaseFirst measure = "artifacts: evenkeel apply"
+	releaseNext  measure = "artifacts: evenkeel apply, 1 % changed"
+	rsyncFirst   measure = "artifacts: rsync"
+	rsyncNext    measure = "artifacts: rsync, 1 % changed"
+	rsyncZFirst  measure = "artifacts: rsync -z"
+	rsyncZNext   measure = "artifacts: rsync -z, 1 % changed"
+	copyFirst    measure = "artifacts: ansible-playbook"
+	copyNext     measure = "artifacts: ansible-playbook, 1 % changed"
 )
 
 // results is every sample of a run.

@@ -59,7 +59,11 @@ func setUp(ctx context.Context, o options) (*stage, error) {
 }
 
 func (s *stage) furnish(ctx context.Context) error {
-	if err := lab.Install(ctx, os.Stderr, peerPackages...); err != nil {
+	here, there := peerPackages, []string{"python3"}
+	if s.wants("artifacts") {
+		here, there = append([]string{"rsync"}, here...), append(there, "rsync")
+	}
+	if err := lab.Install(ctx, os.Stderr, here...); err != nil {
 		return err
 	}
 	s.victim = filepath.Join(s.dir, "victim")
@@ -67,7 +71,7 @@ func (s *stage) furnish(ctx context.Context) error {
 		return err
 	}
 	var err error
-	s.lab, err = lab.New(ctx, lab.Options{Hosts: s.hosts, Base: lab.Base{Packages: []string{"python3"}}, Log: os.Stderr})
+	s.lab, err = lab.New(ctx, lab.Options{Hosts: s.hosts, Base: lab.Base{Packages: there}, Log: os.Stderr})
 	if err != nil {
 		return err
 	}
