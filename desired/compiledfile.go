@@ -286,7 +286,7 @@ func (m *made) unitFile(p piece) Faults {
 	for i := range u.Directives {
 		u.Directives[i].File = p.src.path
 	}
-	m.parsed = &u
+	m.parsed, m.Meaning = &u, u.Digest()
 	var faults Faults
 	for _, is := range issues {
 		f := Fault{Pos: Position{File: p.src.path, Line: is.Line, Column: is.Column}, Severity: SeverityWarning, Rule: "unit-syntax", Message: is.Message, Mend: is.Mend}

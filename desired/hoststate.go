@@ -76,6 +76,8 @@ type File struct {
 	Unit               string // of a unit file or drop-in: the unit's name
 	Content            hostdriver.Content
 	SHA256             string
+	// Meaning is, of a unit file or drop-in, its UnitFile.Digest; "" of others.
+	Meaning string
 	// Secret tells that some of it came out of a SOPS file.
 	Secret     bool
 	ChangeMode ChangeMode

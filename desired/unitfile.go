@@ -2,6 +2,8 @@ package desired
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 )
 
@@ -101,6 +103,20 @@ func (p *unitParser) statement() {
 		p.unit.Directives = append(p.unit.Directives, UnitDirective{
 			Section: p.section, Key: strings.Trim(key, envWhite), Value: strings.Trim(value, envWhite), Line: p.start, Column: p.column})
 	}
+}
+
+// Digest is a digest of what systemd makes of the file for a process that runs by it:
+// comments, white space around keys and values, and how lines are continued do not count,
+// nor do Description= and Documentation=, nor what only systemctl enable reads ([Install]).
+func (u UnitFile) Digest() string {
+	h := sha256.New()
+	for _, d := range u.Directives {
+		if d.Section == "Install" || d.Section == "Unit" && (d.Key == "Description" || d.Key == "Documentation") {
+			continue
+		}
+		h.Write([]byte(d.Section + "\x00" + d.Key + "\x00" + d.Value + "\x00"))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // With is the unit with a drop-in behind it.

@@ -131,25 +131,30 @@ const (
 
 // UnitState is one unit as systemctl show has it.
 type UnitState struct {
-	Load          string // loaded, not-found, masked, bad-setting, error
-	Active        string // active, inactive, failed, activating, deactivating, reloading
-	Sub           string
-	File          string // UnitFileState; "" where there is no file
-	Type          string // of a service: simple, exec, notify, forking, oneshot, …
-	Result        string
-	InvocationID  string
-	MainPID       int
-	ExecStatus    int    // ExecMainStatus
-	ExecCode      string // ExecMainCode: exited, killed, dumped
-	Restarts      int    // NRestarts
-	NeedReload    bool
-	Job           string // a queued job's id, or "0"
-	Fragment      string // FragmentPath
-	DropIns       []string
-	Source        string // SourcePath, of generated units
-	ActiveSince   time.Time
-	Started       time.Time // ExecMainStartTimestamp, on the host's clock
-	Environment   []string  `json:"-"` // EnvironmentFiles as loaded
+	Load         string // loaded, not-found, masked, bad-setting, error
+	Active       string // active, inactive, failed, activating, deactivating, reloading
+	Sub          string
+	File         string // UnitFileState; "" where there is no file
+	Type         string // of a service: simple, exec, notify, forking, oneshot, …
+	Result       string
+	InvocationID string
+	MainPID      int
+	ExecStatus   int    // ExecMainStatus
+	ExecCode     string // ExecMainCode: exited, killed, dumped
+	Restarts     int    // NRestarts
+	NeedReload   bool
+	Job          string // a queued job's id, or "0"
+	Fragment     string // FragmentPath
+	DropIns      []string
+	Source       string // SourcePath, of generated units
+	ActiveSince  time.Time
+	Started      time.Time // ExecMainStartTimestamp, on the host's clock
+	Environment  []string  `json:"-"` // EnvironmentFiles as loaded
+	// Takes are the units that systemd restarts and stops together with it (RequiredBy,
+	// RequisiteOf, BoundBy, ConsistsOf), sorted. Triggers are those that a timer, path or
+	// socket starts.
+	Takes         []string
+	Triggers      []string
 	TimerLast     time.Time
 	TimerNext     time.Time
 	StatusText    string

@@ -107,6 +107,9 @@ type Switch struct {
 	// Leave names paths and units of the generation that stay as they are on the host:
 	// what a hand has changed there of services that are not to be touched now.
 	Leave []string
+	// Alike are files whose new content (SHA256) means to processes what is on disk already:
+	// it gets the time of that, so that who started with the one is not behind the other.
+	Alike []Expect
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -14,10 +14,14 @@ type Change struct {
 	Diff    string   `json:"diff,omitempty"` // unified; values of secrets never stand in it
 	Keys    []string `json:"keys,omitempty"` // of an env file or a stale process: the keys that differ
 	// Secrets are, of an env file, how its secret values differ.
-	Secrets    []SecretChange `json:"secrets,omitempty"`
-	Stale      bool           `json:"stale,omitempty"`
-	Disruption Disruption     `json:"disruption"`
-	Reason     string         `json:"reason"`
+	Secrets []SecretChange `json:"secrets,omitempty"`
+	// Takes are the units of services, of a restart or stop, that systemd takes along. Along
+	// is the unit whose restart or stop takes this one along, where nothing else is due.
+	Takes      []string   `json:"takes,omitempty"`
+	Along      string     `json:"along,omitempty"`
+	Stale      bool       `json:"stale,omitempty"`
+	Disruption Disruption `json:"disruption"`
+	Reason     string     `json:"reason"`
 }
 
 // SecretChange is a secret value that differs, told by keyed fingerprints; "" is none.

@@ -40,6 +40,7 @@ func Diff(hs desired.HostState, o hostdriver.Observation, opt DiffOptions) Diffe
 		d.instance(&hs.Instances[i])
 	}
 	d.removed(hs, opt.Prune)
+	d.along()
 	return d.Difference
 }
 
@@ -221,6 +222,8 @@ func (d *differ) whyDiffers(f *desired.File, got hostdriver.PathState) string {
 		return "a file is there that evenkeel did not write"
 	case f.Sealing != nil && e.SHA256 == got.SHA256 && got.Seal == hostdriver.SealUnreadable:
 		return "the host cannot decrypt it any more: " + got.SealWhy
+	case e.SHA256 == got.SHA256 && meansTheSame(f, got):
+		return "only what no process depends on changes: comments, the description, [Install]"
 	case e.SHA256 == got.SHA256:
 		return "content changes"
 	case e.SHA256 == f.SHA256:

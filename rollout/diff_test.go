@@ -34,7 +34,12 @@ func ledger() desired.HostState {
 	yes := true
 	file := func(path string, kind desired.FileKind, mode desired.ChangeMode, text string) desired.File {
 		c := content(text)
-		return desired.File{Path: path, Owner: "root", Group: "root", Mode: 0o644, Kind: kind, Content: c, SHA256: c.SHA256(), ChangeMode: mode, Unit: "ledger.service"}
+		f := desired.File{Path: path, Owner: "root", Group: "root", Mode: 0o644, Kind: kind, Content: c, SHA256: c.SHA256(), ChangeMode: mode, Unit: "ledger.service"}
+		if kind == desired.FileUnit {
+			u, _ := desired.ParseUnit([]byte(text))
+			f.Meaning = u.Digest()
+		}
+		return f
 	}
 	env := file(envPath, desired.FileEnv, desired.ChangeRestart, "PORT=8080\nTOKEN=s3cret\n")
 	env.Secret = true
@@ -190,6 +195,30 @@ func TestDiff(t *testing.T) {
 			p.Changed = day3
 			o.Paths[unitPath] = p
 		}, []string{"process restart ledger.service restart stale: stale: the process started before /etc/systemd/system/ledger.service was last written"}},
+		{"only comments of the unit file change: written, and no restart", func(o *hostdriver.Observation) {
+			edit(o, unitPath, "# older words\n[Service]\n  ExecStart = /opt/ledger/ledger\n[Install]\nWantedBy=a.target\n", day1)
+			o.Manifest.Entries = replaceSHA(o.Manifest.Entries, unitPath, o.Paths[unitPath].SHA256)
+		}, []string{"unit update /etc/systemd/system/ledger.service none: only what no process depends on changes: comments, the description, [Install]"}},
+		{"the same for a process that systemd has restarted since", func(o *hostdriver.Observation) {
+			edit(o, unitPath, "# older words\n[Service]\nExecStart=/opt/ledger/ledger\n", day1)
+			o.Manifest.Entries = replaceSHA(o.Manifest.Entries, unitPath, o.Paths[unitPath].SHA256)
+			restarted(o, day2)
+		}, []string{"unit update /etc/systemd/system/ledger.service none: only what no process depends on changes: comments, the description, [Install]"}},
+		{"a comment was added by hand, and no record of the start: written back, no restart", func(o *hostdriver.Observation) {
+			edit(o, unitPath, "[Service]\n# by hand\nExecStart=/opt/ledger/ledger\n", day3)
+			delete(o.Started, "ledger.service")
+		}, []string{"unit update /etc/systemd/system/ledger.service none: drift: edited on the host"}},
+		{"a value in the unit file changes: a restart", func(o *hostdriver.Observation) {
+			edit(o, unitPath, "[Service]\nExecStart=/opt/ledger/ledger -v\n", day1)
+			o.Manifest.Entries = replaceSHA(o.Manifest.Entries, unitPath, o.Paths[unitPath].SHA256)
+			o.Started["ledger.service"].Inputs[unitPath] = "older"
+		}, []string{
+			"unit update /etc/systemd/system/ledger.service none: content changes",
+			"process restart ledger.service restart: the process runs with an older /etc/systemd/system/ledger.service",
+		}},
+		{"started by an evenkeel that noted the file's own digest: nothing to do", func(o *hostdriver.Observation) {
+			o.Started["ledger.service"].Inputs[unitPath] = o.Paths[unitPath].SHA256
+		}, nil},
 		{"started by hand after it: nothing to do", func(o *hostdriver.Observation) { delete(o.Started, "ledger.service") }, nil},
 		{"an older release runs although the link is turned", func(o *hostdriver.Observation) {
 			p := o.Processes["ledger.service"]

@@ -15,6 +15,7 @@ import (
 type input struct {
 	path   string
 	digest string // what a process that read it as desired has read
+	exact  string // of a unit file, the digest of its bytes: older records of starts have that
 	mode   desired.ChangeMode
 	what   string // for reasons: "its unit file", "/etc/x/x.env"
 	env    bool
@@ -30,7 +31,7 @@ func inputsOf(inst *desired.Instance, u *desired.Unit) []input {
 		switch {
 		case f.Kind == desired.FileUnit && (f.Path == u.File || f.Unit == u.Name),
 			f.Kind == desired.FileDropIn && dropsInto(f.Unit, u.Name):
-			ins = append(ins, input{path: f.Path, digest: f.SHA256, mode: f.ChangeMode, what: f.Path, file: f})
+			ins = append(ins, input{path: f.Path, digest: orElse(f.Meaning, f.SHA256), exact: f.SHA256, mode: f.ChangeMode, what: f.Path, file: f})
 		case f.Kind == desired.FileEnv && slices.Contains(u.EnvFiles, f.Path):
 			ins = append(ins, input{path: f.Path, digest: varsDigest(f.Vars), mode: f.ChangeMode, what: f.Path, env: true, file: f})
 		case slices.Contains(u.Reads, f.Path):

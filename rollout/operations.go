@@ -141,6 +141,9 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 		}
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
+	if v.Undo == nil && !v.Reverting {
+		op.Alike = h.alike(v)
+	}
 	op.Back = v.Reverting
 	switch {
 	case v.Reverting && v.Undo != nil:
@@ -160,6 +163,23 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 		op.Expect = nil
 	}
 	return op
+}
+
+// alike are the unit files of a visit whose new text means what the plan saw on disk.
+func (h *HostInput) alike(v *Visit) []hostdriver.Expect {
+	var out []hostdriver.Expect
+	for _, name := range v.Services {
+		inst := h.Instance(name)
+		if inst == nil {
+			continue
+		}
+		for i := range inst.Files {
+			if f := &inst.Files[i]; meansTheSame(f, h.Observation.Paths[f.Path]) {
+				out = append(out, hostdriver.Expect{Path: f.Path, SHA256: f.SHA256})
+			}
+		}
+	}
+	return out
 }
 
 // keep is how many generations the host keeps: of what its services say, the most.

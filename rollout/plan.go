@@ -169,6 +169,7 @@ func Build(in Input) Plan {
 	for i := range in.Hosts {
 		diffs[i] = planHost(&in.Hosts[i], in, opt)
 		diffs[i].Problems = append(diffs[i].Problems, in.Hosts[i].refuse(diffs[i], refused)...)
+		in.Hosts[i].together(&diffs[i], in.Skip)
 		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))
 	}
 	p.Services = servicePlans(in)
@@ -357,7 +358,7 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 			continue
 		}
 		slices.SortStableFunc(v.Services, func(a, b string) int { return cmp.Or(waves[a]-waves[b], cmp.Compare(a, b)) })
-		v.Actions = inOrder(v.Actions, v.Services)
+		v.Actions = takersFirst(inOrder(v.Actions, v.Services), h.Observation.Units)
 		v.watch(h)
 		out = append(out, v)
 	}

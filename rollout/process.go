@@ -150,7 +150,7 @@ func (d *differ) behind(inst *desired.Instance, u *desired.Unit, got hostdriver.
 	}
 	if rec, ok := d.o.Started[u.Name]; ok && rec.InvocationID != "" && rec.InvocationID == got.InvocationID {
 		if had, ok := rec.Inputs[in.path]; ok {
-			if had == in.digest {
+			if had == in.digest || had == in.exact {
 				return "", nil
 			}
 			return d.older(u, in), nil
@@ -171,7 +171,10 @@ func (d *differ) behindByTime(got hostdriver.UnitState, in input) string {
 	if started.IsZero() {
 		started = got.ActiveSince
 	}
-	unchanged := !d.changes(in.path) || d.onlyAccess(in)
+	alike := in.file != nil && meansTheSame(in.file, path)
+	unchanged := !d.changes(in.path) || d.onlyAccess(in) || alike
+	e, ours := d.o.Manifest.Find(hostdriver.KindFile, in.path)
+	edited := ours && in.file != nil && e.SHA256 == in.file.SHA256
 	switch {
 	case path.Type == hostdriver.PathAbsent:
 		return fmt.Sprintf("the process started without %s", in.what)
@@ -179,11 +182,9 @@ func (d *differ) behindByTime(got hostdriver.UnitState, in input) string {
 		return "" // the running executable was looked at where it could be
 	case unchanged && !started.Before(path.Changed):
 		return ""
-	case unchanged:
+	case unchanged && !(alike && edited):
 		return fmt.Sprintf("the process started before %s was last written", in.what)
 	}
-	e, ours := d.o.Manifest.Find(hostdriver.KindFile, in.path)
-	edited := ours && in.file != nil && e.SHA256 == in.file.SHA256
 	if edited && started.Before(path.Changed) {
 		return "" // it started with what is desired, before the hand edit
 	}
@@ -197,6 +198,16 @@ func (d *differ) behindByTime(got hostdriver.UnitState, in input) string {
 // owner or mode is being changed.
 func (d *differ) onlyAccess(in input) bool {
 	return in.file != nil && d.o.Paths[in.path].SHA256 == in.file.SHA256
+}
+
+// meansTheSame tells of a unit file or drop-in that what is on the host is another text,
+// and that systemd makes the same of both for a process.
+func meansTheSame(f *desired.File, got hostdriver.PathState) bool {
+	if f.Meaning == "" || got.Type != hostdriver.PathFile || got.Content == nil {
+		return false
+	}
+	had, _ := desired.ParseUnit(got.Content.Bytes())
+	return had.Digest() == f.Meaning
 }
 
 // envBehind judges by the environment that the process really has.

@@ -45,7 +45,7 @@ func buildUndo(in Input) Plan {
 		} else if v, changes, ok := h.undo(in); ok {
 			d.Changes = changes
 			slices.SortStableFunc(v.Services, func(a, b string) int { return cmp.Or(waves[a]-waves[b], cmp.Compare(a, b)) })
-			v.Actions = inOrder(v.Actions, v.Services)
+			v.Actions = takersFirst(inOrder(v.Actions, v.Services), h.Observation.Units)
 			found = []Visit{v}
 		}
 		p.Hosts = append(p.Hosts, hostPlan(h, d))

@@ -170,6 +170,21 @@ var switchCases = []contractCase{
 			k.Fatalf("mtime %s, then %s", before, after)
 		}
 	}},
+	{"a content that means what is on disk already has the time of that", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "same").deploy()
+		before := k.path("/etc/contract/f").Changed
+		k.Machine.Pass(1100 * time.Millisecond)
+		d := k.draft(2).file("/etc/contract/f", "the same").file("/etc/contract/g", "another")
+		d.stage()
+		k.apply(hostdriver.Switch{To: 2, Alike: []hostdriver.Expect{{Path: "/etc/contract/f", SHA256: digest("the same")}}})
+		equal(k, "f", k.content("/etc/contract/f"), "the same")
+		if after := k.path("/etc/contract/f").Changed; !after.Equal(before) {
+			k.Fatalf("mtime %s, then %s", before, after)
+		}
+		if g := k.path("/etc/contract/g").Changed; !g.After(before) {
+			k.Fatalf("the other one's mtime is %s, not after %s", g, before)
+		}
+	}},
 	{"a generation that is not kept cannot be switched to", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").deploy()
 		k.refused(hostdriver.Failed, hostdriver.Switch{To: 7})

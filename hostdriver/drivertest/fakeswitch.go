@@ -70,6 +70,11 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		}
 		h.refused[r.Service] = r.Bounded()
 	}
+	for _, a := range op.Alike {
+		if n := h.nodes[a.Path]; n != nil && n.kind == hostdriver.PathFile && n.changed.Before(h.stamps[a.SHA256]) {
+			h.stamps[a.SHA256] = n.changed
+		}
+	}
 	h.switching = &hostdriver.Switching{From: from, To: op.To}
 	if err := h.carryOut(op.To, from, op.Leave); err != nil {
 		if h.interrupted {

@@ -25,6 +25,16 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 		}
 		expect = append(expect, firstOf(e.SHA256, "-")+"\t"+e.Path)
 	}
+	var alike []string
+	for _, e := range op.Alike {
+		if err := hostdriver.CheckPath(e.Path); err != nil {
+			return nil, err
+		}
+		if !hostdriver.IsDigest(e.SHA256) {
+			return nil, fmt.Errorf("%q is not a SHA-256 digest", e.SHA256)
+		}
+		alike = append(alike, e.SHA256+"\t"+e.Path)
+	}
 	for _, name := range op.Leave {
 		if strings.ContainsAny(name, "\t\n") {
 			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
@@ -36,6 +46,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	}
 	s.setInt("TO", int64(op.To))
 	s.set("EXPECT", strings.Join(expect, "\n"))
+	s.set("ALIKE", strings.Join(alike, "\n"))
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setInt("KEEP", int64(keep))
 	s.setFlag("BACK", op.Back)

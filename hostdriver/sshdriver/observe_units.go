@@ -113,6 +113,10 @@ func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 		if value != "" {
 			u.Environment = append(u.Environment, common.one(value))
 		}
+	case "RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf":
+		u.Takes = takeNames(u.Takes, value)
+	case "Triggers":
+		u.Triggers = takeNames(nil, value)
 	case "LastTriggerUSec":
 		u.TimerLast, err = parseTimestamp(value)
 	case "NextElapseUSecRealtime":
@@ -127,6 +131,16 @@ func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 		u.RestartPolicy = common.one(value)
 	}
 	return err
+}
+
+// takeNames adds units' names to a sorted list; what cannot be one is left out.
+func takeNames(to []string, value string) []string {
+	for name := range strings.FieldsSeq(value) {
+		if at, there := slices.BinarySearch(to, name); !there && hostdriver.CheckUnit(name) == nil {
+			to = slices.Insert(to, at, common.one(name))
+		}
+	}
+	return to
 }
 
 func parseSmall(s string) (int, error) {

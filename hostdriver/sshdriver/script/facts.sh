@@ -22,7 +22,7 @@ tree_seal() {
 PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode
 PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp
 PROPS=$PROPS,ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText
-PROPS=$PROPS,ConditionResult,CanReload,Restart
+PROPS=$PROPS,ConditionResult,CanReload,Restart,RequiredBy,RequisiteOf,BoundBy,ConsistsOf,Triggers
 
 # show UNIT…: their facts, in $shown. Timestamps in microseconds need systemd 248; an
 # older one is asked again without.

@@ -1,7 +1,7 @@
 # switch.sh: the controller's switch, with its compare-and-swap, journal and undoing.
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
-# and units of the generation that stay as they are), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
+# and units of the generation that stay as they are), ALIKE (lines: digest, tab, path), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
 # FORGET, DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
@@ -24,6 +24,7 @@ op_switch() {
 	else
 		put_record
 	fi
+	keep_times
 	carry_out || undo
 	# Its end is durable with that of the step. Until then it may come back after a loss of
 	# power, and the switch is made once more: it finds all in place.
@@ -104,6 +105,16 @@ check_expect() {
 		[ "$journaled" ] && either "$name" && continue
 		die conflict "$name was changed there since it was looked at" "see who else writes it; evenkeel observes and plans again"
 	done
+}
+
+# keep_times gives a content that means what is on disk already the time of that. It is a
+# matter of telling who is behind, and of nothing else.
+keep_times() {
+	for line in $ALIKE; do
+		name=${line#*"$TAB"} sum=${line%%"$TAB"*}
+		[ -f "$name" ] && [ ! -L "$name" ] && [ "$name" -ot "$D/blobs/$sum" ] && touch -c -r "$name" -- "$D/blobs/$sum"
+	done
+	return 0
 }
 
 # was_surveyed lists what is known already, "PATH DIGEST" with a tab between.

@@ -7,13 +7,13 @@
 
 op_units() {
 	begin_change
-	checked=
+	checked= met=
 	for action in $ACTIONS; do
 		IFS=$TAB
 		set -- $action
 		IFS=$NL
 		check_unit "$@"
-		checked="$checked$NL$1"
+		checked="$checked$NL$1" met="$met$NL$1 $id"
 	done
 	put_record
 	units= told=
@@ -73,6 +73,17 @@ check_unit() {
 	esac
 }
 
+# taken_along UNIT: a job that systemd has queued for it by an earlier action of this
+# request is waited for. (Before the first one there was none.)
+taken_along() {
+	waited=0
+	while [ "${job:-0}" != 0 ] && [ "$waited" -lt "$((TIMEOUT * 5))" ]; do
+		sleep 0.2
+		waited=$((waited + 1))
+		unit_state "$1"
+	done
+}
+
 # own_job UNIT: whether its job is one that we have left there (see outcome).
 own_job() {
 	own=
@@ -84,8 +95,21 @@ act() {
 	# Where there is but one, its state was asked for a moment ago.
 	[ "$checked" = "$NL$1" ] || unit_state "$1"
 	checked=
+	[ -z "$units" ] || taken_along "$1"
 	units="$units$NL$1" told=
 	if [ "$3" != - ] && [ "$id" != "$3" ]; then
+		case "$met$NL" in
+		*"$NL$1 $3$NL"*)
+			# It was the one meant when this request came: another action has taken it along, and
+			# it has read what is on disk now.
+			unit=$1 other_id=$id generation=$4
+			shift 4
+			[ -z "$other_id" ] || note "$D/started/$unit" "$other_id" "$@" || die failed "$unit was started, but not noted: $why" "$ADVICE_DISK"
+			rm -f -- "$D/wanted/$unit"
+			rec skipped "$unit"
+			return
+			;;
+		esac
 		settle "$1" "$id"
 		rec skipped "$1"
 		return
@@ -102,6 +126,9 @@ act() {
 		long_up || systemctl reset-failed -- "$unit" 2>/dev/null
 		;;
 	esac
+	case $verb.$unit in
+	restart.*.socket) turn_socket || die failed "$why" "look at systemctl status $unit there" ;;
+	esac
 	mode=fail
 	! own_job "$unit" || mode=replace
 	try timeout "$TIMEOUT" systemctl --job-mode="$mode" --no-ask-password "$verb" -- "$unit" 9>&-
@@ -115,6 +142,18 @@ act() {
 		unit_state "$unit"
 	fi
 	outcome "$@"
+}
+
+# turn_socket stops a socket and then what it has started, for systemd refuses to start a
+# socket while that runs. The socket goes first: nobody can start the service anew meanwhile.
+turn_socket() {
+	triggers=$(systemctl show --value -p Triggers -- "$unit" 2>/dev/null)
+	IFS=' '
+	set -- $triggers
+	IFS=$NL
+	[ $# -gt 0 ] && [ -n "$(systemctl show --value -p MainPID -- "$@" | tr -d '0\n')" ] || return 0
+	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password stop -- "$unit" 9>&- &&
+		try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password stop -- "$@" 9>&-
 }
 
 # long_up: whether the last start of the unit is of so long ago that it counts toward no
