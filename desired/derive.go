@@ -44,10 +44,10 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 		u := Unit{Name: cu.name, File: cu.file, Enabled: cu.enabled, State: cu.state}
 		text := cu.text(byPath)
 		u.Text = text
-		if f := byPath[cu.file]; cu.enabled != nil && *cu.enabled && f != nil && f.parsed != nil && !text.Installs() {
-			faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable",
-				Message: cu.name + " cannot be enabled, for its file says nothing under [Install]",
-				Mend:    "write [Install] and WantedBy=multi-user.target into " + path.Base(f.Sources[0]) + ", or drop enabled"})
+		if f := byPath[cu.file]; cu.enabled != nil && *cu.enabled && f != nil && f.parsed != nil {
+			if message, mend := text.notEnabled(cu.name, path.Base(f.Sources[0])); message != "" {
+				faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable", Message: message, Mend: mend})
+			}
 		}
 		if !isTemplateUnit(cu.name) { // which runs nothing itself
 			u.readEnv(text, byPath)

@@ -151,15 +151,33 @@ func (u UnitFile) Last(section, key string) string {
 	return ""
 }
 
-// Installs tells whether systemctl enable would do something: whether [Install]
-// says into what.
+// Installs tells whether systemctl enable would do something for the unit itself: whether
+// [Install] says into what. Also= enables others alone ("indirect" in UnitFileState).
 func (u UnitFile) Installs() bool {
-	for _, key := range []string{"WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"} {
+	for _, key := range []string{"WantedBy", "RequiredBy", "UpheldBy", "Alias"} {
 		if len(u.Values("Install", key)) > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// notEnabled says why systemctl enable would fail, or would do nothing for the unit itself,
+// and how to mend it in the file named.
+func (u UnitFile) notEnabled(unit, file string) (message, mend string) {
+	also := u.Values("Install", "Also")
+	switch {
+	case !u.Installs() && len(also) > 0:
+		return unit + " cannot be enabled, for its [Install] only names others: Also=" + strings.Join(also, " "),
+			"write WantedBy=multi-user.target into " + file + ", or enable " + strings.Join(also, " ") + " instead"
+	case !u.Installs():
+		return unit + " cannot be enabled, for its file says nothing under [Install]",
+			"write [Install] and WantedBy=multi-user.target into " + file + ", or drop enabled"
+	case isTemplateUnit(unit) && u.Last("Install", "DefaultInstance") == "" && len(u.Values("Install", "Alias")) == 0:
+		return unit + " is a template without DefaultInstance=, so systemd does not know which instance to enable",
+			"enable an instance in a further entry: name: " + strings.Replace(unit, "@", "@1", 1) + ", or write DefaultInstance= into " + file
+	}
+	return "", ""
 }
 
 // Paths are all absolute paths that stand anywhere in the unit's values.

@@ -122,3 +122,44 @@ func FuzzUnitFile(f *testing.F) {
 		}
 	})
 }
+
+// A process that runs by a unit file does not depend on its comments, its form, its
+// description, or on what only systemctl enable reads.
+func TestUnitDigest(t *testing.T) {
+	digest := func(text string) string {
+		u, _ := ParseUnit([]byte(text))
+		return u.Digest()
+	}
+	text := "[Unit]\nAfter=a.service\n[Service]\nExecStart=/bin/a b\nEnvironment=A=1\n"
+	for _, same := range []string{
+		"# words\n" + text, "; words\n\n" + text, strings.ReplaceAll(text, "=a", " = a"), strings.ReplaceAll(text, "\n", "\r\n"), "\ufeff" + text,
+		text + "[Install]\nWantedBy=multi-user.target\n", "[Unit]\nDescription=D\nDocumentation=man:a\n" + text, strings.Replace(text, "/bin/a b", "/bin/a\\\n# words\nb", 1),
+	} {
+		if digest(same) != digest(text) {
+			t.Errorf("it means another thing: %q", same)
+		}
+	}
+	for _, other := range []string{text + "Environment=\n", text + "Environment=A=2\n", strings.Replace(text, "[Service]\n", "", 1), strings.Replace(text, "a b", "a  b", 1), text + "X-Hash=1\n"} {
+		if digest(other) == digest(text) {
+			t.Errorf("it means the same: %q", other)
+		}
+	}
+}
+
+func TestNotEnabled(t *testing.T) {
+	for _, tt := range []struct{ unit, text, want string }{
+		{"a.service", "[Install]\nWantedBy=multi-user.target\n", ""},
+		{"a.service", "[Install]\nAlias=b.service\n", ""},
+		{"a.service", "[Service]\n", "nothing under [Install]"},
+		{"a.service", "[Install]\nAlso=a.socket\n", "only names others: Also=a.socket"},
+		{"a@.service", "[Install]\nWantedBy=multi-user.target\n", "without DefaultInstance="},
+		{"a@.service", "[Install]\nWantedBy=multi-user.target\nDefaultInstance=x\n", ""},
+		{"a@x.service", "[Install]\nWantedBy=multi-user.target\n", ""},
+	} {
+		u, _ := ParseUnit([]byte(tt.text))
+		message, mend := u.notEnabled(tt.unit, "file")
+		if (message == "") != (tt.want == "") || !strings.Contains(message, tt.want) || message != "" && mend == "" {
+			t.Errorf("%s with %q: %q, mend %q; want %q", tt.unit, tt.text, message, mend, tt.want)
+		}
+	}
+}

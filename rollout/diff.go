@@ -328,7 +328,7 @@ func (d *differ) enablement(inst *desired.Instance) {
 		file := got.File
 		switch {
 		case *u.Enabled && file != "enabled":
-			if file == "static" || file == "generated" || file == "transient" || file == "alias" {
+			if file == "static" || file == "generated" || file == "transient" || file == "alias" || file == "indirect" {
 				if d.writesUnit(inst, u) {
 					file = "not there" // the new file decides
 				} else {

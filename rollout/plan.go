@@ -3,7 +3,6 @@ package rollout
 import (
 	"cmp"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -365,12 +364,38 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 	return out
 }
 
-// inOrder sorts actions by their service's place in order, stops first.
+// inOrder sorts actions by their service's place in order, and then by what units are for
+// each other.
 func inOrder(actions []UnitAction, order []string) []UnitAction {
-	sort.SliceStable(actions, func(i, j int) bool {
-		return slices.Index(order, actions[i].Service) < slices.Index(order, actions[j].Service)
+	slices.SortStableFunc(actions, func(a, b UnitAction) int {
+		return cmp.Or(slices.Index(order, a.Service)-slices.Index(order, b.Service), a.turn()-b.turn())
 	})
 	return actions
+}
+
+// turn is what an action on a unit waits for, of the same service: slices and mounts are
+// there before what uses them; a socket is before its service, while which runs systemd does
+// not start it; what starts others comes last, and is stopped first, or it would start them anew.
+func (a UnitAction) turn() int {
+	kind := a.Unit[strings.LastIndexByte(a.Unit, '.')+1:]
+	if a.Verb == hostdriver.VerbStop {
+		switch kind {
+		case "timer", "path", "socket", "target":
+			return 0
+		case "mount", "automount", "swap", "slice":
+			return 2
+		}
+		return 1
+	}
+	switch kind {
+	case "slice", "mount", "automount", "swap":
+		return 0
+	case "socket":
+		return 1
+	case "timer", "path", "target":
+		return 3
+	}
+	return 2
 }
 
 // orderVisits sorts all visits into the order in which they may begin: recoveries,
