@@ -100,6 +100,7 @@ type instanceSight struct {
 	judged         bool   // it is to run, and the host has answered: how it is live counts
 	turning        bool   // a unit is on its way up or down
 	suspended      string // why it is not to be touched
+	failedRun      string // of a timer or path: why its last run has failed
 }
 
 // instanceSights are what a look has seen of a host's instances, by service.
@@ -177,6 +178,7 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 		return s
 	}
 	s.Sync, s.judged, s.turning = Synced, true, turning(inst, in.Observation.Units)
+	s.failedRun = failedRun(inst, in.Observation.Units)
 	differs := func(why string) {
 		if s.Sync == Synced {
 			s.Sync, s.Reason = OutOfSync, why
@@ -190,7 +192,7 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 		}
 	}
 	for _, c := range d.Changes {
-		if c.Service == inst.Service {
+		if c.Service == inst.Service && c.Along == "" { // what is taken along is itself as it should be
 			s.Stale = s.Stale || c.Stale
 			differs(c.Subject + ": " + c.Reason)
 		}
@@ -206,6 +208,8 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 	out, more := s.InstanceStatus, s.more
 	if s.judged {
 		switch {
+		case live.Up && s.failedRun != "":
+			out.Health, out.Reason = Degraded, both(s.failedRun, out.Reason)
 		case live.Up:
 			out.Health = Healthy
 		case live.Unreachable:
@@ -231,6 +235,22 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 		out.Health, out.Reason = HealthSuspended, orWords(out.Reason, s.suspended)
 	}
 	return out
+}
+
+// failedRun tells of a timer or path whose last run has failed. It serves nobody, so it counts
+// in no budget.
+func failedRun(inst *desired.Instance, units map[string]hostdriver.UnitState) string {
+	for _, u := range inst.Units {
+		if u.State != "started" || !strings.HasSuffix(u.Name, ".timer") && !strings.HasSuffix(u.Name, ".path") {
+			continue
+		}
+		for _, unit := range units[u.Name].Triggers {
+			if got := units[unit]; got.Active == "failed" {
+				return "the last run of " + unit + ", which " + u.Name + " starts, has failed (" + rollout.ResultWords(got) + ")"
+			}
+		}
+	}
+	return ""
 }
 
 // turning tells whether a unit that should run is on its way up or down.
