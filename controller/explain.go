@@ -67,6 +67,10 @@ type UnitFacts struct {
 	Exe        string    `json:"exe,omitempty"`        // the program that its process runs
 	Cwd        string    `json:"cwd,omitempty"`        // the folder that it runs in
 	Replaced   bool      `json:"replaced,omitempty"`   // the program was removed or replaced since
+	// LastRun and NextRun are a timer's, on the host's clock; NextRun is not known of one
+	// that counts from another event, such as the boot.
+	LastRun time.Time `json:"lastRun,omitzero"`
+	NextRun time.Time `json:"nextRun,omitzero"`
 	// Foreign are drop-ins that are not evenkeel's.
 	Foreign []string `json:"foreign,omitempty"`
 }
@@ -196,7 +200,8 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, e
 	for i := range inst.Units {
 		u := &inst.Units[i]
 		got := o.Units[u.Name]
-		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, PID: got.MainPID, Restarts: got.Restarts}
+		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, PID: got.MainPID, Restarts: got.Restarts,
+			LastRun: got.TimerLast, NextRun: got.TimerNext}
 		if p, ok := o.Processes[u.Name]; ok && got.MainPID > 0 {
 			facts.Exe, facts.Cwd, facts.Replaced = p.Exe, p.Cwd, p.Deleted
 		}

@@ -102,6 +102,9 @@ func (x *explainer) units() {
 		}
 		x.line(titleOnce(i, "units"), bold.of(Clean(u.Name))+"  "+state)
 		x.line("", "  "+faint.of(unitRest(u)))
+		if strings.HasSuffix(u.Name, ".timer") && x.Facts != nil {
+			x.line("", "  "+timerRuns(u, x.Facts.Clock))
+		}
 		if u.Behind != "" {
 			x.line("", "  "+yellow.of("stale: "+Clean(u.Behind)))
 		}
@@ -112,6 +115,24 @@ func (x *explainer) units() {
 			x.line("", "  "+yellow.of("drop-ins that are not evenkeel's: "+Clean(strings.Join(u.Foreign, ", "))))
 		}
 	}
+}
+
+// timerRuns is when a timer last started something, and when it will, by the host's clock.
+func timerRuns(u controller.UnitFacts, now time.Time) string {
+	text := "has not run yet"
+	if !u.LastRun.IsZero() {
+		text = "last run " + u.LastRun.UTC().Format(timeForm)
+		if !now.IsZero() {
+			text = "last run " + Duration(now.Sub(u.LastRun)) + " ago (" + u.LastRun.UTC().Format(timeForm) + ")"
+		}
+	}
+	switch {
+	case u.NextRun.IsZero():
+		return text
+	case now.IsZero() || u.NextRun.Before(now):
+		return text + ", next " + u.NextRun.UTC().Format(timeForm)
+	}
+	return text + ", next in " + Duration(u.NextRun.Sub(now)) + " (" + u.NextRun.UTC().Format(timeForm) + ")"
 }
 
 // changed is who last changed the service in git, and how.
