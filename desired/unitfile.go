@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -31,17 +30,55 @@ type UnitIssue struct {
 // ParseUnit reads a unit file by systemd.syntax(7): comments begin with # or ; and
 // may stand within a continued line, a backslash at the end joins the next line
 // with a space, white space around key and value is dropped. Values are not
-// unquoted. It reads what it can and tells the rest as issues.
+// unquoted. It reads what it can and tells the rest as issues. Where the manual is silent it
+// is as systemd's config_parse does it: a carriage return and a NUL end a line, too, a byte
+// order mark is dropped once, and what is not UTF-8 fails the whole file.
 func ParseUnit(data []byte) (UnitFile, []UnitIssue) {
 	p := &unitParser{}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	for i, line := range strings.Split(string(data), "\n") {
-		p.line(strings.TrimSuffix(line, "\r"), i+1)
+	number, mark := 1, false
+	for rest := string(data); ; {
+		line, next, ends := cutLine(rest)
+		if !mark && !isUnitComment(line) {
+			line, mark = strings.CutPrefix(line, "\ufeff")
+		}
+		p.line(line, number)
+		if next == "" {
+			break
+		}
+		number += ends
+		rest = next
 	}
 	if p.joined != "" {
 		p.statement()
 	}
 	return p.unit, p.issues
+}
+
+// cutLine is the first line, what follows it, and how many newlines are between the two. As
+// in systemd's read_line, a newline, a carriage return or both, and then a NUL, or one of
+// these, end a line.
+func cutLine(s string) (line, rest string, newlines int) {
+	const ends = "\n\r\x00"
+	at := strings.IndexAny(s, ends)
+	if at < 0 {
+		return s, "", 0
+	}
+	to := at
+	for to < len(s) && in(ends, s[to]) && strings.IndexByte(s[at:to], s[to]) < 0 {
+		if s[to] == '\n' {
+			newlines++
+		}
+		to++
+		if s[to-1] == 0 {
+			break
+		}
+	}
+	return s[:at], s[to:], newlines
+}
+
+func isUnitComment(line string) bool {
+	trimmed := strings.TrimLeft(line, envWhite)
+	return trimmed != "" && in("#;", trimmed[0])
 }
 
 type unitParser struct {
@@ -58,7 +95,7 @@ func (p *unitParser) issue(fatal bool, message, mend string) {
 }
 
 func (p *unitParser) line(line string, number int) {
-	if trimmed := strings.TrimLeft(line, envWhite); trimmed != "" && in("#;", trimmed[0]) {
+	if isUnitComment(line) {
 		return
 	}
 	if p.joined == "" {
@@ -80,15 +117,23 @@ func (p *unitParser) statement() {
 	switch {
 	case s == "":
 		return
-	case !validUTF8(s) || strings.IndexByte(s, 0) >= 0:
-		p.issue(false, "systemd ignores the line, for it is not UTF-8", "")
+	case !validUTF8(s):
+		p.issue(true, "systemd does not load the unit, for the line is not UTF-8", "save the file as UTF-8")
 		return
 	case s[0] == '[':
-		if !strings.HasSuffix(s, "]") || len(s) < 3 {
+		if !strings.HasSuffix(s, "]") || len(s) < 2 {
 			p.issue(true, "the section header is not closed", "write [Section] on a line of its own")
 			return
 		}
 		p.section = s[1 : len(s)-1]
+		if strings.ContainsFunc(p.section, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune("\"'\\", r) }) {
+			p.issue(true, "the section header has a quote, a backslash or a control character in it", "write [Section] on a line of its own")
+			return
+		}
+		if p.section == "" {
+			p.section = "[]" // no section that systemd knows either
+			p.issue(false, "systemd ignores the section, for it has no name", "write [Unit], [Service] or [Install]")
+		}
 		return
 	}
 	key, value, ok := strings.Cut(s, "=")

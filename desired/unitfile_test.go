@@ -34,8 +34,8 @@ func TestParseUnit(t *testing.T) {
 		"an empty value":          {"[S]\na=\n", "2 [S] a=\n"},
 		"Windows' line ends":      {"\xef\xbb\xbf[S]\r\na=b\r\n", "2 [S] a=b\n"},
 		"outside a section":       {"a=b\n[S]\nc\n=d\n", "? 1: systemd ignores the line, for it stands before any section\n? 3: systemd ignores the line, for it has no =\n? 4: systemd ignores the line, for nothing stands before =\n"},
-		"an open section":         {"[S\na=b\n[]\n", "! 1: the section header is not closed\n? 2: systemd ignores the line, for it stands before any section\n! 3: the section header is not closed\n"},
-		"not UTF-8":               {"[S]\na=\xff\nb=c\n", "3 [S] b=c\n? 2: systemd ignores the line, for it is not UTF-8\n"},
+		"an open section":         {"[S\na=b\n[]\n", "! 1: the section header is not closed\n? 2: systemd ignores the line, for it stands before any section\n? 3: systemd ignores the section, for it has no name\n"},
+		"not UTF-8":               {"[S]\na=\xff\nb=c\n", "3 [S] b=c\n! 2: systemd does not load the unit, for the line is not UTF-8\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			equal(t, unitStory(ParseUnit([]byte(c.text))), c.want)
