@@ -20,7 +20,7 @@ const (
 const unitProperties = "Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode," +
 	"NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp," +
 	"ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText," +
-	"ConditionResult,CanReload,Restart"
+	"ConditionResult,CanReload,Restart,RequiredBy,RequisiteOf,BoundBy,ConsistsOf,Triggers"
 
 // readingCommand is the floor's reading of one host: one systemctl, one stat, one
 // sha256sum. evenkeel does not hash a release whose stat is as it was when it was staged;
