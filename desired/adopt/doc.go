@@ -4,7 +4,7 @@
 //
 // It does no I/O and decides nothing about hosts that are not asked for. Host collects
 // what is known of one host and says what must still be asked (host.go); Build groups
-// equal units of all hosts into services (build.go, component.go); env.go and secret.go
+// equal units of all hosts into services (build.go, component.go); env.go, envsource.go and secret.go
 // take secrets out of env files; yaml.go writes the documents. What cannot be taken over
 // as it is, is left alone and named with the reason.
 //
