@@ -25,7 +25,6 @@ func (s *State) schedule() []Command {
 		}
 	}
 	a.hold()
-	a.lookWhileSoaking()
 	a.lastOfAll()
 	a.watchCanaries()
 	if s.Halted != nil {
