@@ -84,9 +84,7 @@ func (d *Driver) Apply(ctx context.Context, host inventory.Host, f hostdriver.Fe
 	}
 	var e *hostdriver.Error
 	if errors.As(err, &e) && e.Host == "" {
-		if e.Host, e.Op = host.Name, name; len(e.Findings) > 0 {
-			e.Op = opNames["precheck"]
-		}
+		e.Host, e.Op = host.Name, name
 	}
 	return res, err
 }

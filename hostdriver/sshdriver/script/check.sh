@@ -2,15 +2,13 @@
 # no lock: a host whose disk is full or read-only must be able to say so.
 #
 # Set by the controller: ROOMS (lines, tab separated: directory, bytes, inodes), UNITS,
-# what trial.sh needs, and the fence.
+# and the fence.
 
 op_precheck() {
 	be_root
 	[ -d "$D" ] && check_epoch
 	check_rooms
 	check_units
-	MANIFEST=
-	try_trial
 	finish
 }
 
