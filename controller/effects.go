@@ -25,6 +25,7 @@ type effects struct {
 	// slots bounds how many hosts are looked at at once for budgets.
 	slots  chan struct{}
 	aheads aheads
+	taken  verified
 }
 
 // handled is one host as this rollout knows it.
@@ -201,8 +202,17 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 
 func (fx *effects) apply(ctx context.Context, h *handled, op hostdriver.Op) error {
 	asked := time.Now()
-	_, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+	systemd := ""
+	if h.Observation != nil {
+		systemd = h.Observation.Systemd
+	}
+	op, taken := fx.taken.rest(op, systemd)
+	res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+	for _, words := range res.Warnings {
+		fx.f.Log.Warn().Str("host", h.Desired.Host.Name).Str("systemd", words).Msg("systemd takes a staged unit, and warns")
+	}
 	if err == nil {
+		taken()
 		h.mu.Lock()
 		h.word = asked
 		h.mu.Unlock()

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -47,7 +48,7 @@ func (u *Unit) readNeeds(text UnitFile) {
 		}
 		u.Needs = append(u.Needs, Need{Kind: kind, Name: name, Key: key, Exit: exit})
 	}
-	for _, key := range []string{"ExecStartPre", "ExecStart"} {
+	for _, key := range []string{"ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"} {
 		for _, value := range text.Values(section, key) {
 			if program, must := execProgram(value); must {
 				add(NeedProgram, program, key+"=", "203/EXEC")
@@ -66,6 +67,96 @@ func (u *Unit) readNeeds(text UnitFile) {
 		add(NeedUser, notNumber(text.Last(section, "User")), "User=", "217/USER")
 		add(NeedGroup, notNumber(text.Last(section, "Group")), "Group=", "216/GROUP")
 	}
+	for _, value := range text.Values(section, "SupplementaryGroups") {
+		for _, name := range strings.Fields(value) {
+			add(NeedGroup, notNumber(name), "SupplementaryGroups=", "216/GROUP")
+		}
+	}
+}
+
+// Program is what a line of a unit's file runs.
+type Program struct {
+	Key  string // "ExecStart="
+	Path string
+	Root bool // whatever User= says
+}
+
+// Programs are those of all its Exec lines which must succeed, as far as they can be told
+// here.
+func (u *Unit) Programs() []Program {
+	const section = "Service"
+	if u.Text.Last(section, "RootDirectory") != "" || u.Text.Last(section, "RootImage") != "" {
+		return nil
+	}
+	var out []Program
+	for _, key := range []string{"ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost"} {
+		for _, value := range u.Text.Values(section, key) {
+			program, must := execProgram(value)
+			program, known := expandSpecifiers(program, u.Name)
+			if !must || !known || !path.IsAbs(program) {
+				continue
+			}
+			prefix := value[:len(value)-len(strings.TrimLeft(value, "@-:+!|"))]
+			p := Program{Key: key + "=", Path: path.Clean(program), Root: strings.ContainsAny(prefix, "+!")}
+			if !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// Account is who the unit's processes run as, where it is one that the host knows: "" is root.
+// known is false where only the host can tell what they may (a user made at start, groups
+// or capabilities of their own).
+func (u *Unit) Account() (user, group string, known bool) {
+	const section = "Service"
+	for _, key := range []string{"AmbientCapabilities", "SupplementaryGroups", "PAMName"} {
+		if u.Text.Last(section, key) != "" {
+			return "", "", false
+		}
+	}
+	user, known = expandSpecifiers(u.Text.Last(section, "User"), u.Name)
+	group, same := expandSpecifiers(u.Text.Last(section, "Group"), u.Name)
+	return user, group, known && same && !isYes(u.Text.Last(section, "DynamicUser"))
+}
+
+// Variable is what the unit's processes get as name, and whether that is known and no
+// secret. Env files beat the unit's own Environment=.
+func (u *Unit) Variable(in *Instance, name string) (value string, known bool) {
+	for _, v := range u.Environment {
+		if v.Key == name {
+			value = string(v.Value.Bytes())
+		}
+	}
+	for _, file := range u.EnvFiles {
+		for i := range in.Files {
+			if in.Files[i].Path != file {
+				continue
+			}
+			for _, v := range in.Files[i].Vars {
+				if v.Key == name {
+					if v.Secret {
+						return "", false
+					}
+					value = string(v.Value.Bytes())
+				}
+			}
+		}
+	}
+	return value, len(u.ForeignEnv) == 0
+}
+
+// Listens are the addresses of its ListenStream= lines, each a port with or without an IP
+// address before it.
+func (u *Unit) Listens() []string {
+	var out []string
+	for _, value := range u.Text.Values("Socket", "ListenStream") {
+		if value, known := expandSpecifiers(value, u.Name); known && !strings.ContainsAny(value, "/@%") && !strings.HasPrefix(value, "vsock:") {
+			out = append(out, value)
+		}
+	}
+	return out
 }
 
 // madeBySystemd tells whether systemd itself makes the directory before the start

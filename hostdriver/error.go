@@ -57,6 +57,8 @@ type Error struct {
 	// Detail is what the host's own programs said, in lines: the last of a failed
 	// unit's journal. Often empty.
 	Detail string
+	// Findings are, of a precheck, what was found, one by one.
+	Findings []Finding
 }
 
 // Error reads "cannot connect to web-1: <detail>".

@@ -12,6 +12,8 @@ type Op interface{ op() string }
 type Result struct {
 	// Units holds, after UnitOps and Switch, the state of the units touched.
 	Units map[string]UnitState
+	// Warnings are what systemd says of the staged units, which it takes nevertheless.
+	Warnings []string
 	// Staged is the number of bytes that had to travel.
 	Staged int64
 	// Mutations is, after Obey, the host's count as it was before (see Observation).
@@ -35,6 +37,8 @@ type Precheck struct {
 	NeedBytes  map[string]int64 // directory to room needed on its filesystem
 	NeedInodes map[string]int64
 	Units      []string // must not be masked and have no job queued
+	// Trial is what is to be started, where nothing is staged for it.
+	Trial Trial
 }
 
 // Stage brings a generation to the host without touching anything that is in
@@ -44,6 +48,9 @@ type Stage struct {
 	Manifest Manifest // Generation must be above every kept one
 	Blobs    map[string]Content
 	Releases []Release
+	// Trial is what is to be started once it is switched to: where something of it would not
+	// be found, the generation is not kept, and what was found is the error.
+	Trial Trial
 }
 
 // Release is an artifact to be unpacked at Path, which ends in its digest.

@@ -88,6 +88,9 @@ func (h *HostInput) Needs(v *Visit) hostdriver.Precheck {
 			p.Units = append(p.Units, a.Unit)
 		}
 	}
+	if !v.Written {
+		p.Trial = h.Trial(v)
+	}
 	return p
 }
 
@@ -98,7 +101,7 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 	if v.Undo != nil { // the host has it all
 		return hostdriver.Stage{Manifest: h.undoTarget(v, current, next)}
 	}
-	op := hostdriver.Stage{Manifest: Target(current, h.Desired, v.Services, v.Removed, next), Blobs: map[string]hostdriver.Content{}}
+	op := hostdriver.Stage{Manifest: Target(current, h.Desired, v.Services, v.Removed, next), Blobs: map[string]hostdriver.Content{}, Trial: h.Trial(v)}
 	for _, name := range v.Services {
 		inst := h.Instance(name)
 		if inst == nil {

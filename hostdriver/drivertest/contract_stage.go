@@ -198,6 +198,7 @@ var stageCases = []contractCase{
 		equal(k, "type", st.Type, hostdriver.PathDir)
 		equal(k, "digest", st.SHA256, r.SHA256)
 		equal(k, "mode", st.Mode, 0o755)
+		equal(k, "mode of a folder that the stream does not name", k.path(r.Path+"/a").Mode, 0o755)
 		equal(k, "bytes again", k.apply(d.op()).Staged, 0)
 	}},
 	{"a release is named by its source, which may be compressed, and travels as it is unpacked", func(k *kit) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -84,10 +83,12 @@ func (h *FakeHost) checkFence(f hostdriver.Fence) error {
 }
 
 func (h *FakeHost) precheck(op hostdriver.Precheck) error {
-	var found, mends []string
-	busy := 0 // of them, somebody's jobs
-	add := func(mend, format string, a ...any) {
-		found, mends = append(found, fmt.Sprintf(format, a...)), append(mends, mend)
+	if err := op.Trial.Check(); err != nil {
+		return failure(hostdriver.Refused, "correct the fleet repo", "%w", err)
+	}
+	var found []hostdriver.Finding
+	add := func(reason hostdriver.FindingReason, place, mend, format string, a ...any) {
+		found = append(found, hostdriver.Finding{Reason: reason, Place: place, What: fmt.Sprintf(format, a...), Mend: mend})
 	}
 	var bytes, inodes int64
 	for _, n := range op.NeedBytes {
@@ -97,31 +98,24 @@ func (h *FakeHost) precheck(op hostdriver.Precheck) error {
 		inodes += n
 	}
 	if h.readOnly && len(op.NeedBytes)+len(op.NeedInodes) > 0 {
-		add("mount -o remount,rw /", "the filesystem / is read-only")
+		add(hostdriver.ReadOnly, "/", "mount -o remount,rw /", "the filesystem / is read-only")
 	}
 	if bytes > h.freeBytes {
-		add("make room on /", "the filesystem / has %d bytes free, and %d are needed", h.freeBytes, bytes)
+		add(hostdriver.DiskFull, "/", "make room on /", "the filesystem / has %d bytes free, and %d are needed", h.freeBytes, bytes)
 	}
 	if inodes > h.freeInodes {
-		add("remove files from /", "the filesystem / has %d inodes free, and %d are needed", h.freeInodes, inodes)
+		add(hostdriver.InodesUsedUp, "/", "remove files from /", "the filesystem / has %d inodes free, and %d are needed", h.freeInodes, inodes)
 	}
 	for _, u := range op.Units {
 		st := h.state(u)
 		if st.Load == "masked" {
-			add("systemctl unmask "+u+" there", "%s is masked", u)
+			add(hostdriver.UnitMasked, u, "systemctl unmask "+u+" there", "%s is masked", u)
 		}
 		if st.Job != "0" && !ownJob(st.Job) {
-			add("see systemctl list-jobs there", "%s has a job queued, number %s", u, st.Job)
-			busy++
+			add(hostdriver.JobQueued, u, "see systemctl list-jobs there", "%s has a job queued, number %s", u, st.Job)
 		}
 	}
-	switch len(found) {
-	case 0:
-		return nil
-	case busy:
-		return failure(hostdriver.Refused, strings.Join(mends, "; "), "%s", strings.Join(found, "; "))
-	}
-	return failure(hostdriver.Failed, strings.Join(mends, "; "), "%s", strings.Join(found, "; "))
+	return hostdriver.FindingsError(append(found, h.try(op.Trial, nil)...))
 }
 
 const defaultTimeout = 90 * time.Second

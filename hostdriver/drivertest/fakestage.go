@@ -3,6 +3,7 @@ package drivertest
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"path"
 	"slices"
@@ -13,7 +14,7 @@ import (
 
 func (h *FakeHost) stage(op hostdriver.Stage) (hostdriver.Result, error) {
 	m := op.Manifest
-	if err := m.Check(); err != nil {
+	if err := errors.Join(m.Check(), op.Trial.Check()); err != nil {
 		return hostdriver.Result{}, failure(hostdriver.Refused, "correct the fleet repo", "%w", err)
 	}
 	m.Entries = slices.Clone(m.Entries)
@@ -41,6 +42,9 @@ func (h *FakeHost) stage(op hostdriver.Stage) (hostdriver.Result, error) {
 		if e.Kind == hostdriver.KindRelease && h.nodes[e.Name] == nil {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "the release %s was not sent; nothing of it was kept", e.Name)
 		}
+	}
+	if err := hostdriver.FindingsError(h.try(op.Trial, m.Entries)); err != nil {
+		return hostdriver.Result{Staged: sent}, err
 	}
 	if !again && !h.interrupted {
 		h.generations[m.Generation] = &generation{manifest: m, found: map[string]found{}}

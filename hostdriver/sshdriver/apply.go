@@ -84,7 +84,9 @@ func (d *Driver) Apply(ctx context.Context, host inventory.Host, f hostdriver.Fe
 	}
 	var e *hostdriver.Error
 	if errors.As(err, &e) && e.Host == "" {
-		e.Host, e.Op = host.Name, name
+		if e.Host, e.Op = host.Name, name; len(e.Findings) > 0 {
+			e.Op = opNames["precheck"]
+		}
 	}
 	return res, err
 }

@@ -12,7 +12,7 @@ import (
 
 // precheck asks for facts; what is wrong with them is found here, all of it at once.
 func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, error) {
-	s := d.mutation(f, "facts", "check")
+	s := d.mutation(f, "facts", "check", "trial")
 	dirs := newNames()
 	dirs.add(slices.Sorted(maps.Keys(op.NeedBytes))...)
 	dirs.add(slices.Sorted(maps.Keys(op.NeedInodes))...)
@@ -27,56 +27,36 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 	}
 	s.setList("ROOMS", dirs.list)
 	s.setList("UNITS", units)
+	if err := s.setTrial(op.Trial); err != nil {
+		return nil, err
+	}
 	result := func(records []record) (hostdriver.Result, error) {
-		var found []finding
+		var found []hostdriver.Finding
+		var warnings []string
 		for _, r := range records {
-			var more []finding
+			var more []hostdriver.Finding
 			var err error
 			switch r.kind {
 			case "rooms":
 				more, err = roomFindings(op, dirs.list, r)
 			case "units":
 				more, err = unitFindings(r, ownJobs(records))
+			case "trial":
+				more, warnings, err = trialFindings(op.Trial, r)
 			}
 			if err != nil {
 				return hostdriver.Result{}, err
 			}
 			found = append(found, more...)
 		}
-		return hostdriver.Result{}, findingsError(found)
+		return hostdriver.Result{Warnings: warnings}, hostdriver.FindingsError(found)
 	}
 	return &change{request: request{script: s, call: "op_precheck"}, result: result}, nil
 }
 
-// finding is one thing that a step would trip over.
-type finding struct {
-	what, mend string
-	busy       bool // by somebody's job, which ends by itself
-}
-
-// findingsError is one error for all; Host and Op are filled in by Apply. Where somebody's
-// jobs alone are in the way, the host refuses as it would in the step itself.
-func findingsError(found []finding) error {
-	if len(found) == 0 {
-		return nil
-	}
-	var what, mend []string
-	kind := hostdriver.Refused
-	for _, f := range found {
-		if !f.busy {
-			kind = hostdriver.Failed
-		}
-		what = append(what, f.what)
-		if !slices.Contains(mend, f.mend) {
-			mend = append(mend, f.mend)
-		}
-	}
-	return &hostdriver.Error{Kind: kind, Err: fmt.Errorf("%s", strings.Join(what, "; ")), Mend: strings.Join(mend, "; ")}
-}
-
 // roomFindings compares what is needed with what df says, added up where several
 // directories share a filesystem.
-func roomFindings(op hostdriver.Precheck, dirs []string, r record) ([]finding, error) {
+func roomFindings(op hostdriver.Precheck, dirs []string, r record) ([]hostdriver.Finding, error) {
 	lines, flags := r.lines(), r.args
 	if len(lines) != len(dirs)+1 || len(flags) != len(dirs) {
 		return nil, fmt.Errorf("df answers for %d of %d directories: %s", len(lines)-1, len(dirs), printable(string(r.body), 200))
@@ -101,20 +81,20 @@ func roomFindings(op hostdriver.Precheck, dirs []string, r record) ([]finding, e
 		fs.needInodes += op.NeedInodes[dir]
 		fs.readOnly = fs.readOnly || flags[i] == "ro"
 	}
-	var found []finding
+	var found []hostdriver.Finding
 	for _, target := range order.list {
 		fs := mounts[target]
 		if fs.readOnly {
-			found = append(found, finding{what: fmt.Sprintf("the filesystem %s is read-only", target),
-				mend: "see dmesg there for why, then mount -o remount,rw " + target})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.ReadOnly, Place: target, What: fmt.Sprintf("the filesystem %s is read-only", target),
+				Mend: "see dmesg there for why, then mount -o remount,rw " + target})
 		}
 		if fs.needBytes > fs.bytes {
-			found = append(found, finding{what: fmt.Sprintf("the filesystem %s has %d bytes free, and %d are needed", target, fs.bytes, fs.needBytes),
-				mend: "make room on " + target})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.DiskFull, Place: target,
+				What: fmt.Sprintf("the filesystem %s has %d bytes free, and %d are needed", target, fs.bytes, fs.needBytes), Mend: "make room on " + target})
 		}
 		if fs.inodes >= 0 && fs.needInodes > fs.inodes {
-			found = append(found, finding{what: fmt.Sprintf("the filesystem %s has %d inodes free, and %d are needed", target, fs.inodes, fs.needInodes),
-				mend: "remove files from " + target + ": its inodes are used up, not its room"})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.InodesUsedUp, Place: target,
+				What: fmt.Sprintf("the filesystem %s has %d inodes free, and %d are needed", target, fs.inodes, fs.needInodes), Mend: "remove files from " + target + ": its inodes are used up, not its room"})
 		}
 	}
 	return found, nil
@@ -149,20 +129,20 @@ func ownJobs(records []record) map[string]string {
 	return own
 }
 
-func unitFindings(r record, own map[string]string) ([]finding, error) {
+func unitFindings(r record, own map[string]string) ([]hostdriver.Finding, error) {
 	units, err := parseUnits(r)
 	if err != nil {
 		return nil, err
 	}
-	var found []finding
+	var found []hostdriver.Finding
 	for _, name := range slices.Sorted(maps.Keys(units)) {
 		st := units[name]
 		if st.Load == "masked" || strings.HasPrefix(st.File, "masked") {
-			found = append(found, finding{what: name + " is masked", mend: "systemctl unmask " + name + " there, or suspend the host"})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.UnitMasked, Place: name, What: name + " is masked", Mend: "systemctl unmask " + name + " there, or suspend the host"})
 		}
 		if st.Job != "0" && own[name] != st.Job {
-			found = append(found, finding{what: fmt.Sprintf("%s has a job queued, number %s", name, printable(st.Job, 20)),
-				mend: "see systemctl list-jobs there; wait for it, or systemctl cancel it", busy: true})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.JobQueued, Place: name, What: fmt.Sprintf("%s has a job queued, number %s", name, printable(st.Job, 20)),
+				Mend: "see systemctl list-jobs there; wait for it, or systemctl cancel it"})
 		}
 	}
 	return found, nil

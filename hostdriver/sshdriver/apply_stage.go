@@ -19,7 +19,7 @@ import (
 // stage sends the manifest with the script; the host answers with what it lacks and with
 // what it has of that, and only the rest is then sent, on the same command's standard input.
 func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error) {
-	s := d.mutation(f, "facts", "entry", "reserve", "stage", "release")
+	s := d.mutation(f, "facts", "entry", "reserve", "stage", "release", "trial")
 	manifest, err := encodeManifest(op.Manifest, s.nonce)
 	if err != nil {
 		return nil, err
@@ -40,6 +40,9 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 	s.set("BLOBS", parcels.blobLines())
 	s.set("RELEASES", parcels.releaseLines())
 	s.setList("KEYS", keys)
+	if err := s.setTrial(op.Trial); err != nil {
+		return nil, err
+	}
 	return &change{request: request{script: s, call: "op_stage", payload: parcels.payload(s.nonce)},
 		result: parcels.result, failure: parcels.blame, again: saysRetry, end: parcels.end}, nil
 }
@@ -56,6 +59,7 @@ type parcels struct {
 	blobs    map[string]hostdriver.Content
 	digests  []string // of the blobs, sorted
 	releases []hostdriver.Release
+	trial    hostdriver.Trial
 	sent     atomic.Int64
 
 	ctx context.Context
@@ -94,7 +98,7 @@ func (p *parcels) unreadable(err error) error {
 }
 
 func packParcels(op hostdriver.Stage) (*parcels, error) {
-	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases}
+	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases, trial: op.Trial}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	for digest, c := range op.Blobs {
 		if !hostdriver.IsDigest(digest) || c.SHA256() != digest {
@@ -199,6 +203,18 @@ func (p *parcels) reader(needs []string, said offers) (io.Reader, error) {
 	return p.driver.bounded(p.ctx, io.MultiReader(parts...)), nil
 }
 
-func (p *parcels) result([]record) (hostdriver.Result, error) {
-	return hostdriver.Result{Staged: p.sent.Load()}, nil
+// result has what the trial has found: then the generation is not kept.
+func (p *parcels) result(records []record) (hostdriver.Result, error) {
+	res := hostdriver.Result{Staged: p.sent.Load()}
+	for _, r := range records {
+		if r.kind != "trial" {
+			continue
+		}
+		found, warnings, err := trialFindings(p.trial, r)
+		if res.Warnings = warnings; err == nil {
+			err = hostdriver.FindingsError(found)
+		}
+		return res, err
+	}
+	return res, nil
 }

@@ -2,13 +2,15 @@
 # no lock: a host whose disk is full or read-only must be able to say so.
 #
 # Set by the controller: ROOMS (lines, tab separated: directory, bytes, inodes), UNITS,
-# and the fence.
+# what trial.sh needs, and the fence.
 
 op_precheck() {
 	be_root
 	[ -d "$D" ] && check_epoch
 	check_rooms
 	check_units
+	MANIFEST=
+	try_trial
 	finish
 }
 

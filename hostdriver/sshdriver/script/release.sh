@@ -221,14 +221,15 @@ unpack_fail() {
 }
 
 # release_tar unpacks the stream while it is hashed: it is never on disk as such. The
-# folder is closed to all but root until the digest has turned out right.
+# folder is closed to all but root until the digest has turned out right. Folders in it that
+# the stream does not name itself are open to all, as tar has it.
 release_tar() {
 	try mkdir -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
 	if [ "$recipe$encoding" = 0none ]; then
 		sum=$(hash <"$part")
 		sum=${sum%% *}
 		[ "$sum" = "$8" ] || return 0
-		try tar -x -f "$part" -C "$beside" --no-same-owner --same-permissions || unpack_fail "$@"
+		why=$(umask 022 && tar -x -f "$part" -C "$beside" --no-same-owner --same-permissions 2>&1) || unpack_fail "$@"
 	else
 		stream_tar "$@"
 	fi
@@ -240,6 +241,7 @@ stream_tar() {
 	rm -f -- "$R/tar" "$R/sum" && try mkfifo -- "$R/tar" || stage_fail "cannot write $7: $why" "$advice"
 	hash <"$R/tar" >"$R/sum" &
 	why=$(
+		umask 022
 		put_together | tee "$R/tar" 2>/dev/null | tar -x -f - -C "$beside" --no-same-owner --same-permissions 2>&1
 	)
 	status=$?

@@ -3,7 +3,7 @@
 # Set by the controller: GEN, MANIFEST (its text), BLOBS (lines: digest, size),
 # RELEASES (lines, tab separated: key, digest that names it, size, form, owner, group, path,
 # digest of its stream), KEYS
-# (lines: key of each release that the manifest names).
+# (lines: key of each release that the manifest names), and what trial.sh needs.
 # What the record "need" names is then read from standard input, in that order.
 
 op_stage() {
@@ -25,7 +25,7 @@ op_stage() {
 		*"$NL$1$NL"*) stage_release "$@" ;;
 		esac
 	done
-	stage_manifest
+	try_trial || stage_manifest
 	finish
 }
 
