@@ -40,7 +40,8 @@ func (a *aheads) next(st *State, c rollout.Command) int {
 	}
 	v := &st.Visits[c.Visit]
 	switch { // what the host in hand waits for is the time for it
-	case c.Kind == rollout.CmdUnits, c.Kind == rollout.CmdWait && c.After > 0, c.Kind == rollout.CmdSwitch && len(v.Actions) == 0:
+	case c.Kind == rollout.CmdProbe && st.SoaksOut(v), c.Kind == rollout.CmdSwitch && len(v.Actions) == 0:
+	case c.Kind == rollout.CmdUnits && !st.Soaks(v), c.Kind == rollout.CmdWait && c.After > 0 && !st.Soaks(v):
 	default:
 		return -1
 	}

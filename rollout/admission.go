@@ -245,6 +245,49 @@ func (s *State) isLast(v *Visit) bool {
 	return !slices.ContainsFunc(s.Visits, func(w Visit) bool { return w.ID != v.ID && w.Phase == PhasePending })
 }
 
+// soaksOut is how long before the end of a soak the next host is got ready.
+const soaksOut = time.Second
+
+// Soaks tells whether proving health takes so long that the next host can be got ready
+// meanwhile.
+func (s *State) Soaks(v *Visit) bool {
+	return len(v.Watch) > 0 && s.strategy(v).MinHealthyTime >= soakEvery
+}
+
+// SoaksOut tells whether the visit is healthy and all but through with proving it: what
+// the next host needs to know can be found out meanwhile.
+func (s *State) SoaksOut(v *Visit) bool {
+	if v.Phase != PhaseHealthy || v.Reverting || v.Failing != "" || !v.Soak.Good {
+		return false
+	}
+	left := s.strategy(v).MinHealthyTime - (s.At - v.Soak.Since)
+	return left > 0 && left <= soaksOut
+}
+
+// lookWhileSoaking looks at a service again while a host of it soaks, where the last look
+// would be too old for the next host once that is over.
+func (a *admission) lookWhileSoaking() {
+	for i := range a.s.Visits {
+		v := &a.s.Visits[i]
+		if !a.s.SoaksOut(v) || v.Quiet {
+			continue
+		}
+		ends := v.Soak.Since + a.s.strategy(v).MinHealthyTime
+		for _, at := range a.r.disturbs[v.ID] {
+			if ss := &a.s.Services[at]; !ss.Looking && ends-ss.LookedAt > lookLasts-lookLasts/4 && ss.Strategy.LeaderLast == nil && a.awaited(at) {
+				a.look(ss)
+			}
+		}
+	}
+}
+
+// awaited tells whether a visit that has not begun is to disturb the service.
+func (a *admission) awaited(service int) bool {
+	return slices.ContainsFunc(a.s.Visits, func(v Visit) bool {
+		return v.Phase == PhasePending && slices.Contains(a.r.disturbs[v.ID], service)
+	})
+}
+
 func (a *admission) look(ss *ServiceState) {
 	after := time.Duration(0)
 	if ss.Blocked || ss.Missed {

@@ -25,6 +25,7 @@ func (s *State) schedule() []Command {
 		}
 	}
 	a.hold()
+	a.lookWhileSoaking()
 	a.lastOfAll()
 	a.watchCanaries()
 	if s.Halted != nil {

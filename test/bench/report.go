@@ -168,15 +168,15 @@ func soakTable(r *results, hosts int) *table {
 
 // phasesTable shows where the median rolling apply spent its time.
 func phasesTable(r *results, hosts int) *table {
-	t := &table{title: "Where evenkeel's time goes, one host at a time", header: []string{"for each host", "plain", "drained"},
+	t := &table{title: "Where evenkeel's time goes, one host at a time", header: []string{"for each host", "plain", "drained", "soaked"},
 		remarks: []string{"By the engine's log, the median run, divided by the number of hosts. The rest is what no command accounts for: " +
-			"the budget's looks and pauses. What is looked at and staged ahead, while the host before is in hand, shows as 0. The start is the program's, the first look and the takeover, once for all hosts."}}
-	plain, drained := middle(r.phases[rollApply]), middle(r.phases[drainApply])
-	if plain == nil && drained == nil {
+			"the budget's looks and pauses. What is looked at and staged ahead, while the host before is in hand, shows as 0; the soak is in the rest. The start is the program's, the first look and the takeover, once for all hosts."}}
+	plain, drained, soaked := middle(r.phases[rollApply]), middle(r.phases[drainApply]), middle(r.phases[soakApply])
+	if plain == nil && drained == nil && soaked == nil {
 		return t
 	}
 	var names []string
-	for _, p := range []*phases{plain, drained} {
+	for _, p := range []*phases{plain, drained, soaked} {
 		if p == nil {
 			continue
 		}
@@ -193,14 +193,16 @@ func phasesTable(r *results, hosts int) *table {
 		}
 		return milliseconds(of(p), hosts)
 	}
-	both := func(words string, of func(*phases) time.Duration) { t.row(words, cell(plain, of), cell(drained, of)) }
-	for _, name := range names {
-		both(name, func(p *phases) time.Duration { return p.commands[name] })
+	all := func(words string, of func(*phases) time.Duration) {
+		t.row(words, cell(plain, of), cell(drained, of), cell(soaked, of))
 	}
-	both("the rest", (*phases).rest)
-	both("all steps", (*phases).steps)
-	both("all but drain, restart and health", (*phases).engine)
-	both("the start, shared", (*phases).start)
+	for _, name := range names {
+		all(name, func(p *phases) time.Duration { return p.commands[name] })
+	}
+	all("the rest", (*phases).rest)
+	all("all steps", (*phases).steps)
+	all("all but drain, restart and health", (*phases).engine)
+	all("the start, shared", (*phases).start)
 	for _, x := range []struct {
 		words string
 		*phases
