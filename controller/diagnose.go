@@ -28,6 +28,12 @@ type patient struct {
 // diagnose tells why a unit is as it is: causeOf made sharper by what systemd and the
 // program said, and by what is on the host. ok is false where nothing is wrong.
 func (p *patient) diagnose() (c Cause, ok bool) {
+	c, ok = p.diagnosis()
+	c.Mend = hostdriver.Typed(c.Mend, p.unit.Name)
+	return c, ok
+}
+
+func (p *patient) diagnosis() (c Cause, ok bool) {
 	c, ok = causeOf(p.unit.Name, p.state)
 	if !ok {
 		return p.hidden()

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -170,10 +171,22 @@ func watchQuery(owner string, in *rollout.HostInput) hostdriver.WatchQuery {
 			add(&q.Units, e.Name)
 		}
 	}
+	watchManagers(&q, in.Observation, add)
 	slices.Sort(q.Paths)
 	slices.Sort(q.Units)
 	q.Paths, q.Units = q.Paths[:min(len(q.Paths), hostdriver.MaxWatchPaths)], q.Units[:min(len(q.Units), hostdriver.MaxWatchUnits)]
 	return q
+}
+
+// watchManagers adds what tells that a unit of a user's has started or ended: its manager
+// keeps a link there for each that runs. And what tells that the manager is to run at all.
+func watchManagers(q *hostdriver.WatchQuery, o *hostdriver.Observation, add func(*[]string, string)) {
+	for name := range o.Managers {
+		if u := o.Users[name]; u.Exists {
+			add(&q.Paths, fmt.Sprintf("/run/user/%d/systemd/units", u.UID))
+			add(&q.Paths, "/var/lib/systemd/linger/"+name)
+		}
+	}
 }
 
 func watchInstance(q *hostdriver.WatchQuery, inst *desired.Instance, add func(*[]string, string)) {

@@ -13,7 +13,7 @@ const maxPattern = 1000
 
 func (c *serviceCheck) journal(at string, j JournalHealth) {
 	if j.Unit != "" && !isTemplate(j.Unit) {
-		message, mend := checkUnitName(j.Unit)
+		message, mend := checkUnitName(bareUnit(j.Unit))
 		c.addIf(at+".unit", "bad-unit-name", message, mend)
 	}
 	if j.Want == "" && j.Refuse == "" {

@@ -109,6 +109,7 @@ func (c *serviceCheck) user(at string, u UserSpec) {
 
 func (c *serviceCheck) unit(at string, u UnitSpec) {
 	c.target(at+".path", u.Path)
+	c.scope(at, u)
 	if u.DropIn != "" {
 		c.dropIn(at, u)
 		return
@@ -136,17 +137,39 @@ func (c *serviceCheck) unit(at string, u UnitSpec) {
 	if u.Name != "" {
 		where = at + ".name"
 	}
-	message, mend := checkUnitName(f.unit)
+	unit := bareUnit(f.unit)
+	message, mend := checkUnitName(unit)
 	c.addIf(where, "bad-unit-name", message, mend)
 	if message != "" {
 		return
 	}
-	if base := path.Base(f.path); u.Source != "" && base != f.unit && base != templateOf(f.unit) {
-		c.add(at+".path", "bad-path", "path "+fault.Quote(f.path)+" is not a file of the unit "+f.unit, "its last part is the unit's name")
+	if base := path.Base(f.path); u.Source != "" && base != unit && base != templateOf(unit) {
+		c.add(at+".path", "bad-path", "path "+fault.Quote(f.path)+" is not a file of the unit "+unit, "its last part is the unit's name")
 	}
 	if isTemplateUnit(f.unit) && u.State != "" {
 		c.add(at+".state", "template-unit", f.unit+" is a template, which is never "+u.State+" itself",
 			"name an instance in a further entry: name: "+strings.Replace(f.unit, "@", "@1", 1))
+	}
+}
+
+// The scopes of units.
+const (
+	scopeSystem = "system"
+	scopeUser   = "user"
+)
+
+func (c *serviceCheck) scope(at string, u UnitSpec) {
+	quadlet := quadletUnit(path.Base(strings.TrimSuffix(or(u.Name, u.Source), ".tmpl"))) != "" && u.DropIn == ""
+	switch {
+	case u.Scope == scopeUser && u.User == "":
+		c.add(at, "missing-key", "a unit of scope user needs a user", "write user: NAME")
+	case u.Scope != scopeUser && u.User != "":
+		c.add(at+".user", "wrong-value", "user says whose systemd runs the unit, and this one is the host's",
+			"write scope: user beside it; or, where the host's systemd is to run it as "+u.User+", write User="+u.User+" into its [Service]")
+	case u.Scope == scopeUser && quadlet:
+		c.add(at+".scope", "wrong-value", "Quadlet files are for the host's own systemd here", "bring the unit that podman generates of it as a file")
+	case u.User != "":
+		c.addIf(at+".user", "bad-name", checkUser(u.User), "")
 	}
 }
 

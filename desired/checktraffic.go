@@ -136,7 +136,7 @@ func (c *serviceCheck) health(at string, h HealthSpec) {
 	if h.Unit != nil {
 		set++
 		if n := h.Unit.Name; n != "" && !isTemplate(n) {
-			message, mend := checkUnitName(n)
+			message, mend := checkUnitName(bareUnit(n))
 			c.addIf(at+".unit.name", "bad-unit-name", message, mend)
 		}
 	}

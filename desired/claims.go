@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
 )
 
@@ -17,6 +18,28 @@ type unitFile struct {
 	dropIn  bool
 }
 
+// unitFolder is where administrators put units of a scope.
+func unitFolder(user string) string {
+	if user != "" {
+		return "/etc/systemd/user/"
+	}
+	return "/etc/systemd/system/"
+}
+
+// scopeUser is whose unit it is, "" where it is the host's own.
+func (u UnitSpec) scopeUser() string {
+	if u.Scope == scopeUser {
+		return u.User
+	}
+	return ""
+}
+
+// bareUnit is a unit's name as the systemd has it that runs it.
+func bareUnit(name string) string {
+	_, unit := hostdriver.SplitUnit(name)
+	return unit
+}
+
 // unitFileOf derives names and paths from a UnitSpec that has a source or a name.
 func unitFileOf(u UnitSpec) unitFile {
 	base := u.Name
@@ -24,9 +47,9 @@ func unitFileOf(u UnitSpec) unitFile {
 		base = strings.TrimSuffix(path.Base(u.Source), ".tmpl")
 	}
 	if u.DropIn != "" {
-		f := unitFile{unit: u.DropIn, path: u.Path, dropIn: true}
+		f := unitFile{unit: hostdriver.UnitOf(u.scopeUser(), u.DropIn), path: u.Path, dropIn: true}
 		if f.path == "" {
-			f.path = "/etc/systemd/system/" + u.DropIn + ".d/" + base
+			f.path = unitFolder(u.scopeUser()) + u.DropIn + ".d/" + base
 		}
 		return f
 	}
@@ -37,14 +60,14 @@ func unitFileOf(u UnitSpec) unitFile {
 		}
 		return f
 	}
-	f := unitFile{unit: base, path: u.Path}
+	f := unitFile{unit: hostdriver.UnitOf(u.scopeUser(), base), path: u.Path}
 	if u.Source != "" && f.path == "" {
 		file := base
 		// An instance's file is its template's, where the source is called so.
 		if t := templateOf(base); t != "" && strings.TrimSuffix(path.Base(u.Source), ".tmpl") == t {
 			file = t
 		}
-		f.path = "/etc/systemd/system/" + file
+		f.path = unitFolder(u.scopeUser()) + file
 	}
 	return f
 }
@@ -119,8 +142,9 @@ func unitClaims(spec ServiceSpec) []claim {
 		f := unitFileOf(u)
 		at := fmt.Sprintf("units[%d]", i)
 		if f.path != "" {
-			ofInstances := isTemplateUnit(f.unit) || (templateOf(f.unit) != "" && path.Base(f.path) == templateOf(f.unit))
-			cs = append(cs, claim{what: "path " + f.path, at: at, shared: ofInstances, inService: true, spec: u.Source})
+			ofInstances := isTemplateUnit(f.unit) || (templateOf(f.unit) != "" && path.Base(f.path) == bareUnit(templateOf(f.unit)))
+			// One file serves the units of several users.
+			cs = append(cs, claim{what: "path " + f.path, at: at, shared: ofInstances || u.scopeUser() != "", inService: true, spec: u.Source})
 		}
 		if !claimed[f.unit] {
 			claimed[f.unit] = true

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // compiled is a Service made ready to be resolved for any number of hosts: what is
@@ -120,7 +122,7 @@ func (c *compiler) files() []*compiledFile {
 			names: []string{u.Source}, at: []Position{c.svc.At(fmt.Sprintf("units[%d].source", i))}, render: u.Template, change: ChangeRestart}
 		if f.dropIn {
 			cf.kind = FileDropIn
-		} else if t := templateOf(f.unit); t != "" && path.Base(f.path) == t {
+		} else if t := templateOf(f.unit); t != "" && path.Base(f.path) == bareUnit(t) {
 			cf.unit = t
 		}
 		out = append(out, cf)
@@ -181,7 +183,7 @@ func unitsOf(service string, spec ServiceSpec) []compiledUnit {
 			cu.dropIns = append(cu.dropIns, f.path)
 		case f.path != "":
 			cu.file = f.path
-			files[path.Base(f.path)] = f.path
+			files[hostdriver.UnitOf(u.scopeUser(), path.Base(f.path))] = f.path
 		}
 	}
 	for unit := range loadersOf(service, spec) {
@@ -199,9 +201,30 @@ func unitsOf(service string, spec ServiceSpec) []compiledUnit {
 				cu.dropIns = append(cu.dropIns, tu.dropIns...)
 			}
 		}
+		cu.dropIns = append(cu.dropIns, othersDropIns(byName, name)...)
 		// Drop-ins are read by file name, whichever folder they are in (systemd.unit(5)).
 		slices.SortFunc(cu.dropIns, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
 		out = append(out, cu)
+	}
+	return out
+}
+
+// othersDropIns are those that stand in the entries of the same unit of other users: in
+// /etc/systemd/user they are for all.
+func othersDropIns(byName map[string]*compiledUnit, name string) []string {
+	user, unit := hostdriver.SplitUnit(name)
+	if user == "" {
+		return nil
+	}
+	var out []string
+	for other, cu := range byName {
+		if u, of := hostdriver.SplitUnit(other); u != "" && u != user && (of == unit || of == templateOf(unit)) {
+			for _, p := range cu.dropIns {
+				if strings.HasPrefix(p, unitFolder(u)) && !slices.Contains(out, p) && !slices.Contains(byName[name].dropIns, p) {
+					out = append(out, p)
+				}
+			}
+		}
 	}
 	return out
 }

@@ -115,7 +115,7 @@ func serviceUnits(spec ServiceSpec) []string {
 		if u.Source == "" && u.Name == "" || u.Name == "" && isTemplate(u.Source) {
 			continue
 		}
-		if f := unitFileOf(u); !f.dropIn && strings.HasSuffix(f.unit, ".service") {
+		if f := unitFileOf(u); !f.dropIn && strings.HasSuffix(f.unit, ".service") && u.scopeUser() == "" {
 			names[f.unit] = true
 		}
 	}

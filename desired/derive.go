@@ -49,6 +49,11 @@ func (c *compiled) derive(files []made, artifacts []Artifact) ([]Unit, Faults) {
 				faults = append(faults, Fault{Pos: c.svc.At(cu.at + ".enabled"), Rule: "not-installable", Message: message, Mend: mend})
 			}
 		}
+		if user, _ := hostdriver.SplitUnit(cu.name); user != "" && !isTemplateUnit(cu.name) {
+			u.readEnv(text, byPath)
+			faults = append(faults, c.userFaults(&u, user, byPath)...)
+			u.EnvFiles, u.ForeignEnv, u.Uncertain = nil, nil, nil
+		}
 		if !isTemplateUnit(cu.name) { // which runs nothing itself
 			u.readEnv(text, byPath)
 			u.readEnvironment(text)

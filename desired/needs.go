@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // NeedKind is what kind of thing a Need is.
@@ -115,6 +117,9 @@ func (u *Unit) Account() (user, group string, known bool) {
 		if u.Text.Last(section, key) != "" {
 			return "", "", false
 		}
+	}
+	if user, _ := hostdriver.SplitUnit(u.Name); user != "" { // its systemd is that user already
+		return user, "", true
 	}
 	user, known = expandSpecifiers(u.Text.Last(section, "User"), u.Name)
 	group, same := expandSpecifiers(u.Text.Last(section, "Group"), u.Name)

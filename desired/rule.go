@@ -36,7 +36,7 @@ var rules = func() map[string]Rule {
 		"dynamic-inventory", "empty-unit", "escape", "executable-inventory", "generated-unit", "group-cycle", "impossible-rollout", "impossible-window",
 		"ini-syntax", "interrupted", "jinja", "missing-fleet", "missing-key", "missing-source", "missing-var", "no-keep", "no-verifier", "not-a-file", "not-a-folder", "not-installable",
 		"refused-by-systemd", "second-fleet", "selector", "symlink", "template", "template-unit", "too-large", "unknown-group", "unknown-host", "unknown-key", "unknown-service", "unknown-unit", "unloaded-credential",
-		"unreadable", "vault",
+		"unreadable", "user-unit", "vault",
 		"wrong-type", "wrong-value", "yaml-syntax",
 	} {
 		all[name] = Rule{Name: name, Level: LevelError, Fixed: true}

@@ -81,11 +81,13 @@ type DirectorySpec struct {
 type UnitSpec struct {
 	Source   string `yaml:"source"`                                       // its file; its base name is the unit's name unless name is set
 	Name     string `yaml:"name"`                                         // the unit's name, also for an instance such as gateway@1.service
-	Path     string `yaml:"path"`                                         // default /etc/systemd/system/NAME; a Quadlet's is /etc/containers/systemd/NAME
+	Path     string `yaml:"path"`                                         // default /etc/systemd/system/NAME; of scope user /etc/systemd/user/NAME; a Quadlet's is /etc/containers/systemd/NAME
 	Enabled  *bool  `yaml:"enabled"`                                      // started at boot; left out: not ours to say
 	State    string `yaml:"state" jsonschema:"enum=started,enum=stopped"` // left out: not ours to say
 	Template bool   `yaml:"template"`                                     // render even if not named *.tmpl
 	DropIn   string `yaml:"dropIn"`                                       // the unit this source is a drop-in of
+	Scope    string `yaml:"scope" jsonschema:"enum=system,enum=user"`     // whose systemd runs it: the host's (default), or that of a user, which then runs from boot on and without a login
+	User     string `yaml:"user"`                                         // of scope user: whose
 }
 
 // EnvSpec is one env file, merged from sources in order. One plain source is taken

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // UnitDirective is one assignment of a unit file.
@@ -210,14 +212,17 @@ func (u UnitFile) Installs() bool {
 // notEnabled says why systemctl enable would fail, or would do nothing for the unit itself,
 // and how to mend it in the file named.
 func (u UnitFile) notEnabled(unit, file string) (message, mend string) {
-	also := u.Values("Install", "Also")
+	also, target := u.Values("Install", "Also"), "multi-user.target"
+	if user, _ := hostdriver.SplitUnit(unit); user != "" {
+		target = "default.target"
+	}
 	switch {
 	case !u.Installs() && len(also) > 0:
 		return unit + " cannot be enabled, for its [Install] only names others: Also=" + strings.Join(also, " "),
-			"write WantedBy=multi-user.target into " + file + ", or enable " + strings.Join(also, " ") + " instead"
+			"write WantedBy=" + target + " into " + file + ", or enable " + strings.Join(also, " ") + " instead"
 	case !u.Installs():
 		return unit + " cannot be enabled, for its file says nothing under [Install]",
-			"write [Install] and WantedBy=multi-user.target into " + file + ", or drop enabled"
+			"write [Install] and WantedBy=" + target + " into " + file + ", or drop enabled"
 	case isTemplateUnit(unit) && u.Last("Install", "DefaultInstance") == "" && len(u.Values("Install", "Alias")) == 0:
 		return unit + " is a template without DefaultInstance=, so systemd does not know which instance to enable",
 			"enable an instance in a further entry: name: " + strings.Replace(unit, "@", "@1", 1) + ", or write DefaultInstance= into " + file

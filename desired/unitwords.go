@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 var errUnitQuoting = errors.New("the quoting is not systemd's")
@@ -111,12 +113,13 @@ func unescapeOne(s string, b *strings.Builder) (int, error) {
 }
 
 // expandSpecifiers puts in what systemd's specifiers (systemd.unit(5)) stand for in
-// a system unit of that name, as far as the name and fixed directories tell. It
+// a unit of that name, as far as the name and fixed directories tell. It
 // reports false where one is left, which only the host knows.
 func expandSpecifiers(s, unit string) (string, bool) {
 	if strings.IndexByte(s, '%') < 0 {
 		return s, true
 	}
+	user, unit := hostdriver.SplitUnit(unit)
 	prefix, instance := unit, ""
 	if dot := strings.LastIndexByte(unit, '.'); dot >= 0 {
 		prefix = unit[:dot]
@@ -131,6 +134,12 @@ func expandSpecifiers(s, unit string) (string, bool) {
 		'P': unescapeUnit(prefix), 'I': unescapeUnit(instance), 'J': unescapeUnit(final),
 		't': "/run", 'S': "/var/lib", 'C': "/var/cache", 'L': "/var/log", 'E': "/etc", 'T': "/tmp", 'V': "/var/tmp",
 		'h': "/root", 'u': "root", 'g': "root", 'U': "0", 'G': "0",
+	}
+	if user != "" { // in a user's systemd these are of that user, and most only the host can tell
+		for _, c := range "tSCLEhgUG" {
+			delete(known, byte(c))
+		}
+		known['u'] = user
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

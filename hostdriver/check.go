@@ -32,8 +32,15 @@ func HasControl(s string) bool {
 	return false
 }
 
-// CheckUnit allows the names of systemd.unit(5), templates among them.
+// CheckUnit allows the names of systemd.unit(5), templates among them, and those of users'
+// units (see UnitOf).
 func CheckUnit(name string) error {
+	if user, unit := SplitUnit(name); user != "" {
+		if err := CheckAccount(user); err != nil {
+			return err
+		}
+		name = unit
+	}
 	ok := name != "" && len(name) <= 255 && strings.Contains(name, ".") && !strings.HasPrefix(name, ".")
 	for _, c := range name {
 		ok = ok && (isAlphanumeric(c) || strings.ContainsRune(`:_.\@-`, c))

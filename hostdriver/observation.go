@@ -59,16 +59,18 @@ type EnvQuery struct {
 
 // Observation is only what the host said, at one moment.
 type Observation struct {
-	Host      string
-	At        time.Time     // the controller's clock when the reading ended
-	Took      time.Duration // how long the round trip took
-	BootID    string
-	Clock     time.Time // the host's wall clock
-	Systemd   string    // its version, such as "252"
-	Encrypts  bool      // systemd there encrypts credentials: it has systemd-creds, as since 250
-	Paths     map[string]PathState
-	Units     map[string]UnitState
-	Users     map[string]UserState
+	Host     string
+	At       time.Time     // the controller's clock when the reading ended
+	Took     time.Duration // how long the round trip took
+	BootID   string
+	Clock    time.Time // the host's wall clock
+	Systemd  string    // its version, such as "252"
+	Encrypts bool      // systemd there encrypts credentials: it has systemd-creds, as since 250
+	Paths    map[string]PathState
+	Units    map[string]UnitState
+	Users    map[string]UserState
+	// Managers are the systemds of the users whose units were asked for or are managed.
+	Managers  map[string]ManagerState
 	Groups    map[string]bool // name to exists
 	Processes map[string]ProcessState
 	Disk      map[string]DiskState
@@ -131,7 +133,7 @@ const (
 
 // UnitState is one unit as systemctl show has it.
 type UnitState struct {
-	Load         string // loaded, not-found, masked, bad-setting, error
+	Load         string // loaded, not-found, masked, bad-setting, error; unheard where the manager of its user does not answer
 	Active       string // active, inactive, failed, activating, deactivating, reloading
 	Sub          string
 	File         string // UnitFileState; "" where there is no file
@@ -204,6 +206,14 @@ type UserState struct {
 	Group  string // primary group's name
 	Home   string
 	Shell  string
+}
+
+// ManagerState is the systemd of one user, which runs that user's units.
+type ManagerState struct {
+	Lingers bool   // it runs from boot on, and without a login (loginctl enable-linger)
+	Ours    bool   // evenkeel has switched that on
+	Up      bool   // it runs now
+	Lacks   string // what the host lacks to have it asked; "" where it lacks nothing
 }
 
 // DiskState is the room on a filesystem.

@@ -42,6 +42,7 @@ const (
 	KindFile      Kind = "file"
 	KindEnv       Kind = "env"
 	KindUnit      Kind = "unit"    // a unit file or drop-in
+	KindLinger    Kind = "linger"  // whether a user's systemd runs without a login
 	KindEnable    Kind = "enable"  // whether it starts at boot
 	KindProcess   Kind = "process" // start, stop, restart, reload
 )

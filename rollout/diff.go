@@ -74,6 +74,7 @@ func (d *differ) instance(inst *desired.Instance) {
 	d.artifacts(inst)
 	d.files(inst)
 	d.leftovers(inst)
+	d.managers(inst)
 	d.enablement(inst)
 	for i := range inst.Units {
 		d.process(inst, &inst.Units[i])
@@ -252,6 +253,7 @@ func fileKind(k desired.FileKind) Kind {
 // leftovers are what the manifest has of this service and the revision no longer wants.
 func (d *differ) leftovers(inst *desired.Instance) {
 	var wanted map[entryName]bool
+	var gone []hostdriver.Entry
 	for i := range d.o.Manifest.Entries {
 		e := &d.o.Manifest.Entries[i]
 		if e.Service != inst.Service {
@@ -262,8 +264,10 @@ func (d *differ) leftovers(inst *desired.Instance) {
 		}
 		if !wanted[entryName{e.Kind, e.Name}] {
 			d.remove(*e, "no longer in the revision")
+			gone = append(gone, *e)
 		}
 	}
+	d.lingersNoMore(gone, "no unit of it is left, and evenkeel had switched it on")
 }
 
 // remove adds the changes by which one managed entry goes away.
@@ -304,9 +308,11 @@ func (d *differ) removed(hs desired.HostState, prune bool) {
 		}
 		d.service = e.Service
 		d.Removed = append(d.Removed, e.Service)
-		for _, e := range d.o.Manifest.Of(d.service) {
+		all := d.o.Manifest.Of(d.service)
+		for _, e := range all {
 			d.remove(e, "service "+d.service+" is no longer wanted on this host")
 		}
+		d.lingersNoMore(all, "no unit of it is left, and evenkeel had switched it on")
 	}
 }
 
@@ -319,7 +325,7 @@ func (d *differ) enablement(inst *desired.Instance) {
 			continue
 		}
 		if got.Load == "masked" || got.File == "masked" || got.File == "masked-runtime" {
-			d.problem(u.Name, "is masked on the host", "systemctl unmask "+u.Name)
+			d.problem(u.Name, "is masked on the host", hostdriver.Systemctl("unmask", u.Name))
 			continue
 		}
 		if u.Enabled == nil {

@@ -59,6 +59,11 @@ func inputsOf(inst *desired.Instance, u *desired.Unit) []input {
 // dropsInto tells whether a drop-in of the unit named applies to u: it is u's, or of
 // the template that u is an instance of (systemd.unit(5)).
 func dropsInto(of, u string) bool {
+	whose, of := hostdriver.SplitUnit(of)
+	whom, u := hostdriver.SplitUnit(u)
+	if (whose == "") != (whom == "") {
+		return false // those of users are for all users
+	}
 	if of == u {
 		return true
 	}
@@ -129,6 +134,9 @@ func Query(hs desired.HostState, salt string) hostdriver.Query {
 		}
 		for _, a := range inst.Artifacts {
 			q.Paths = append(q.Paths, hostdriver.PathQuery{Path: a.Link}, hostdriver.PathQuery{Path: a.Release})
+		}
+		for _, user := range inst.UnitUsers() {
+			users[user] = true
 		}
 		for j := range inst.Units {
 			u := &inst.Units[j]

@@ -105,9 +105,10 @@ func (d *differ) startedWith(inst *desired.Instance, u *desired.Unit, got hostdr
 	if !ok || rec.InvocationID == "" || rec.InvocationID != got.InvocationID {
 		return ""
 	}
+	user, _ := hostdriver.SplitUnit(u.Name)
 	for _, p := range sortedKeys(rec.Inputs) {
 		of, isDropIn := strings.CutSuffix(path.Dir(p), ".d")
-		if isDropIn && strings.HasSuffix(p, ".conf") && dropsInto(path.Base(of), u.Name) && !slices.ContainsFunc(inst.Files, func(f desired.File) bool { return f.Path == p }) {
+		if isDropIn && strings.HasSuffix(p, ".conf") && dropsInto(hostdriver.UnitOf(user, path.Base(of)), u.Name) && !slices.ContainsFunc(inst.Files, func(f desired.File) bool { return f.Path == p }) {
 			return p
 		}
 	}

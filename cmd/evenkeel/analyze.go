@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
 // analyzer asks the systemd of this machine, where there is one, about the fleet's units:
@@ -64,6 +65,9 @@ func (a *analyzer) instance(in *desired.Instance) {
 	for _, f := range in.Files {
 		// What came out of a SOPS file is never written anywhere on this machine.
 		if (f.Kind != desired.FileUnit && f.Kind != desired.FileDropIn) || f.Secret || strings.Contains(f.Path, "/containers/") || len(f.Sources) == 0 {
+			continue
+		}
+		if user, _ := hostdriver.SplitUnit(f.Unit); user != "" { // what is checked here is how the host's own systemd would take them
 			continue
 		}
 		place := filepath.Base(f.Path)

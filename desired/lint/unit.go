@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -85,7 +86,9 @@ func (c *check) unit(u *unit) {
 		u.execs()
 		u.lifecycle()
 		u.limits()
-		u.rights()
+		if user, _ := hostdriver.SplitUnit(u.Name); user == "" { // a user's systemd can confine little, and has nothing of root's to give away
+			u.rights()
+		}
 	case "timer":
 		u.timer()
 	}
@@ -246,6 +249,8 @@ func (u *unit) timer() {
 	target := u.value("Timer", "Unit")
 	if target == "" {
 		target = strings.TrimSuffix(u.Name, ".timer") + ".service"
+	} else if user, _ := hostdriver.SplitUnit(u.Name); user != "" {
+		target = hostdriver.UnitOf(user, target)
 	}
 	if !slices.ContainsFunc(u.in.Units, func(o desired.Unit) bool { return o.Name == target || o.Name == templateOf(target) }) && !strings.Contains(target, "%") {
 		u.say(u.head("Timer"), "timer-alone", u.Name+" starts "+target+", which is no unit of the service", "add it under units, or name another with Unit=")

@@ -47,6 +47,7 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 			}
 		}
 	}
+	h.observeManagers(&o)
 	h.settleWanted(&o)
 	if q.Light {
 		return o

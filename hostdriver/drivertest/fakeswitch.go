@@ -219,8 +219,13 @@ func (h *FakeHost) carryOut(to, other uint64, leave []string) error {
 		return fmt.Errorf("killed")
 	}
 	h.current = to
+	h.lingerFor(target, leave)
 	h.daemonReload()
-	return h.setUnits(target, leave)
+	if err := h.setUnits(target, leave); err != nil {
+		return err
+	}
+	h.lingerNoMore(target, left)
+	return nil
 }
 
 // foundFor is what to put back for a thing that generation to does not have.

@@ -79,6 +79,7 @@ func (h *FakeHost) load(u *unit) {
 
 // find returns where a unit's file and drop-ins are on disk, and what they say.
 func (h *FakeHost) find(name string) (fragment string, dropIns []string, text string) {
+	unitDirs, name := unitPlaces(name)
 	names := []string{name}
 	if at, suffix, ok := strings.Cut(name, "@"); ok && !strings.HasPrefix(suffix, ".") {
 		names = append(names, at+"@"+suffix[strings.LastIndexByte(suffix, '.'):])
@@ -108,7 +109,8 @@ func (h *FakeHost) find(name string) (fragment string, dropIns []string, text st
 }
 
 func (h *FakeHost) isMasked(name string) bool {
-	n := h.nodes["/etc/systemd/system/"+name]
+	dirs, bare := unitPlaces(name)
+	n := h.nodes[dirs[0]+bare]
 	return h.masked[name] || n != nil && n.kind == hostdriver.PathSymlink && n.target == "/dev/null"
 }
 
@@ -372,6 +374,9 @@ func (h *FakeHost) byHand(verb string, u *unit, now time.Time) {
 
 // state is the unit as systemctl show has it.
 func (h *FakeHost) state(name string) hostdriver.UnitState {
+	if !h.hears(name) {
+		return hostdriver.UnitState{Load: "unheard", Active: "inactive", Sub: "dead", Job: "0"}
+	}
 	if strings.Contains(name, "@.") {
 		st := hostdriver.UnitState{Load: "not-found", Active: "inactive", Sub: "dead", File: h.fileState(name), Job: "0"}
 		if st.File != "" {

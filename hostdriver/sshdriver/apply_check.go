@@ -12,7 +12,7 @@ import (
 
 // precheck asks for facts; what is wrong with them is found here, all of it at once.
 func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, error) {
-	s := d.mutation(f, "facts", "check", "trial")
+	s := d.mutation(f, "facts", "manager", "check", "trial")
 	dirs := newNames()
 	dirs.add(slices.Sorted(maps.Keys(op.NeedBytes))...)
 	dirs.add(slices.Sorted(maps.Keys(op.NeedInodes))...)
@@ -138,7 +138,7 @@ func unitFindings(r record, own map[string]string) ([]hostdriver.Finding, error)
 	for _, name := range slices.Sorted(maps.Keys(units)) {
 		st := units[name]
 		if st.Load == "masked" || strings.HasPrefix(st.File, "masked") {
-			found = append(found, hostdriver.Finding{Reason: hostdriver.UnitMasked, Place: name, What: name + " is masked", Mend: "systemctl unmask " + name + " there, or suspend the host"})
+			found = append(found, hostdriver.Finding{Reason: hostdriver.UnitMasked, Place: name, What: name + " is masked", Mend: hostdriver.Systemctl("unmask", name) + " there, or suspend the host"})
 		}
 		if st.Job != "0" && own[name] != st.Job {
 			found = append(found, hostdriver.Finding{Reason: hostdriver.JobQueued, Place: name, What: fmt.Sprintf("%s has a job queued, number %s", name, printable(st.Job, 20)),

@@ -10,7 +10,7 @@ import (
 
 const defaultKeep = 5
 
-var switchParts = []string{"facts", "entry", "generation", "enable", "reload", "reserve", "switch", "collect", "deadman", "refused"}
+var switchParts = []string{"facts", "manager", "entry", "generation", "linger", "enable", "reload", "reserve", "switch", "collect", "deadman", "refused"}
 
 // switchTo sends the script alone, or with the dead man's own script after it.
 func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, error) {

@@ -15,7 +15,7 @@ import (
 const defaultJobTimeout = 90 * time.Second
 
 func (d *Driver) unitOps(f hostdriver.Fence, op hostdriver.UnitOps) (*change, error) {
-	s := d.mutation(f, "facts", "units")
+	s := d.mutation(f, "facts", "manager", "units")
 	var actions []string
 	for _, a := range op.Actions {
 		line, err := actionLine(a)

@@ -102,9 +102,16 @@ for u in $(systemctl list-units --all --plain --no-legend 'contract*' | while re
 	systemctl stop "$u" 2>/dev/null
 	systemctl disable "$u" 2>/dev/null
 done
+if id contract >/dev/null 2>&1; then
+	loginctl disable-linger contract 2>/dev/null
+	systemctl stop "user@$(id -u contract).service" 2>/dev/null
+fi
+# The hosts have no libpam-systemd, of which the systemd of a user needs this one variable.
+mkdir -p /etc/systemd/system/user@.service.d
+printf '[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%%%i\n' >/etc/systemd/system/user@.service.d/pam.conf
 for d in /var/lib/evenkeel /etc/contract; do while umount "$d" 2>/dev/null; do :; done; done
 rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/contract /etc/systemd/system/contract* /run/systemd/system/contract* \
-	/lib/systemd/system/contract* /etc/systemd/system/*.wants/contract*
+	/lib/systemd/system/contract* /etc/systemd/system/*.wants/contract* /etc/systemd/user/contract*
 userdel contract 2>/dev/null
 [ ! -e /usr/bin/systemd-stdio-bridge.hidden ] || mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge
 systemctl unmask contract-m.service 2>/dev/null

@@ -2,6 +2,7 @@ package sshdriver
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -19,7 +20,7 @@ type unprivileged interface {
 // an err the usual reading may still learn what is asked.
 func (d *Driver) glance(ctx context.Context, host inventory.Host, q hostdriver.Query) (o hostdriver.Observation, ok bool, err error) {
 	l, can := d.line.(unprivileged)
-	if !can || checkNames(nil, nil, q.Units, nil) != nil {
+	if !can || checkNames(nil, nil, q.Units, nil) != nil || slices.ContainsFunc(q.Units, ofUser) {
 		return o, false, nil
 	}
 	s := newScript(d.places, "facts", "glance")
@@ -38,6 +39,12 @@ func (d *Driver) glance(ctx context.Context, host inventory.Host, q hostdriver.Q
 	}
 	now := time.Now()
 	return hostdriver.Observation{Host: host.Name, At: now, Took: now.Sub(begun), Units: units}, true, nil
+}
+
+// ofUser tells of a unit that only root can ask of its systemd.
+func ofUser(unit string) bool {
+	user, _ := hostdriver.SplitUnit(unit)
+	return user != ""
 }
 
 // glanced reads the reply: every unit that was asked for, or nothing.

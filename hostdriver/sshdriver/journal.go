@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ func (d *Driver) Journal(ctx context.Context, host inventory.Host, q hostdriver.
 	if _, err := io.WriteString(session, text); err != nil && ctx.Err() == nil {
 		return fail(hostdriver.Unreachable, err, "")
 	}
-	r := &journalStream{lines: bufio.NewReaderSize(session, 32<<10), query: q, each: each}
+	r := &journalStream{users: map[string]string{}, lines: bufio.NewReaderSize(session, 32<<10), query: q, each: each}
 	err = r.read(nonce)
 	switch {
 	case r.refused != nil:
@@ -94,15 +95,18 @@ func journalEnd(conn *Conn, res Result, begun bool, q hostdriver.JournalQuery, f
 	case strings.Contains(said, "Bad pattern"):
 		return fail(hostdriver.Failed, errors.New(said), "write a pattern of PCRE2 (pcre2pattern(3))")
 	}
-	return fail(hostdriver.Failed, noReply(errors.New("journalctl failed"), res), "see what it says there: journalctl -u "+q.Units[0])
+	return fail(hostdriver.Failed, noReply(errors.New("journalctl failed"), res), "see what it says there: "+hostdriver.Journalctl(q.Units[0]))
 }
 
 // journalScriptText is the request: script/journal.sh with its arguments.
 func journalScriptText(nonce string, p places, q hostdriver.JournalQuery) string {
 	args := []string{"--no-pager", "-q", "-o", "json", "--all",
-		"--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_PID,SYSLOG_PID,_SYSTEMD_UNIT,UNIT,OBJECT_SYSTEMD_UNIT,COREDUMP_UNIT"}
-	for _, u := range q.Units {
-		args = append(args, "-u", u)
+		"--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_PID,SYSLOG_PID,_SYSTEMD_UNIT,UNIT,OBJECT_SYSTEMD_UNIT,COREDUMP_UNIT,_UID,_SYSTEMD_USER_UNIT,USER_UNIT,COREDUMP_USER_UNIT"}
+	ofUsers := slices.ContainsFunc(q.Units, ofUser)
+	if !ofUsers {
+		for _, u := range q.Units {
+			args = append(args, "-u", u)
+		}
 	}
 	if q.Priority != "" {
 		args = append(args, "-p", q.Priority)
@@ -125,6 +129,9 @@ func journalScriptText(nonce string, p places, q hostdriver.JournalQuery) string
 	if q.Lines > 0 {
 		args = append(args, "-n", strconv.Itoa(q.Lines))
 	}
+	if ofUsers { // -u is no alternative to anything else, and --user-unit= is of one's own only
+		args = append(args, journalMatches(q.Units)...)
+	}
 	var b strings.Builder
 	b.WriteString("{\nexport PATH=" + quote(p.path) + "\nNONCE=" + quote(nonce) + "\n" + scriptParts["journal"] + "op_journal")
 	for _, a := range args {
@@ -132,6 +139,32 @@ func journalScriptText(nonce string, p places, q hostdriver.JournalQuery) string
 	}
 	b.WriteString("\n}\n")
 	return b.String()
+}
+
+// journalMatches are what -u stands for (journalctl(1)), and the same for units of users, of
+// whom script/journal.sh knows the numbers.
+func journalMatches(units []string) []string {
+	var args []string
+	or := func(matches ...string) {
+		if len(args) > 0 {
+			args = append(args, "+")
+		}
+		args = append(args, matches...)
+	}
+	for _, name := range units {
+		user, u := hostdriver.SplitUnit(name)
+		if user == "" {
+			or("_SYSTEMD_UNIT=" + u)
+			or("_PID=1", "UNIT="+u)
+			or("_UID=0", "OBJECT_SYSTEMD_UNIT="+u)
+			or("_UID=0", "COREDUMP_UNIT="+u)
+			continue
+		}
+		or("_SYSTEMD_USER_UNIT="+u, "_UID=~"+user)
+		or("USER_UNIT="+u, "_UID=~"+user)
+		or("COREDUMP_USER_UNIT="+u, "_UID=0")
+	}
+	return args
 }
 
 // journalTime is a moment as systemd.time(7) reads it in every time zone.
@@ -145,7 +178,8 @@ type journalStream struct {
 	query   hostdriver.JournalQuery
 	each    func(hostdriver.JournalEntry) error
 	begun   bool
-	refused error // of each
+	refused error             // of each
+	users   map[string]string // by number, those whose units are read
 }
 
 // read reads to the end. What comes before the first line with the nonce is noise.
@@ -164,7 +198,12 @@ func (r *journalStream) read(nonce string) error {
 			}
 			if clock, ok := bytes.CutPrefix(line, mark); ok {
 				r.begun = true
-				if seconds, err := strconv.ParseInt(string(clock), 10, 64); err == nil && r.query.Begun != nil {
+				seconds, users, _ := strings.Cut(string(clock), " ")
+				for pair := range strings.FieldsSeq(users) {
+					number, user, _ := strings.Cut(pair, "=")
+					r.users[number] = user
+				}
+				if seconds, err := strconv.ParseInt(seconds, 10, 64); err == nil && r.query.Begun != nil {
 					r.query.Begun(time.Unix(seconds, 0))
 				}
 			}
@@ -172,7 +211,7 @@ func (r *journalStream) read(nonce string) error {
 		case len(line) == 0:
 			continue
 		}
-		e, err := parseJournalEntry(line)
+		e, err := parseJournalEntry(line, r.users)
 		if err != nil {
 			return err
 		}
@@ -217,6 +256,10 @@ type journalFields struct {
 	About      journalText `json:"UNIT"`
 	Object     journalText `json:"OBJECT_SYSTEMD_UNIT"`
 	Dumped     journalText `json:"COREDUMP_UNIT"`
+	UID        journalText `json:"_UID"`
+	UserUnit   journalText `json:"_SYSTEMD_USER_UNIT"`
+	UserAbout  journalText `json:"USER_UNIT"`
+	UserDumped journalText `json:"COREDUMP_USER_UNIT"`
 }
 
 // journalText is a field's value: a string; an array of bytes as numbers where it is not
@@ -259,8 +302,9 @@ func (t *journalText) one(data []byte) bool {
 	return true
 }
 
-// parseJournalEntry reads one line of journalctl -o json.
-func parseJournalEntry(line []byte) (hostdriver.JournalEntry, error) {
+// parseJournalEntry reads one line of journalctl -o json. users are, by number, those whose
+// units were asked for.
+func parseJournalEntry(line []byte, users map[string]string) (hostdriver.JournalEntry, error) {
 	var f journalFields
 	if err := json.Unmarshal(line, &f); err != nil {
 		return hostdriver.JournalEntry{}, fmt.Errorf("an entry of its journal cannot be read: %w", err)
@@ -273,6 +317,11 @@ func parseJournalEntry(line []byte) (hostdriver.JournalEntry, error) {
 		Identifier: firstOf(string(f.Identifier), string(f.Comm)),
 		// What systemd says about a unit comes from init.scope, and names the unit apart.
 		Unit: firstOf(string(f.About), string(f.Object), string(f.Dumped), string(f.Unit))}
+	if user := users[string(f.UID)]; user != "" {
+		if u := firstOf(string(f.UserAbout), string(f.UserDumped), string(f.UserUnit)); u != "" {
+			e.Unit = hostdriver.UnitOf(user, u)
+		}
+	}
 	if p, err := strconv.Atoi(string(f.Priority)); err == nil && p >= 0 && p <= 7 {
 		e.Priority = p
 	}

@@ -28,12 +28,12 @@ func TestParseJournalEntry(t *testing.T) {
 		`{` + stamp + `,"MESSAGE":[[97,255],"b"],"_SYSTEMD_UNIT":"init.scope","UNIT":"gw.service"}`:            {At: at, Cursor: "s=1;i=2", Message: "a\xff", Priority: -1, Unit: "gw.service"},
 		`{` + stamp + `,"MESSAGE":[],"_SYSTEMD_UNIT":"systemd-coredump@0.service","COREDUMP_UNIT":"a.socket"}`: {At: at, Cursor: "s=1;i=2", Priority: -1, Unit: "a.socket"},
 	} {
-		if got, err := parseJournalEntry([]byte(line)); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := parseJournalEntry([]byte(line), nil); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v, %v\nwant %+v", line, got, err, want)
 		}
 	}
 	for _, line := range []string{"", "x", "{}", "[]", `{"__REALTIME_TIMESTAMP":"soon"}`, `{` + stamp + `,"MESSAGE":[[[1]]]}`, `{` + stamp + `,"MESSAGE":[{}]}`} {
-		if e, err := parseJournalEntry([]byte(line)); err == nil {
+		if e, err := parseJournalEntry([]byte(line), nil); err == nil {
 			t.Errorf("%s: %+v", line, e)
 		}
 	}
@@ -43,7 +43,7 @@ func FuzzJournalEntry(f *testing.F) {
 	f.Add(`{"__REALTIME_TIMESTAMP":"1764360000123456","MESSAGE":[104,105,255],"PRIORITY":["3"],"UNIT":[[97]]}`)
 	f.Add(`{"MESSAGE":"x"}`)
 	f.Fuzz(func(t *testing.T, line string) {
-		if e, err := parseJournalEntry([]byte(line)); err == nil && (e.Priority < -1 || e.Priority > 7 || e.PID < 0) {
+		if e, err := parseJournalEntry([]byte(line), nil); err == nil && (e.Priority < -1 || e.Priority > 7 || e.PID < 0) {
 			t.Errorf("%q: %+v", line, e)
 		}
 	})

@@ -27,7 +27,7 @@ type reading struct {
 // was last read, with its first line: if it still has that one, the host need not
 // look up again what the manifest names.
 func newReading(p places, q hostdriver.Query, known ownManifest) (*reading, error) {
-	r := &reading{query: q, known: known, script: *newScript(p, "facts", "observe", "environ")}
+	r := &reading{query: q, known: known, script: *newScript(p, "facts", "manager", "observe", "environ")}
 	paths := newNames()
 	units, templates, users, groups := newNames(), newNames(), newNames(), newNames()
 	addUnit := func(name string) {

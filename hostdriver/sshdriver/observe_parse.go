@@ -89,6 +89,8 @@ func (p *observationParser) take(rec record) error {
 		return p.takeUnits(rec)
 	case "templates":
 		return p.takeTemplates(rec)
+	case "manager":
+		return p.takeManager(rec)
 	case "host":
 		return p.takeHost(rec)
 	case "clock":

@@ -40,9 +40,34 @@ func parseUnits(rec record) (map[string]hostdriver.UnitState, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", rec.args[i], err)
 		}
+		if user, _ := hostdriver.SplitUnit(rec.args[i]); user != "" {
+			st.Takes, st.Triggers = unitsOfUser(user, st.Takes), unitsOfUser(user, st.Triggers)
+		}
 		units[rec.args[i]] = st
 	}
 	return units, nil
+}
+
+// unitsOfUser names units that a user's systemd has named.
+func unitsOfUser(user string, names []string) []string {
+	for i, n := range names {
+		names[i] = common.one(hostdriver.UnitOf(user, n))
+	}
+	return names
+}
+
+// takeManager reads how the systemd of a user is whose units there are.
+func (p *observationParser) takeManager(rec record) error {
+	user := rec.arg(0)
+	if hostdriver.CheckAccount(user) != nil {
+		return fmt.Errorf("it is of %s", printable(user, 60))
+	}
+	if p.obs.Managers == nil {
+		p.obs.Managers = map[string]hostdriver.ManagerState{}
+	}
+	p.obs.Managers[common.one(user)] = hostdriver.ManagerState{Lingers: rec.arg(1) == "on", Ours: rec.arg(2) == "ours", Up: rec.arg(3) == "up",
+		Lacks: printable(strings.TrimSpace(string(rec.body)), 200)}
+	return nil
 }
 
 func parseUnit(block string) (hostdriver.UnitState, error) {

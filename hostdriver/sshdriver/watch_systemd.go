@@ -138,7 +138,7 @@ func oneString(r busReply) string {
 func (s *systemdWatch) subscribe() error {
 	var units []string
 	for _, u := range s.query.Units {
-		if !hostdriver.IsTemplate(u) {
+		if !hostdriver.IsTemplate(u) && !ofUser(u) { // of users' units the files in /run tell
 			units = append(units, u)
 			s.watched[unitPath(u)] = u
 		}

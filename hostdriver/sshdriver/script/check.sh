@@ -34,7 +34,10 @@ check_rooms() {
 check_units() {
 	[ "$UNITS" ] || return 0
 	rec units $UNITS
-	systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,UnitFileState,Job -- $UNITS >&3 2>/dev/null
+	props=$PROPS PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Job
+	show $UNITS
+	PROPS=$props
+	printf '%s\n' "$shown" >&3
 	for unit in $UNITS; do
 		[ ! -e "$R/job.$unit" ] || { read -r own <"$R/job.$unit" && rec ours "$unit" "$own"; }
 	done

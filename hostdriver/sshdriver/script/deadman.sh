@@ -78,7 +78,7 @@ stop_new() {
 	load_generation || return
 	for line in $gone; do
 		split "$line"
-		[ "$kind" = unit ] && timeout 120 systemctl --no-ask-password stop -- "$name"
+		[ "$kind" = unit ] && manager "$name" && timeout 120 $ctl --no-ask-password stop -- "$bare"
 	done
 }
 
@@ -95,9 +95,9 @@ start_again() {
 		for f in "$D/started/$name" "$D/wanted/$name"; do
 			[ -e "$f" ] && IFS=$TAB read -r a b <"$f" && [ "$b" = "$TO" ] && verb=restart
 		done
-		[ "$verb" ] || continue
-		systemctl reset-failed -- "$name" 2>/dev/null
-		timeout 120 systemctl --no-ask-password "$verb" -- "$name"
+		[ "$verb" ] && manager "$name" || continue
+		$ctl reset-failed -- "$bare" 2>/dev/null
+		timeout 120 $ctl --no-ask-password "$verb" -- "$bare"
 		rm -f -- "$D/started/$name" "$D/wanted/$name"
 	done
 }

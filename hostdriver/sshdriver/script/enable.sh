@@ -31,7 +31,8 @@ states_of() {
 		case $unit in
 		*@.*)
 			load=loaded
-			file=$(systemctl is-enabled -- "$unit" 2>/dev/null)
+			manager "$unit"
+			file=$($ctl is-enabled -- "$bare" 2>/dev/null)
 			;;
 		*)
 			n=$((n + 1))
@@ -66,7 +67,7 @@ disable_gone() {
 	done
 	[ "$disable" ] || return 0
 	turned_off=1
-	try systemctl --no-reload disable -- $disable || {
+	each_of "$disable" --no-reload disable || {
 		why="cannot disable: $why"
 		return 1
 	}
@@ -76,6 +77,7 @@ disable_gone() {
 # manifest says, told by strings, for the exit status of is-enabled is 0 for some that
 # cannot be enabled. What systemd said last of all units is left in $shown and $plain.
 set_units() {
+	linger_on || return 1
 	enable_new
 	reloaded=
 	if must_reload; then
@@ -109,11 +111,11 @@ set_units() {
 	done
 	[ "$enable$disable" ] || return 0
 	plain=
-	[ -z "$enable" ] || try systemctl --no-reload enable -- $enable || {
-		why="cannot enable: $why" mend="see whether the unit's [Install] section is right"
+	[ -z "$enable" ] || each_of "$enable" --no-reload enable || {
+		why="cannot enable: $why" mend="see whether the unit's [Install] section is right; of a user's unit, also whether the user has a home to write to"
 		return 1
 	}
-	[ -z "$disable" ] || try systemctl --no-reload disable -- $disable || {
+	[ -z "$disable" ] || each_of "$disable" --no-reload disable || {
 		why="cannot disable: $why"
 		return 1
 	}
@@ -143,8 +145,8 @@ enable_new() {
 		entry "$i"
 		[ "$kind" = unit ] && [ "$enabled" = yes ] || continue
 		key
-		case $others in
-		*"$NL$key$NL"*) ;;
+		case $others$name in
+		*"$NL$key$NL"* | *~*) ;;
 		*) list="$list$NL$name" ;;
 		esac
 	done
@@ -173,7 +175,8 @@ judge() {
 	mend="correct the unit's enabled in the service"
 	case "$load $want" in
 	"masked yes "* | "masked "*" started")
-		why="$1 is masked" mend="systemctl unmask $1 there, or suspend the host"
+		manager "$1"
+		why="$1 is masked" mend="$ask unmask $bare there, or suspend the host"
 		return 1
 		;;
 	esac

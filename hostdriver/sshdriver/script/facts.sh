@@ -27,8 +27,19 @@ PROPS=$PROPS,ConditionResult,CanReload,Restart,RequiredBy,RequisiteOf,BoundBy,Co
 # show UNIT…: their facts, in $shown. Timestamps in microseconds need systemd 248; an
 # older one is asked again without.
 show() {
-	shown=$(systemctl show --no-pager --timestamp=us+utc -p "$PROPS" -- "$@" 2>/dev/null) ||
-		shown=$(systemctl show --no-pager -p "$PROPS" -- "$@" 2>&1)
+	case $* in
+	*~*) shown=$(show_each "$@") ;;
+	*)
+		ctl=systemctl user=
+		show_of "$@"
+		;;
+	esac
+}
+
+# show_of UNIT…: as they are called by the one that $ctl asks.
+show_of() {
+	shown=$($ctl show --no-pager --timestamp=us+utc -p "$PROPS" -- "$@" 2>/dev/null) ||
+		shown=$($ctl show --no-pager -p "$PROPS" -- "$@" 2>&1)
 }
 
 # show_units prints the state of $units as observe.sh does.

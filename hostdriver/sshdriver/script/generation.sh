@@ -22,7 +22,7 @@ carry_out() {
 		return 1
 	}
 	touched=1 mend=
-	disable_gone && rename_all && remove_gone && turn_current && set_units
+	disable_gone && rename_all && remove_gone && turn_current && set_units && linger_off
 }
 
 # text_of FILE: a manifest's entry lines in $text.

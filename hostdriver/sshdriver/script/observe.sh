@@ -325,8 +325,11 @@ look_units() {
 	fi
 	if [ "$templates" ]; then
 		rec templates
-		systemctl list-unit-files --no-legend --no-pager --full -- $templates 2>/dev/null >&3
+		list_templates 2>/dev/null >&3
 	fi
+	case $units$templates in
+	*~*) look_managers ;;
+	esac
 	[ "$LIGHT" = 1 ] && return
 	pid=
 	set -- $units
@@ -341,6 +344,41 @@ look_units() {
 			[ $# = 0 ] || shift
 			;;
 		esac
+	done
+}
+
+# list_templates: what systemctl says of their files, with their names as they were asked for.
+list_templates() (
+	hosts=
+	for unit in $templates; do
+		case $unit in
+		*~*) manager "$unit" && line=$($ctl list-unit-files --no-legend --no-pager --full -- "$bare") && printf '%s\n' "${line:+$user~$line}" ;;
+		*) hosts="$hosts$NL$unit" ;;
+		esac
+	done
+	[ -z "$hosts" ] || systemctl list-unit-files --no-legend --no-pager --full -- $hosts
+)
+
+# look_managers tells of the users whose units there are: does the manager of each run,
+# does it run from boot on (and have we seen to that), and what does the host lack for it.
+look_managers() {
+	cared=$NL
+	for unit in $units $templates; do
+		case $unit in
+		*~*) ;;
+		*) continue ;;
+		esac
+		case $cared in
+		*"$NL${unit%%~*}$NL"*) continue ;;
+		esac
+		cared="$cared${unit%%~*}$NL"
+		manager "$unit"
+		linger=off ours=- up=down
+		lingers && linger=on
+		[ -e "$D/lingers/$user" ] && ours=ours
+		is_up && up=up
+		rec manager "$user" "$linger" "$ours" "$up"
+		printf '%s\n' "$lacks" >&3
 	done
 }
 

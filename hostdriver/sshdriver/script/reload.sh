@@ -25,7 +25,10 @@ must_reload() {
 reload() {
 	# Where it does not end, the way back needs another; both are to end before the controller
 	# stops waiting.
-	try timeout 45 systemctl daemon-reload && return 0
+	if try timeout 45 systemctl daemon-reload; then
+		reload_managers
+		return
+	fi
 	[ "$status" = 124 ] && why="it has not ended within 45 s"
 	why="systemctl daemon-reload: $why" mend="look at journalctl -b _PID=1 there"
 	return 1

@@ -28,7 +28,7 @@ make_room() {
 	shift
 	for f; do
 		[ -e "$f" ] && IFS=$TAB read -r a b <"$f" && [ "$b" = "$of" ] || continue
-		timeout 30 systemctl --job-mode=fail --no-ask-password stop -- "${f##*/}"
+		manager "${f##*/}" && timeout 30 $ctl --job-mode=fail --no-ask-password stop -- "$bare"
 	done
 	rm -f -- "$D/reserve"
 	return 0

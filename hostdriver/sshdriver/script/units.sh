@@ -28,8 +28,9 @@ op_units() {
 }
 
 unit_state() {
-	why=$(systemctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job,NRestarts,ActiveEnterTimestampMonotonic,StartLimitIntervalUSec -- "$1" 2>&1) ||
-		die failed "systemctl show $1: $why" "is systemd running there?"
+	manager "$1" || die failed "$1: $why" "$mend"
+	why=$($ctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job,NRestarts,ActiveEnterTimestampMonotonic,StartLimitIntervalUSec -- "$bare" 2>&1) ||
+		die failed "$ask show $bare: $why" "is systemd running there${user:+, and that of user $user: systemctl status user@$uid.service}?"
 	take_state $why
 }
 
@@ -58,16 +59,16 @@ check_unit() {
 	0) ;;
 	*)
 		own_job "$1" || die refused "$1 has a job queued already, number $job; nothing was done" \
-			"see systemctl list-jobs there; wait for it, or cancel it with systemctl cancel $job"
+			"see $ask list-jobs there; wait for it, or cancel it with $ask cancel $job"
 		[ "$active" != deactivating ] ||
 			die failed "$1 has not stopped yet, for a job of ours, number $job; nothing was done" \
-				"see systemctl status $1 there; systemctl kill -s KILL $1 ends it for good"
+				"see $ask status $bare there; $ask kill -s KILL $bare ends it for good"
 		;;
 	esac
 	case $2 in
 	stop) ;;
 	*)
-		[ "$load" = masked ] && die failed "$1 is masked; nothing was done" "systemctl unmask $1 there, or suspend the host"
+		[ "$load" = masked ] && die failed "$1 is masked; nothing was done" "$ask unmask $bare there, or suspend the host"
 		[ "$load" = not-found ] && die failed "$1 is not there; nothing was done" "is its file managed, or its package installed?"
 		;;
 	esac
@@ -115,6 +116,7 @@ act() {
 		return
 	fi
 	unit=$1 verb=$2 before=$id generation=$4
+	manager "$unit"
 	shift 4
 	if [ "$verb" != stop ]; then
 		note "$D/wanted/$unit" "${before:--}" "$@" || die failed "$why; $unit was not touched" "$ADVICE_DISK"
@@ -123,19 +125,19 @@ act() {
 	start | restart)
 		# Manual starts count toward the start limit as crashes do. What is wanted here must
 		# not be refused for it, least of all after a restart has stopped the unit.
-		long_up || systemctl reset-failed -- "$unit" 2>/dev/null
+		long_up || $ctl reset-failed -- "$bare" 2>/dev/null
 		;;
 	esac
 	case $verb.$unit in
-	restart.*.socket) turn_socket || die failed "$why" "look at systemctl status $unit there" ;;
+	restart.*.socket) turn_socket || die failed "$why" "look at $ask status $bare there" ;;
 	esac
 	mode=fail
 	! own_job "$unit" || mode=replace
-	try timeout "$TIMEOUT" systemctl --job-mode="$mode" --no-ask-password "$verb" -- "$unit" 9>&-
+	try timeout "$TIMEOUT" $ctl --job-mode="$mode" --no-ask-password "$verb" -- "$bare" 9>&-
 	ended=$? said=$why told=
 	if [ "$units" = "$NL$unit" ]; then
 		# Where there is but one, what is asked now is what is told in the end.
-		show "$unit" || die failed "systemctl show $unit: $shown" "is systemd running there?"
+		show_of "$bare" || die failed "$ask show $bare: $shown" "is systemd running there?"
 		told=1
 		take_state $shown
 	else
@@ -147,13 +149,13 @@ act() {
 # turn_socket stops a socket and then what it has started, for systemd refuses to start a
 # socket while that runs. The socket goes first: nobody can start the service anew meanwhile.
 turn_socket() {
-	triggers=$(systemctl show --value -p Triggers -- "$unit" 2>/dev/null)
+	triggers=$($ctl show --value -p Triggers -- "$bare" 2>/dev/null)
 	IFS=' '
 	set -- $triggers
 	IFS=$NL
-	[ $# -gt 0 ] && [ -n "$(systemctl show --value -p MainPID -- "$@" | tr -d '0\n')" ] || return 0
-	try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password stop -- "$unit" 9>&- &&
-		try timeout "$TIMEOUT" systemctl --job-mode=fail --no-ask-password stop -- "$@" 9>&-
+	[ $# -gt 0 ] && [ -n "$($ctl show --value -p MainPID -- "$@" | tr -d '0\n')" ] || return 0
+	try timeout "$TIMEOUT" $ctl --job-mode=fail --no-ask-password stop -- "$bare" 9>&- &&
+		try timeout "$TIMEOUT" $ctl --job-mode=fail --no-ask-password stop -- "$@" 9>&-
 }
 
 # long_up: whether the last start of the unit is of so long ago that it counts toward no
@@ -211,8 +213,8 @@ outcome() {
 	if [ "$ended" = 124 ]; then
 		[ "${job:-0}" = 0 ] || printf '%s\n' "$job" >"$R/job.$unit"
 		tell_states
-		die unknown "systemctl $verb $unit has not ended within $TIMEOUT s; it is $active ($sub) and its job goes on" \
-			"look at systemctl status $unit there"
+		die unknown "$ask $verb $bare has not ended within $TIMEOUT s; it is $active ($sub) and its job goes on" \
+			"look at $ask status $bare there"
 	fi
 	if [ "$verb" = stop ]; then
 		[ "$ended" = 0 ] && rm -f -- "$D/started/$unit" "$D/wanted/$unit"
@@ -231,14 +233,16 @@ outcome() {
 	# does a job of somebody else that came in between, of which the next try tells more.
 	case "$(systemctl is-system-running 2>/dev/null)/$said" in
 	running/*" is destructive"* | degraded/*" is destructive"* | starting/*" is destructive"*)
-		die unknown "another job is in the way: $said" "see systemctl list-jobs there"
+		die unknown "another job is in the way: $said" "see $ask list-jobs there"
 		;;
 	running/* | degraded/* | starting/* | initializing/* | maintenance/*) ;;
 	*) die unknown "the host is going down: $said" "wait until it is up again" ;;
 	esac
 	rec failed "$unit" "$verb" "$ended"
 	tell_journal
-	die failed "$said" "look at systemctl status $unit and journalctl -u $unit there"
+	said_by="journalctl -u $unit"
+	[ -z "$user" ] || said_by="journalctl _SYSTEMD_USER_UNIT=$bare _UID=$uid"
+	die failed "$said" "look at $ask status $bare and $said_by there"
 }
 
 # tell_journal: the last words of this invocation, of which some may still be on their way.
@@ -247,8 +251,10 @@ outcome() {
 tell_journal() {
 	[ "$id" ] || return 0
 	timeout 5 journalctl --sync >/dev/null 2>&1
-	since=$(systemctl show --value -p InactiveExitTimestamp -- "$unit" 2>/dev/null)
-	lines=$(timeout 5 journalctl --no-pager -q -n 5 -o cat --since="${since:--1min}" "_SYSTEMD_INVOCATION_ID=$id" + "INVOCATION_ID=$id" + "_SYSTEMD_UNIT=$unit" 2>/dev/null | head -c 4096)
+	since=$($ctl show --value -p InactiveExitTimestamp -- "$bare" 2>/dev/null)
+	set -- "INVOCATION_ID=$id" + "_SYSTEMD_UNIT=$unit"
+	[ -z "$user" ] || set -- "USER_INVOCATION_ID=$id" + "_SYSTEMD_USER_UNIT=$bare" "_UID=$uid"
+	lines=$(timeout 5 journalctl --no-pager -q -n 5 -o cat --since="${since:--1min}" "_SYSTEMD_INVOCATION_ID=$id" + "$@" 2>/dev/null | head -c 4096)
 	rec detail
 	printf '%s\n' "$lines" >&3
 }
