@@ -60,7 +60,7 @@ var trialCases = []contractCase{
 		bundle := release("/opt/contract/.releases/bundle", hostdriver.FormTar, tarOf(map[string]string{"bin/run": "#!/bin/sh\n"}))
 		k.Machine.Symlink("/opt/contract/tool", "/etc/contract/by-hand")
 		d := k.draft(1).release(tool).release(bundle).fileAs("/etc/contract/script", "#!/opt/contract/tool\n", "root", "root", 0o755).
-			file("/etc/contract/env", "A=1\n").
+			file("/etc/contract/env", "A=1\n").file("/etc/contract/own/deep/f", "x").
 			add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: "/opt/contract/tool", Target: tool.Path}).
 			add(hostdriver.Entry{Kind: hostdriver.KindLink, Name: "/opt/contract/bundle", Target: ".releases/bundle/" + bundle.SHA256}).
 			add(hostdriver.Entry{Kind: hostdriver.KindDirectory, Name: "/var/lib/contract/deep", Owner: "root", Group: "root", Mode: 0o750}).
@@ -68,7 +68,7 @@ var trialCases = []contractCase{
 		own := tries(hostdriver.TryProgram, "ExecStart=", "/opt/contract/tool")
 		own.User, own.Group = "contract", "contract"
 		d.Trial.Needs = []hostdriver.TrialNeed{own, tries(hostdriver.TryProgram, "ExecStartPre=", "/etc/contract/by-hand"), tries(hostdriver.TryProgram, "ExecStop=", "/etc/contract/script"),
-			tries(hostdriver.TryProgram, "ExecReload=", "/bin/true"), tries(hostdriver.TryDirectory, "WorkingDirectory=", "/var/lib/contract"),
+			tries(hostdriver.TryProgram, "ExecReload=", "/bin/true"), tries(hostdriver.TryDirectory, "WorkingDirectory=", "/var/lib/contract"), tries(hostdriver.TryDirectory, "WorkingDirectory=", "/etc/contract/own"),
 			tries(hostdriver.TryUser, "User=", "contract"), tries(hostdriver.TryGroup, "Group=", "contract"), tries(hostdriver.TryEnvFile, "EnvironmentFile=", "/etc/contract/env")}
 		k.apply(d)
 		k.apply(hostdriver.Switch{To: 1})

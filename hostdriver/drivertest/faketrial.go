@@ -112,7 +112,15 @@ func (v staged) at(name string) *node {
 		}
 		name = to
 	}
-	return v.nodes[name]
+	if x := v.nodes[name]; x != nil {
+		return x
+	}
+	for _, e := range v.entries { // a folder that is made for what is in it
+		if (e.Kind == hostdriver.KindFile || e.Kind == hostdriver.KindLink) && strings.HasPrefix(e.Name, name+"/") {
+			return &node{kind: hostdriver.PathDir, mode: 0o755, owner: "root"}
+		}
+	}
+	return nil
 }
 
 // brings tells whether the generation brings a user, and the group of that name.

@@ -283,10 +283,23 @@ try_directory() {
 	if [ "$made" ]; then
 		return
 	elif [ ! -d "$at" ]; then
-		found directory-missing
+		comes_with_it || found directory-missing
 	else
 		try_later "$at"
 	fi
+}
+
+# comes_with_it: whether the folder at $at is made for something of the generation in it.
+comes_with_it() {
+	for line in $places; do
+		IFS=$TAB
+		set -- $line
+		IFS=$NL
+		case $3 in
+		"$at"/*) return 0 ;;
+		esac
+	done
+	return 1
 }
 
 # try_later PATH: asked as the user whom it is for, all of a user's at once.
