@@ -139,6 +139,9 @@ func (c *compiler) files() []*compiledFile {
 		out = append(out, &compiledFile{kind: FilePlain, path: f.Path, owner: or(f.Owner, "root"), group: or(f.Group, "root"),
 			mode: modeOf(f.Mode, 0o644), names: []string{f.Source}, at: []Position{c.svc.At(fmt.Sprintf("files[%d].source", i))},
 			render: f.Template, change: changeOf(f.ChangeMode)})
+		if f.ChangeMode == "" && SettingOf(f.Path) != NoSetting { // it takes effect by itself
+			out[len(out)-1].change = ChangeNone
+		}
 	}
 	return append(out, c.credentials()...)
 }

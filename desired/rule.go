@@ -90,6 +90,8 @@ var lintRules = []Rule{
 	{Name: "secret-in-git", Level: LevelWarning},
 	{Name: "metrics-token", Level: LevelWarning},
 	{Name: "secret-differs", Level: LevelError},
+	// What a file sets on its host.
+	{Name: "setting-ignored", Level: LevelError},
 	// The journal.
 	{Name: "journal-lost", Level: LevelWarning},
 	{Name: "no-journal", Level: LevelWarning},

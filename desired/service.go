@@ -112,7 +112,7 @@ type FileSpec struct {
 	Owner      string     `yaml:"owner"`                                                      // default root
 	Group      string     `yaml:"group"`                                                      // default root
 	Mode       string     `yaml:"mode"`                                                       // octal, default "0644"
-	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart
+	ChangeMode ChangeMode `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that read it; default restart, and none for what takes effect by itself (sysusers.d, tmpfiles.d, sysctl.d, journald.conf.d, logrotate.d)
 	Template   bool       `yaml:"template"`                                                   // render even if not named *.tmpl
 }
 

@@ -117,6 +117,10 @@ type Switch struct {
 	// Alike are files whose new content (SHA256) means to processes what is on disk already:
 	// it gets the time of that, so that who started with the one is not behind the other.
 	Alike []Expect
+	// Renew are files of the generation that are as they should be, and the host is not as
+	// they say: they are applied once more. What is written is applied in any case: under
+	// /etc/sysusers.d, /etc/tmpfiles.d, /etc/sysctl.d and /etc/systemd/journald.conf.d.
+	Renew []string
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -30,6 +30,10 @@ const (
 	TryUser      TrialKind = "user"
 	TryGroup     TrialKind = "group"
 	TryPort      TrialKind = "port" // must be nobody's yet
+	// A kernel parameter that a file sets, by its path under /proc/sys, and a file of
+	// logrotate's: Unit is "" of these.
+	TryKernel    TrialKind = "kernel"
+	TryLogrotate TrialKind = "logrotate"
 )
 
 // TrialNeed is one thing that a unit must find.
@@ -58,12 +62,14 @@ type TrialUnit struct {
 // Check tells what no host can be asked.
 func (t Trial) Check() error {
 	for _, n := range t.Needs {
-		if err := CheckUnit(n.Unit); err != nil {
-			return err
-		}
 		var err error
+		if n.Kind != TryKernel && n.Kind != TryLogrotate {
+			if err := CheckUnit(n.Unit); err != nil {
+				return err
+			}
+		}
 		switch n.Kind {
-		case TryProgram, TryDirectory, TryEnvFile:
+		case TryProgram, TryDirectory, TryEnvFile, TryKernel, TryLogrotate:
 			err = CheckPath(n.Name)
 		case TryUser, TryGroup:
 			err = CheckAccount(n.Name)
@@ -119,6 +125,8 @@ const (
 	EnvFileUnreadable FindingReason = "env-file-unreadable"
 	EnvFileUnparsable FindingReason = "env-file-unparsable"
 	PortTaken         FindingReason = "port-taken"
+	KernelUnknown     FindingReason = "kernel-parameter-unknown"
+	LogrotateRefuses  FindingReason = "logrotate-refuses"
 )
 
 // Finding is one thing that a step would trip over.
@@ -173,6 +181,13 @@ func (n TrialNeed) Found(reason FindingReason, detail string) Finding {
 		say("another process has that port"+detail, "ss -ltnp, on the host, tells which; stop it, or take another port")
 	default:
 		say("the host found "+string(reason), "look at it there")
+	}
+	switch reason {
+	case KernelUnknown:
+		return Finding{Reason: reason, Place: n.Key, What: fmt.Sprintf("%s: the host's kernel has no %s", n.Key, strings.ReplaceAll(strings.TrimPrefix(n.Name, "/proc/sys/"), "/", ".")),
+			Mend: "correct it, load the module that brings it, or begin the line with - where it may be missing"}
+	case LogrotateRefuses:
+		return Finding{Reason: reason, Place: n.Name, What: n.Name + ": logrotate refuses it: " + detail, Mend: "correct the file; logrotate -d tells the same"}
 	}
 	name := n.Key + n.Name
 	if !strings.HasSuffix(n.Key, "=") {

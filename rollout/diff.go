@@ -189,7 +189,11 @@ func (d *differ) files(inst *desired.Instance) {
 		case access(got.Owner, got.Group, got.Mode) != want:
 			c.From, c.To, c.Reason = access(got.Owner, got.Group, got.Mode), want, "owner or mode differs"
 		default:
-			continue
+			why := unapplied(f, d.o)
+			if why == "" {
+				continue
+			}
+			c.From, c.To, c.Reason = "", "", why
 		}
 		if f.Unsealed {
 			c.Reason += "; it is not encrypted, for the host's systemd cannot"

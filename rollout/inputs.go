@@ -130,6 +130,15 @@ func Query(hs desired.HostState, salt string) hostdriver.Query {
 		}
 		for _, f := range inst.Files {
 			q.Paths = append(q.Paths, pathQueries(&f, salt)...)
+			for _, k := range f.KernelParameters() {
+				q.Paths = append(q.Paths, hostdriver.PathQuery{Path: k.Path, SHA256: k.SHA256(), MaxContent: 4096})
+			}
+			for _, name := range f.SystemUsers() {
+				users[name] = true
+			}
+			for _, made := range f.MadeDirectories() {
+				q.Paths = append(q.Paths, hostdriver.PathQuery{Path: made.Path})
+			}
 			users[f.Owner], groups[f.Group] = true, true
 		}
 		for _, a := range inst.Artifacts {

@@ -145,7 +145,7 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
 	if v.Undo == nil && !v.Reverting {
-		op.Alike = h.alike(v)
+		op.Alike, op.Renew = h.alike(v), h.renew(v)
 	}
 	op.Back = v.Reverting
 	switch {

@@ -19,6 +19,11 @@ func (h *HostInput) Trial(v *Visit) hostdriver.Trial {
 	if v.Undo != nil || v.Recover {
 		return t.Trial
 	}
+	for _, name := range v.Services {
+		if inst := h.Instance(name); inst != nil {
+			t.settings(h, inst)
+		}
+	}
 	for _, a := range v.Actions {
 		inst := h.Instance(a.Service)
 		if inst == nil || a.Verb != hostdriver.VerbStart && a.Verb != hostdriver.VerbRestart {

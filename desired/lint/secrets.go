@@ -173,15 +173,13 @@ func loopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback() || strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "/")
 }
 
-// files looks at other files: those of journald.
+// files looks at other files: those that set something on the host.
 func (c *check) files() {
 	for i := range c.in.Files {
 		f := &c.in.Files[i]
-		if f.Kind != desired.FilePlain {
-			continue
-		}
-		if f.Path == "/etc/systemd/journald.conf" || path.Dir(f.Path) == "/etc/systemd/journald.conf.d" && strings.HasSuffix(f.Path, ".conf") {
-			c.journald(f)
+		at := slices.IndexFunc(c.svc.Spec.Files, func(s desired.FileSpec) bool { return s.Path == f.Path })
+		if f.Kind == desired.FilePlain && at >= 0 {
+			c.settings(f, at)
 		}
 	}
 }

@@ -272,6 +272,17 @@ var switchCases = []contractCase{
 		k.Machine.Pass(4 * time.Second)
 		equal(k, "f", k.content("/etc/contract/f"), "2")
 	}},
+	{"what a file sets on the host is set when it is written, and when it is to be renewed", func(k *kit) {
+		k.draft(1).file("/etc/tmpfiles.d/contract.conf", "d /var/lib/contract/made 0750 root root - -\n").deploy()
+		made := k.path("/var/lib/contract/made")
+		equal(k, "type", made.Type, hostdriver.PathDir)
+		equal(k, "mode", made.Mode, 0o750)
+		k.Machine.Remove("/var/lib/contract/made")
+		k.apply(hostdriver.Switch{To: 1})
+		equal(k, "not written again", k.path("/var/lib/contract/made").Type, hostdriver.PathAbsent)
+		k.apply(hostdriver.Switch{To: 1, Renew: []string{"/etc/tmpfiles.d/contract.conf"}})
+		equal(k, "renewed", k.path("/var/lib/contract/made").Type, hostdriver.PathDir)
+	}},
 }
 
 func deadmanFires(k *kit) {

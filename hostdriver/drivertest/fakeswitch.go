@@ -90,6 +90,9 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		h.switching = nil
 		return hostdriver.Result{}, failure(hostdriver.Failed, "correct the service", "%w; generation %d was put back", err, from)
 	}
+	for _, name := range op.Renew {
+		h.setting(name)
+	}
 	h.switching = nil
 	h.forget(op.Forget)
 	h.collect(from, op)
@@ -274,7 +277,11 @@ func (h *FakeHost) entryStep(e hostdriver.Entry) func() error {
 	if now != nil && now.kind == hostdriver.PathDir && e.Kind != hostdriver.KindDirectory {
 		return func() error { return fmt.Errorf("%s is a directory", e.Name) }
 	}
-	return func() error { h.put(e.Name, n); return nil }
+	return func() error {
+		h.put(e.Name, n)
+		h.setting(e.Name)
+		return nil
+	}
 }
 
 // withdraw undoes an entry that the other generation had alone.

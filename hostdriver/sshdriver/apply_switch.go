@@ -10,7 +10,7 @@ import (
 
 const defaultKeep = 5
 
-var switchParts = []string{"facts", "manager", "entry", "generation", "linger", "enable", "reload", "reserve", "switch", "collect", "deadman", "refused"}
+var switchParts = []string{"facts", "manager", "entry", "generation", "linger", "enable", "reload", "reserve", "settings", "switch", "collect", "deadman", "refused"}
 
 // switchTo sends the script alone, or with the dead man's own script after it.
 func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, error) {
@@ -35,6 +35,11 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 		}
 		alike = append(alike, e.SHA256+"\t"+e.Path)
 	}
+	for _, name := range op.Renew {
+		if err := hostdriver.CheckPath(name); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range op.Leave {
 		if strings.ContainsAny(name, "\t\n") {
 			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
@@ -48,6 +53,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.set("EXPECT", strings.Join(expect, "\n"))
 	s.set("ALIKE", strings.Join(alike, "\n"))
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
+	s.setList("RENEW", op.Renew)
 	s.setInt("KEEP", int64(keep))
 	s.setFlag("BACK", op.Back)
 	if err := s.setRecord(op.Record); err != nil {

@@ -36,7 +36,7 @@ func (s *script) setTrial(t hostdriver.Trial) error {
 		if n.User == "" {
 			group = ""
 		}
-		needs = append(needs, strings.Join([]string{string(n.Kind), n.Unit, n.Key, n.Name, orDash(n.User), orDash(group), orDash(n.Search), orDash(n.Libraries)}, "\t"))
+		needs = append(needs, strings.Join([]string{string(n.Kind), orDash(n.Unit), n.Key, n.Name, orDash(n.User), orDash(group), orDash(n.Search), orDash(n.Libraries)}, "\t"))
 	}
 	for _, u := range t.Verify {
 		for _, path := range slices.Sorted(maps.Keys(u.Files)) {
@@ -114,7 +114,7 @@ func trialFindings(t hostdriver.Trial, r record) (found []hostdriver.Finding, wa
 			if len(f) < 5 {
 				return nil, nil, fmt.Errorf("the trial's record has %s", printable(line, 200))
 			}
-			i := slices.IndexFunc(t.Needs, func(n hostdriver.TrialNeed) bool { return n.Unit == f[1] && n.Key == f[2] && n.Name == f[3] })
+			i := slices.IndexFunc(t.Needs, func(n hostdriver.TrialNeed) bool { return orDash(n.Unit) == f[1] && n.Key == f[2] && n.Name == f[3] })
 			if i < 0 {
 				return nil, nil, fmt.Errorf("the trial's record has %s, which nobody asked for", printable(line, 200))
 			}

@@ -11,7 +11,7 @@ BESIDE=.evenkeel-new.
 # switch_to TARGET OTHER: every entry of TARGET in place, and what only OTHER had gone.
 # On failure $why and $mend tell; $touched tells whether anything in use was changed.
 switch_to() {
-	to=$1 other=$2 touched= mend=
+	to=$1 other=$2 touched= mend= lenient=1
 	load_generation && survey && clear_beside && carry_out
 }
 
@@ -22,7 +22,7 @@ carry_out() {
 		return 1
 	}
 	touched=1 mend=
-	disable_gone && rename_all && remove_gone && turn_current && set_units && linger_off
+	disable_gone && rename_all && remove_gone && turn_current && apply_settings && set_units && linger_off
 }
 
 # text_of FILE: a manifest's entry lines in $text.

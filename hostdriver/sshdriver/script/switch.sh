@@ -2,14 +2,15 @@
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
 # and units of the generation that stay as they are), ALIKE (lines: digest, tab, path), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
-# FORGET, DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
+# FORGET, RENEW (see settings.sh), DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
 	begin_change
 	come_from
 	check_step
 	[ "$BACK" = 0 ] || make_room "$from"
-	to=$TO other=$from touched= mend=
+	to=$TO other=$from touched= mend= lenient=
+	[ "$BACK" = 0 ] || lenient=1
 	load_generation && survey || die failed "$why; nothing was changed" "$mend"
 	check_expect
 	if [ "$DEADMAN" != 0 ] || [ -e "$D/deadman" ]; then

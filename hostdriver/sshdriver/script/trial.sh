@@ -393,6 +393,22 @@ try_group() {
 	esac
 }
 
+# try_kernel: a parameter that a file of /etc/sysctl.d sets.
+try_kernel() {
+	[ -e "$t_name" ] || found kernel-parameter-unknown
+}
+
+# try_logrotate: read, and nothing rotated (logrotate(8), -d). It says there what it ignores.
+try_logrotate() {
+	command -v logrotate >/dev/null || return 0
+	placed "$t_name"
+	for said in $(logrotate -d "$at" 2>&1); do
+		case $said in
+		"error: "*"$at:"*) said=${said#error: } && said=${said##*"$at":} && found logrotate-refuses "$said" && return ;;
+		esac
+	done
+}
+
 # try_port: see try_ports, for all of them are looked for at once.
 try_port() { :; }
 
