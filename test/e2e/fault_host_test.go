@@ -265,15 +265,19 @@ func neverReady(s *stage) {
 	s.goesBack(unitThatRuns("/bin/sleep infinity", "Type=notify", "TimeoutStartSec=2s", "Restart=no"), "h1", "in time")
 }
 
-// Fault 33: for Type=simple, systemd reports success all the same. The plan names it; what
-// the plan cannot see is taken back.
+// Fault 33: for Type=simple, systemd reports success all the same. The plan names it, or the
+// precheck, which looks into what is to be run; what neither can see is taken back.
 func missingBinary(s *stage) {
 	restore := s.unit(unitThatRuns("/usr/local/bin/not-there"))
 	contains(s.t, s.inTheWay(2, "there is no such program on the host", "203/EXEC"), "held back")
 	restore()
-	must(s, s.hosts[0].WriteFile("/usr/local/bin/orphan", []byte("#!/usr/bin/no-such-interpreter\n"), 0o755))
-	must(s, s.hosts[1].WriteFile("/usr/local/bin/orphan", []byte("#!/usr/bin/no-such-interpreter\n"), 0o755))
-	s.goesBack(unitThatRuns("/usr/local/bin/orphan"), "h1", "203/EXEC")
+	for _, h := range s.hosts {
+		must(s, h.WriteFile("/usr/local/bin/orphan", []byte("#!/usr/bin/no-such-interpreter\n"), 0o755))
+	}
+	restore = s.unit(unitThatRuns("/usr/local/bin/orphan"))
+	s.inTheWay(2, "/usr/bin/no-such-interpreter")
+	restore()
+	s.goesBack(unitWith("InaccessiblePaths=/usr/local/bin/ledger"), "h1", "203/EXEC")
 }
 
 // Fault 34: an admin has a job on the unit: it is not replaced and not joined, and nothing
