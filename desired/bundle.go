@@ -41,8 +41,14 @@ const maxTarEntries = 1_000_000
 func readBundle(name string, unpack bool, open func() (io.ReadCloser, error)) (*bundle, error) {
 	b, err := readThrough(unpack, open)
 	var se *sourceError
-	if err == nil || errors.As(err, &se) {
-		return b, err
+	if err == nil {
+		return b, nil
+	}
+	if errors.As(err, &se) {
+		if se.rule == "artifact" {
+			err = &sourceError{rule: se.rule, message: "artifact " + fault.Quote(name) + ": " + se.message, mend: se.mend}
+		}
+		return nil, err
 	}
 	return nil, &sourceError{rule: "artifact", message: "artifact " + fault.Quote(name) + ": " + err.Error()}
 }
@@ -173,7 +179,8 @@ func checkTar(r io.Reader) error {
 			return fmt.Errorf("the tar has more than %d entries", maxTarEntries)
 		}
 		if why := checkEntry(h); why != "" {
-			return fmt.Errorf("entry %s %s", fault.Quote(h.Name), why)
+			return &sourceError{rule: "artifact", message: fmt.Sprintf("entry %s %s", fault.Quote(h.Name), why),
+				mend: "look who has made the archive; of files, folders and links within it, tar -C DIR -cf FILE . makes one"}
 		}
 	}
 }

@@ -150,7 +150,7 @@ func TestArtifactFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := artifactsOf(t, "  artifacts: [{name: gw, path: /opt/gw, source: gw.tar}]\n", map[string][]byte{"gw.tar": makeTar(t, c.entry)}, nil)
-			if err == nil || err.Error() != at+`49: artifact "gw.tar": `+c.want {
+			if err == nil || err.Error() != at+`49: artifact "gw.tar": `+c.want+": look who has made the archive; of files, folders and links within it, tar -C DIR -cf FILE . makes one" {
 				t.Errorf("got %v", err)
 			}
 		})
