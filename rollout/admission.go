@@ -30,6 +30,15 @@ type admission struct {
 	insists  bool     // they no longer yield
 	why      string   // the reason that was given last
 	waits    string   // that, as visits show it
+	gone     []gone
+}
+
+// gone is a visit that this pass let begin or go on, as it was before, and where in the
+// pass's commands its own are.
+type gone struct {
+	v        *Visit
+	was      Visit
+	from, to int
 }
 
 // held is a visit that one of its services keeps waiting.
@@ -54,9 +63,27 @@ func (a *admission) goOn(v *Visit) {
 		a.begin(v)
 		return
 	}
+	was := *v
 	m := mover{s: a.s, v: v}
 	m.next()
+	a.send(m, was)
+}
+
+// send takes over the commands of a visit that was let go.
+func (a *admission) send(m mover, was Visit) {
+	from := len(a.out)
 	a.out = append(a.out, m.out...)
+	a.gone = append(a.gone, gone{v: m.v, was: was, from: from, to: len(a.out)})
+}
+
+// callBack undoes what this pass let go, for the same pass came upon a reason to halt.
+// None of it was sent to a host yet.
+func (a *admission) callBack() {
+	for _, g := range slices.Backward(a.gone) {
+		*g.v = g.was
+		a.out = slices.Delete(a.out, g.from, g.to)
+	}
+	a.gone = nil
 }
 
 // begin starts a visit with its precheck.
@@ -65,11 +92,12 @@ func (a *admission) begin(v *Visit) {
 		ss := &a.s.Services[at]
 		ss.Blocked, ss.Sum = false, ""
 	}
+	was := *v
 	v.Began, v.Reason = a.s.At, ""
 	m := mover{s: a.s, v: v}
 	m.enter(PhasePrecheck)
 	a.fly(v.ID)
-	a.out = append(a.out, m.out...)
+	a.send(m, was)
 }
 
 // admits tells whether the budgets of all services that v disturbs allow it by a

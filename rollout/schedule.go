@@ -28,7 +28,8 @@ func (s *State) schedule() []Command {
 	a.lookWhileSoaking()
 	a.lastOfAll()
 	a.watchCanaries()
-	if s.Halted != nil {
+	if s.halted() {
+		a.callBack()
 		a.out = append(a.out, s.letGo()...)
 	}
 	return a.out

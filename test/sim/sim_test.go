@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -69,6 +70,28 @@ func TestReplay(t *testing.T) {
 }
 
 // A scenario survives being written down.
+// What the simulation once found stays found: each file is the smallest scenario of a
+// mended fault.
+func TestOnceViolated(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := ReadScenario(data)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if v, _ := Run(sc, nil); v != nil {
+			t.Errorf("%s: %v", file, v)
+		}
+	}
+}
+
 func TestReadScenario(t *testing.T) {
 	for seed := range uint64(200) {
 		sc := Generate(seed)
