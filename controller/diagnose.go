@@ -71,6 +71,7 @@ func (p *patient) hidden() (c Cause, ok bool) {
 	switch {
 	case u.NeedReload:
 		c.Cause, c.Mend = "its file was edited, and systemd was not told: it runs by the older one", "systemctl daemon-reload, then systemctl restart "+p.unit.Name+"; or evenkeel apply"
+	case p.unit.Enabled != nil && *p.unit.Enabled && u.File != "enabled" && p.notOfItself(&c):
 	case p.unit.Enabled != nil && *p.unit.Enabled && u.File == "disabled":
 		c.Cause, c.Mend = "it runs, and after a reboot it will not: it is not enabled", "systemctl enable "+p.unit.Name+", or evenkeel apply"
 	case p.unit.Enabled != nil && !*p.unit.Enabled && u.File == "enabled":
@@ -83,6 +84,27 @@ func (p *patient) hidden() (c Cause, ok bool) {
 		return c, false
 	}
 	return c, true
+}
+
+// notOfItself is about a unit that is to be enabled, and that systemctl enable does nothing
+// for: its file has the wrong name, or says nothing under [Install].
+func (p *patient) notOfItself(c *Cause) bool {
+	name := p.unit.Name
+	_, bare := hostdriver.SplitUnit(name)
+	switch other := path.Base(p.state.Fragment); {
+	case p.state.Fragment != "" && other != bare && !strings.Contains(other, "@"):
+		c.Cause, c.Mend = "its name is an alias of "+other+", which alone can be enabled: after a reboot it will not run", "systemctl enable "+other+"; and name that one in the fleet repo"
+		return true
+	}
+	switch p.state.File {
+	case "static":
+		c.Cause, c.Mend = "it runs, and after a reboot it will only if another unit starts it: it is static, for its file says nothing under [Install]", "systemctl cat "+name+"; write WantedBy= under [Install], or drop enabled"
+	case "indirect":
+		c.Cause, c.Mend = "it runs, and after a reboot it may not: its [Install] only names others (Also=)", "systemctl cat "+name+"; write WantedBy= under [Install], or enable those"
+	default:
+		return false
+	}
+	return true
 }
 
 // gaveUp tells whether systemd starts a unit no more, which it does by itself otherwise:
@@ -214,8 +236,11 @@ func (p *patient) timedOut(c *Cause) bool {
 // words are what programs say of their troubles, whatever they are written in.
 var words = []struct {
 	says        *regexp.Regexp
-	cause, mend string // %s: the unit
+	cause, mend string // %s: the unit; $1: what the first group has
 }{
+	{regexp.MustCompile(`(?:Unable to find image '|[Nn]o such image: |pull access denied for |initializing source docker://|manifest for )([^\s',]+?):?(?:[\s',]|$)|short-name "([^"]+)" did not resolve`), "the container image $1 is not on the host, and cannot be pulled", "docker pull $1, or podman pull $1, on the host tells why: a wrong name, a registry that does not answer, or no login"},
+	{regexp.MustCompile(`Cannot connect to the Docker daemon at ([^\s]+?)\.?(?:\s|$)`), "Docker does not run on the host ($1)", "systemctl status docker; then write Requires=docker.service and After=docker.service into %s"},
+	{regexp.MustCompile(`[Tt]he (?:container )?name "/?([^"]+)" is already in use`), "a container of that name is left over: $1", "docker rm -f $1, or podman rm -f $1; then write --rm or --replace into ExecStart= of %s"},
 	{regexp.MustCompile(`error while loading shared libraries: ([^:\s]+)`), "a library that it needs is missing: $1", "systemctl show -p ExecStart %s; ldd that program; install the package, or bring it as an artifact"},
 	{regexp.MustCompile(`(?i)\btoo many open files\b|\bEMFILE\b`), "it has run out of open files, connections among them", "systemctl show -p LimitNOFILE %s; then raise LimitNOFILE= in the unit"},
 	{regexp.MustCompile(`(?i)\baddress already in use\b|\bEADDRINUSE\b`), "another process has its port", "ss -ltnp, on the host, tells which"},
@@ -239,18 +264,31 @@ func (p *patient) ofJournal(failing bool, c *Cause) bool {
 			if m == nil {
 				continue
 			}
-			c.Cause, c.Mend = w.cause, w.mend
-			if len(m) > 1 {
-				c.Cause = strings.ReplaceAll(w.cause, "$1", clipped(m[1], 100))
-			}
-			if strings.Contains(c.Mend, "%s") {
-				c.Mend = fmt.Sprintf(c.Mend, p.unit.Name)
-			}
+			what := clipped(strings.Join(m[1:], ""), 100)
+			c.Cause = strings.ReplaceAll(w.cause, "$1", what)
+			c.Mend = strings.ReplaceAll(strings.ReplaceAll(w.mend, "%s", p.unit.Name), "$1", what)
 			p.wrongOwner(c)
 			return true
 		}
 	}
-	return p.wrongOwner(c)
+	return p.wrongOwner(c) || p.readOtherwise(c)
+}
+
+// readOtherwise is about an env file on the host that systemd does not read as whoever has
+// edited it meant it. What the fleet repo has was looked at before.
+func (p *patient) readOtherwise(c *Cause) bool {
+	for _, file := range p.unit.EnvFiles {
+		got := p.paths[file]
+		if got.Content == nil {
+			continue
+		}
+		if _, issues := desired.ParseEnv(got.Content.Bytes()); len(issues) > 0 {
+			c.Cause = fmt.Sprintf("systemd does not read %s as it was meant, line %d: %s", file, issues[0].Line, issues[0].Message)
+			c.Mend = issues[0].Mend + "; evenkeel apply puts back what the fleet repo has"
+			return true
+		}
+	}
+	return false
 }
 
 // wrongOwner names files whose owner or mode is not what the repo has: the likely cause of
@@ -333,6 +371,17 @@ const (
 	explainShown = 12  // and of those, that are shown
 )
 
+// lastOwn is where the last words of a unit in trouble itself are; -1 where there are none.
+// Of one that goes round quickly, journald may have what systemd says of it long before.
+func lastOwn(entries []hostdriver.JournalEntry, trouble map[string]bool) int {
+	for i, e := range slices.Backward(entries) {
+		if trouble[e.Unit] && !bySystemd(e) {
+			return i
+		}
+	}
+	return -1
+}
+
 // tellingLines are those entries that say most: of units that are in trouble, else of all;
 // what was logged at warning or worse, and what came last.
 func tellingLines(entries []hostdriver.JournalEntry, trouble map[string]bool) []LogLine {
@@ -350,6 +399,9 @@ func tellingLines(entries []hostdriver.JournalEntry, trouble map[string]bool) []
 			continue
 		}
 		chosen = append(chosen, e)
+	}
+	if own := lastOwn(entries, trouble); own >= 0 && !slices.ContainsFunc(chosen, func(e hostdriver.JournalEntry) bool { return !bySystemd(e) }) {
+		chosen[len(chosen)-1] = entries[own]
 	}
 	slices.Reverse(chosen)
 	lines := []LogLine{}

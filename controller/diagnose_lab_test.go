@@ -49,9 +49,23 @@ var brokenHosts = map[string]broken{
 	"format":      {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '\\177ELFxxxx' >/opt/%[1]s; chmod 755 /opt/%[1]s", want: []string{"/opt/format is no program of this machine"}},
 	"library": {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '#!/bin/sh\\necho \"/opt/app: error while loading shared libraries: libnone.so.1: cannot open shared object file: No such file or directory\" >&2\\nexit 127\\n' >/opt/%[1]s; chmod 755 /opt/%[1]s",
 		want: []string{"a library that it needs is missing: libnone.so.1", "ldd"}},
-	"user":      {unit: failing("User=nosuch", "ExecStart=/bin/sleep 9"), want: []string{"its user does not exist", "User=nosuch", "users"}},
-	"group":     {unit: failing("Group=nosuch", "ExecStart=/bin/sleep 9"), want: []string{"its group does not exist", "Group=nosuch"}},
-	"env":       {unit: failing("EnvironmentFile=/etc/none.env", "ExecStart=/bin/sleep 9"), want: []string{"EnvironmentFile=/etc/none.env"}, until: `[ "$(systemctl show -p Result --value %[1]s)" = resources ]`},
+	"user":  {unit: failing("User=nosuch", "ExecStart=/bin/sleep 9"), want: []string{"its user does not exist", "User=nosuch", "users"}},
+	"group": {unit: failing("Group=nosuch", "ExecStart=/bin/sleep 9"), want: []string{"its group does not exist", "Group=nosuch"}},
+	"env":   {unit: failing("EnvironmentFile=/etc/none.env", "ExecStart=/bin/sleep 9"), want: []string{"EnvironmentFile=/etc/none.env"}, until: `[ "$(systemctl show -p Result --value %[1]s)" = resources ]`},
+	"envunreadable": {unit: failing("EnvironmentFile=/etc/%[1]s.env", "ExecStart=/bin/sleep 9"), before: "mkdir /etc/%[1]s.env", want: []string{"EnvironmentFile", "/etc/envunreadable.env is there, but cannot be used"},
+		until: `[ "$(systemctl show -p Result --value %[1]s)" = resources ]`},
+	"envsyntax": {unit: failing("EnvironmentFile=/etc/%[1]s.env", `ExecStart=/bin/sh -c 'test -n "$TOKEN" && exec sleep infinity; echo no token >&2; exit 1'`), files: map[string]string{"s.env": "TOKEN=a\n"},
+		spec: "  env: [{path: /etc/%[1]s.env, source: s.env, mode: \"0644\"}]\n", before: "printf 'export TOKEN=a\\n' >/etc/%[1]s.env", want: []string{"/etc/envsyntax.env", "line 1", "export", "evenkeel apply"}},
+	"artifact": {unit: failing("ExecStart=/opt/%[1]s/run"), before: "ln -s /opt/.releases/%[1]s/none /opt/%[1]s", want: []string{"/opt/artifact/run is missing", "artifacts"}},
+	"static":   {units: "{name: %[1]s.service, enabled: true, state: started}", before: "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/%[1]s.service; systemctl daemon-reload", until: "true", want: []string{"static", "[Install]", "systemctl cat"}},
+	"aliased": {units: "{name: %[1]s.service, enabled: true, state: started}", before: "printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/%[1]s-proper.service; ln -s %[1]s-proper.service /etc/systemd/system/%[1]s.service; systemctl daemon-reload",
+		until: "true", want: []string{"alias of aliased-proper.service", "systemctl enable aliased-proper.service"}},
+	"dockerrun": {unit: failing("ExecStart=/usr/local/bin/docker run --rm localhost/none:1"), want: []string{"container image localhost/none is not on the host", "docker pull localhost/none"}},
+	"compose": {unit: "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/bin/docker compose up -d\n[Install]\nWantedBy=multi-user.target\n",
+		want: []string{"Docker does not run on the host (unix:///var/run/docker.sock)", "systemctl status docker"}},
+	"leftover": {unit: failing("ExecStart=/usr/local/bin/docker run --name left localhost/app:1"), want: []string{"a container of that name is left over: left", "rm -f left"}},
+	"quadlet": {units: "{source: %[1]s.container, state: started}", files: map[string]string{"quadlet.container": "[Container]\nImage=localhost/gone:2\n"},
+		before: "mkdir -p /etc/containers/systemd; printf '[Container]\\nImage=localhost/gone:2\\n' >/etc/containers/systemd/quadlet.container; systemctl daemon-reload", want: []string{"container image localhost/gone:2 is not on the host", "podman pull localhost/gone:2"}},
 	"namespace": {unit: failing("ReadWritePaths=/srv/none", "ExecStart=/bin/sleep 9"), want: []string{"mount namespace", "/srv/none", "directories"}},
 	"readonly":  {unit: failing("ProtectSystem=strict", "ExecStart=/bin/sh -c 'echo x >/var/lib/%[1]s'"), want: []string{"may not write", "ProtectSystem", "ReadWritePaths="}},
 	"owner": {unit: failing("User=nobody", "ExecStart=/bin/sh -c '. /etc/%[1]s.conf && exec sleep infinity'"), files: map[string]string{"o.conf": "A=1\n"}, spec: "  files: [{path: /etc/%[1]s.conf, source: o.conf, owner: nobody, mode: \"0600\"}]\n",
@@ -87,6 +101,32 @@ var brokenHosts = map[string]broken{
 		start: "mv /etc/systemd/system/%[1]s.service /etc/systemd/system/%[1]s@.service; systemctl daemon-reload; systemctl enable -q %[1]s@a; systemctl start %[1]s@a", until: "systemctl is-failed -q %[1]s@a", want: []string{"/opt/none/a is missing"}},
 }
 
+// dockerStandIn says what docker says of an image that is not there, of a name that is taken,
+// and without its daemon; quadletStandIn makes of a Quadlet file what systemd sees of podman's.
+const (
+	dockerStandIn = `#!/bin/sh
+case "$*" in
+*compose*) echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' ;;
+*left*) echo 'docker: Error response from daemon: Conflict. The container name "/left" is already in use by container "0123456789ab". You have to remove (or rename) that container to be able to reuse that name.' ;;
+*) echo "Unable to find image 'localhost/none:1' locally"
+	echo "docker: Error response from daemon: pull access denied for localhost/none, repository does not exist or may require 'docker login'." ;;
+esac >&2
+exit 125
+`
+	podmanStandIn = `#!/bin/sh
+echo 'Trying to pull localhost/gone:2...' >&2
+echo 'Error: initializing source docker://localhost/gone:2: pinging container registry localhost: Get "https://localhost/v2/": dial tcp 127.0.0.1:443: connect: connection refused' >&2
+exit 125
+`
+	quadletStandIn = `#!/bin/sh
+for f in /etc/containers/systemd/*.container; do
+	[ -e "$f" ] || exit 0
+	name=${f##*/}
+	printf '[Unit]\nSourcePath=%s\n[Service]\nType=exec\nExecStart=/usr/local/bin/podman run localhost/gone:2\n' "$f" >"$1/${name%.container}.service"
+done
+`
+)
+
 // brokenRepo is a fleet repo with a service for each case.
 func brokenRepo(address string) fstest.MapFS {
 	fs := fstest.MapFS{}
@@ -101,7 +141,9 @@ func brokenRepo(address string) fstest.MapFS {
 			units = "{source: %[1]s.service, enabled: true, state: started}"
 		}
 		put(dir+"service.yaml", "apiVersion: evenkeel/v1\nkind: Service\nmetadata: {name: %[1]s}\nspec:\n  selector: {matchLabels: {r: a}}\n  units: ["+units+"]\n"+b.spec, name)
-		put(dir+name+".service", "%s", named(b.unit, name))
+		if b.unit != "" {
+			put(dir+name+".service", "%s", named(b.unit, name))
+		}
 		for file, text := range b.files {
 			put(dir+file, "%s", text)
 		}
@@ -183,6 +225,11 @@ func breakAll(t *testing.T, ctx context.Context, h *lab.Host, repo fstest.MapFS)
 			if err := h.WriteFile("/etc/systemd/system/"+base, file.Data, 0o644); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	for name, text := range map[string]string{"/usr/local/bin/docker": dockerStandIn, "/usr/local/bin/podman": podmanStandIn, "/usr/lib/systemd/system-generators/quadlet-stand-in": quadletStandIn} {
+		if err := h.WriteFile(name, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
 	var script, waits strings.Builder

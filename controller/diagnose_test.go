@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,13 @@ func TestTellingLines(t *testing.T) {
 	lines := tellingLines(entries, map[string]bool{"a.service": true})
 	if len(lines) != explainShown || lines[0].Message != "cannot open the database" || lines[1].Message != "request" {
 		t.Errorf("of one in trouble: %+v", lines)
+	}
+	for i := range 40 { // what the unit says comes later than what systemd says of it
+		e := hostdriver.JournalEntry{Unit: "a.service", Identifier: "systemd", Priority: 6, Message: fmt.Sprint("Started a, ", i)}
+		entries = append(entries, e)
+	}
+	if behind := tellingLines(entries, map[string]bool{"a.service": true}); len(behind) != explainShown || behind[0].Message != "request" || behind[1].Identifier != "systemd" {
+		t.Errorf("of one whose own words are far behind: %+v", behind)
 	}
 	for _, l := range lines {
 		if l.Unit != "a.service" {
