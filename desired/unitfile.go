@@ -3,6 +3,7 @@ package desired
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -207,6 +208,31 @@ func (u UnitFile) Installs() bool {
 		}
 	}
 	return false
+}
+
+// Links is what systemctl enable makes of [Install] under /etc/systemd/system, sorted:
+// TARGET.wants and the like, and names (Alias=). ok is false where only the host can tell:
+// of templates, and where a value has a specifier.
+func (u UnitFile) Links(unit string) (links []string, ok bool) {
+	if isTemplateUnit(unit) {
+		return nil, false
+	}
+	for _, kind := range [][2]string{{"WantedBy", ".wants"}, {"RequiredBy", ".requires"}, {"UpheldBy", ".upholds"}, {"Alias", ""}} {
+		for _, value := range u.Values("Install", kind[0]) {
+			if strings.Contains(value, "%") {
+				return nil, false
+			}
+			for name := range strings.FieldsSeq(value) {
+				if name == unit && kind[1] == "" {
+					continue
+				}
+				if at, there := slices.BinarySearch(links, name+kind[1]); !there {
+					links = slices.Insert(links, at, name+kind[1])
+				}
+			}
+		}
+	}
+	return links, true
 }
 
 // notEnabled says why systemctl enable would fail, or would do nothing for the unit itself,

@@ -146,6 +146,24 @@ func TestUnitDigest(t *testing.T) {
 	}
 }
 
+func TestLinks(t *testing.T) {
+	for _, tt := range []struct{ unit, text, want string }{
+		{"a.service", "[Install]\nWantedBy=multi-user.target graphical.target\nRequiredBy=b.target\nUpheldBy=c.service\nAlias=d.service a.service\nAlso=e.service\n",
+			"b.target.requires c.service.upholds d.service graphical.target.wants multi-user.target.wants"},
+		{"a.service", "[Install]\nWantedBy=x.target\nWantedBy=\nWantedBy=y.target\n", "y.target.wants"},
+		{"a@x.service", "[Install]\nWantedBy=x.target\n", "x.target.wants"},
+		{"a@x.service", "[Install]\nWantedBy=x-%i.target\n", "?"},
+		{"a@.service", "[Install]\nWantedBy=x.target\n", "?"},
+		{"a.service", "[Service]\n", ""},
+	} {
+		u, _ := ParseUnit([]byte(tt.text))
+		links, ok := u.Links(tt.unit)
+		if got := strings.Join(links, " "); ok != (tt.want != "?") || ok && got != tt.want {
+			t.Errorf("%s with %q: %s %v, want %s", tt.unit, tt.text, got, ok, tt.want)
+		}
+	}
+}
+
 func TestNotEnabled(t *testing.T) {
 	for _, tt := range []struct{ unit, text, want string }{
 		{"a.service", "[Install]\nWantedBy=multi-user.target\n", ""},

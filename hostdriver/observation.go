@@ -155,10 +155,14 @@ type UnitState struct {
 	// Takes are the units that systemd restarts and stops together with it (RequiredBy,
 	// RequisiteOf, BoundBy, ConsistsOf), sorted. Triggers are those that a timer, path or
 	// socket starts.
-	Takes         []string
-	Triggers      []string
-	TimerLast     time.Time
-	TimerNext     time.Time
+	Takes     []string
+	Triggers  []string
+	TimerLast time.Time
+	TimerNext time.Time
+	// Links are what enabling it has made under /etc/systemd/system, sorted: folders such as
+	// multi-user.target.wants where it is linked, and names by which it is linked there
+	// (Alias=). Empty where that was not told: in a light reading, of a user's unit.
+	Links         []string
 	StatusText    string
 	ConditionOK   bool
 	CanReload     bool

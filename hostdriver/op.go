@@ -106,7 +106,7 @@ type Expect struct {
 // beside its place and fsynced, then all renamed, links turned, what the
 // generation on disk had and this one has not removed; then daemon-reload
 // (unless nothing that systemd or a generator may read was changed) and
-// the units enabled and disabled as the manifest says. It is journaled on the host:
+// the units enabled, disabled and linked anew as the manifest says. It is journaled on the host:
 // after a crash, doing it again (or switching to From) leaves one whole generation.
 type Switch struct {
 	To     uint64
@@ -121,6 +121,9 @@ type Switch struct {
 	// they say: they are applied once more. What is written is applied in any case: under
 	// /etc/sysusers.d, /etc/tmpfiles.d, /etc/sysctl.d and /etc/systemd/journald.conf.d.
 	Renew []string
+	// Reenable are units that are enabled, and linked otherwise than their [Install] says in
+	// the generation: what links them is made anew (systemctl reenable).
+	Reenable []string
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -337,6 +337,10 @@ func (d *differ) enablement(inst *desired.Instance) {
 		}
 		file := got.File
 		switch {
+		case *u.Enabled && file == "enabled":
+			if was, want := linkedOtherwise(inst, u, d.o); want != nil {
+				d.add(Change{Kind: KindEnable, Action: ActionUpdate, Subject: u.Name, From: strings.Join(was, " "), To: strings.Join(want, " "), Reason: whyLinked(was, want)})
+			}
 		case *u.Enabled && file != "enabled":
 			if file == "static" || file == "generated" || file == "transient" || file == "alias" || file == "indirect" {
 				if d.writesUnit(inst, u) {

@@ -147,7 +147,7 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 	if v.Undo == nil && !v.Reverting {
 		op.Alike, op.Renew = h.alike(v), h.renew(v)
 	}
-	op.Back = v.Reverting
+	op.Back, op.Reenable = v.Reverting, h.reenable(v, current)
 	switch {
 	case v.Reverting && v.Undo != nil:
 		op.To, op.Expect, op.Forget = v.From, nil, v.Services

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -42,6 +43,27 @@ var unitCases = []contractCase{
 		if st, ok := k.records().Started[unitName]; ok {
 			k.Fatalf("recorded as started with %+v", st)
 		}
+	}},
+	{"an enabled unit is linked anew as its [Install] says, and by hand added links go", func(k *kit) {
+		links := func() string {
+			k.Helper()
+			return strings.Join(k.observe(hostdriver.Query{Units: []string{unitName}}).Units[unitName].Links, " ")
+		}
+		k.draft(1).unit(unitName, runs, "yes").deploy()
+		equal(k, "links", links(), "multi-user.target.wants")
+		before := k.apply(start(unitName)).Units[unitName].InvocationID
+		k.draft(2).unit(unitName, strings.Replace(runs, "WantedBy=multi-user.target", "WantedBy=graphical.target\nRequiredBy=contract.target\nAlias=contract-alias.service", 1), "yes").deploy()
+		equal(k, "links of a switch that was not told of them", links(), "multi-user.target.wants")
+		k.apply(hostdriver.Switch{To: 2, Reenable: []string{unitName}})
+		equal(k, "links anew", links(), "contract-alias.service contract.target.requires graphical.target.wants")
+		k.apply(hostdriver.Switch{To: 1, Reenable: []string{unitName}, Back: true})
+		equal(k, "links after the way back", links(), "multi-user.target.wants")
+		k.Machine.Systemctl("add-wants", "rescue.target", unitName)
+		equal(k, "links with one by hand", links(), "multi-user.target.wants rescue.target.wants")
+		k.apply(hostdriver.Switch{To: 1, Reenable: []string{unitName}})
+		equal(k, "links put right", links(), "multi-user.target.wants")
+		equal(k, "InvocationID", k.unit(unitName).InvocationID, before)
+		equal(k, "links in a light reading", len(k.unit(unitName).Links), 0)
 	}},
 	{"a reload keeps the process and records the inputs", func(k *kit) {
 		k.draft(1).unit(unitName, reloads, "no").deploy()

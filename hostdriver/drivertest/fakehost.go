@@ -23,6 +23,7 @@ type FakeHost struct {
 	groups  map[string]bool
 	units   map[string]*unit
 	enabled map[string]bool
+	links   map[string][]string // by unit: what enabling it has made
 	masked  map[string]bool
 	// By user: whose systemd runs without a login, and where evenkeel has switched that on.
 	lingers, ourLingers map[string]bool
@@ -88,7 +89,7 @@ const roomy = 1 << 40
 func newFakeHost(f *Fake, name string) *FakeHost {
 	h := &FakeHost{fleet: f, name: name, boots: 1, nodes: map[string]*node{}, units: map[string]*unit{},
 		users:  map[string]hostdriver.UserState{"root": {Exists: true, Group: "root", Home: "/root", Shell: "/bin/sh"}},
-		groups: map[string]bool{"root": true}, enabled: map[string]bool{}, masked: map[string]bool{}, lingers: map[string]bool{}, ourLingers: map[string]bool{}, lastPID: 300,
+		groups: map[string]bool{"root": true}, enabled: map[string]bool{}, links: map[string][]string{}, masked: map[string]bool{}, lingers: map[string]bool{}, ourLingers: map[string]bool{}, lastPID: 300,
 		blobs: map[string]hostdriver.Content{}, stamps: map[string]time.Time{}, generations: map[uint64]*generation{},
 		refused: map[string]hostdriver.Refusal{},
 		started: map[string]hostdriver.StartedAs{}, wanted: map[string]hostdriver.StartedAs{},

@@ -50,6 +50,10 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	h.observeManagers(&o)
 	h.settleWanted(&o)
 	if q.Light {
+		for name, u := range o.Units {
+			u.Links = nil
+			o.Units[name] = u
+		}
 		return o
 	}
 	for _, n := range o.Kept {

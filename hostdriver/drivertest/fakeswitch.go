@@ -29,6 +29,7 @@ type deadman struct {
 	at       time.Time
 	from, to uint64
 	epoch    uint64
+	reenable []string
 }
 
 func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdriver.Result, error) {
@@ -58,7 +59,7 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		h.deadman = nil
 	}
 	if op.DeadMan > 0 {
-		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch}
+		h.deadman = &deadman{armed: true, at: h.fleet.now().Add(op.DeadMan), from: from, to: op.To, epoch: f.Epoch, reenable: op.Reenable}
 	}
 	if !cut && from != op.To {
 		h.saveFound(from, op.To)
@@ -76,7 +77,7 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		}
 	}
 	h.switching = &hostdriver.Switching{From: from, To: op.To}
-	if err := h.carryOut(op.To, from, op.Leave); err != nil {
+	if err := h.carryOut(op.To, from, op.Leave, op.Reenable); err != nil {
 		if h.interrupted {
 			return hostdriver.Result{}, err
 		}
@@ -84,7 +85,7 @@ func (h *FakeHost) switchTo(f hostdriver.Fence, op hostdriver.Switch) (hostdrive
 		if from == op.To {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; files may be mixed", err)
 		}
-		if again := h.carryOut(from, op.To, op.Leave); again != nil {
+		if again := h.carryOut(from, op.To, op.Leave, op.Reenable); again != nil {
 			return hostdriver.Result{}, failure(hostdriver.Failed, "", "%w; generation %d could not be put back: %w", err, from, again)
 		}
 		h.switching = nil
@@ -192,7 +193,7 @@ func (h *FakeHost) saveFound(from, to uint64) {
 
 // carryOut makes generation to the one on disk. It stops half way where the op is to be
 // interrupted.
-func (h *FakeHost) carryOut(to, other uint64, leave []string) error {
+func (h *FakeHost) carryOut(to, other uint64, leave, reenable []string) error {
 	target, left := h.generations[to], h.generations[other]
 	var steps []func() error
 	for _, e := range entriesOf(target) {
@@ -224,7 +225,7 @@ func (h *FakeHost) carryOut(to, other uint64, leave []string) error {
 	h.current = to
 	h.lingerFor(target, leave)
 	h.daemonReload()
-	if err := h.setUnits(target, leave); err != nil {
+	if err := h.setUnits(target, leave, reenable); err != nil {
 		return err
 	}
 	h.lingerNoMore(target, left)
@@ -290,7 +291,7 @@ func (h *FakeHost) withdraw(e hostdriver.Entry, f found, ok bool) {
 	case hostdriver.KindUnit:
 		delete(h.enabled, e.Name)
 		if ok && f.unit && f.enabled {
-			h.enabled[e.Name] = true
+			h.enable(e.Name)
 		}
 	case hostdriver.KindFile, hostdriver.KindLink:
 		if ok {
@@ -301,7 +302,7 @@ func (h *FakeHost) withdraw(e hostdriver.Entry, f found, ok bool) {
 	}
 }
 
-func (h *FakeHost) setUnits(g *generation, leave []string) error {
+func (h *FakeHost) setUnits(g *generation, leave, reenable []string) error {
 	for _, e := range entriesOf(g) {
 		if e.Kind != hostdriver.KindUnit || slices.Contains(leave, e.Name) {
 			continue
@@ -311,7 +312,9 @@ func (h *FakeHost) setUnits(g *generation, leave []string) error {
 		case state == "masked" && (e.Enabled == "yes" || e.State == "started"):
 			return fmt.Errorf("%s is masked", e.Name)
 		case e.Enabled == "yes" && state == "disabled":
-			h.enabled[e.Name] = true
+			h.enable(e.Name)
+		case e.Enabled == "yes" && state == "enabled" && slices.Contains(reenable, e.Name):
+			h.enable(e.Name)
 		case e.Enabled == "yes" && state != "enabled":
 			return fmt.Errorf("%s cannot be enabled: its unit file is %s", e.Name, state)
 		case e.Enabled == "no":
@@ -319,6 +322,12 @@ func (h *FakeHost) setUnits(g *generation, leave []string) error {
 		}
 	}
 	return nil
+}
+
+// enable links a unit as its [Install] says now, and nowhere else.
+func (h *FakeHost) enable(name string) {
+	_, _, text := h.find(name)
+	h.enabled[name], h.links[name] = true, slices.Sorted(slices.Values(parseUnitFile(text).links))
 }
 
 // collect removes generations beyond Keep, those between the one that was on disk and the
@@ -388,7 +397,7 @@ func (h *FakeHost) fireDeadman() {
 		return
 	}
 	h.switching = nil
-	if h.carryOut(d.from, d.to, nil) != nil {
+	if h.carryOut(d.from, d.to, nil, d.reenable) != nil {
 		h.switching = &hostdriver.Switching{From: d.from, To: d.to}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.started)) {

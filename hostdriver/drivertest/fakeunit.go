@@ -337,6 +337,11 @@ func (h *FakeHost) Systemctl(words ...string) {
 			h.daemonReload()
 			return
 		}
+		if words[0] == "add-wants" {
+			name := words[2]
+			h.links[name] = slices.Sorted(slices.Values(append(h.links[name], words[1]+".wants")))
+			return
+		}
 		for _, name := range words[1:] {
 			h.byHand(words[0], h.unit(name), now)
 		}
@@ -364,7 +369,7 @@ func (h *FakeHost) byHand(verb string, u *unit, now time.Time) {
 		delete(h.masked, u.name)
 		h.load(u)
 	case "enable":
-		h.enabled[u.name] = true
+		h.enable(u.name)
 	case "disable":
 		delete(h.enabled, u.name)
 	default:
@@ -398,6 +403,9 @@ func (h *FakeHost) state(name string) hostdriver.UnitState {
 			}
 			st.Environment = append(st.Environment, fmt.Sprintf("%s (ignore_errors=%s)", strings.TrimPrefix(f, "-"), ignore))
 		}
+	}
+	if h.enabled[name] && !strings.Contains(name, "~") {
+		st.Links = slices.Clone(h.links[name])
 	}
 	if u.job != "" {
 		st.Job = u.job

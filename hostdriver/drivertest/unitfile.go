@@ -19,9 +19,10 @@ type unitFile struct {
 	restartPause  time.Duration
 	limitInterval time.Duration
 	limitBurst    int
-	remain        bool // RemainAfterExit
-	wantedBy      bool // has something in [Install] that can be linked
-	alsoOnly      bool // has only Also= there
+	remain        bool     // RemainAfterExit
+	wantedBy      bool     // has something in [Install] that can be linked
+	alsoOnly      bool     // has only Also= there
+	links         []string // what enabling it makes
 	pidTimeout    time.Duration
 }
 
@@ -77,6 +78,9 @@ func (u *unitFile) set(key, value string) {
 		u.limitBurst, _ = strconv.Atoi(value)
 	case "[Install]WantedBy", "[Install]RequiredBy", "[Install]Alias":
 		u.wantedBy = u.wantedBy || value != ""
+		for _, name := range strings.Fields(value) {
+			u.links = append(u.links, name+map[string]string{"[Install]WantedBy": ".wants", "[Install]RequiredBy": ".requires"}[key])
+		}
 	case "[Install]Also":
 		u.alsoOnly = true
 	}

@@ -40,6 +40,11 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 			return nil, err
 		}
 	}
+	for _, name := range op.Reenable {
+		if err := hostdriver.CheckUnit(name); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range op.Leave {
 		if strings.ContainsAny(name, "\t\n") {
 			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
@@ -54,6 +59,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.set("ALIKE", strings.Join(alike, "\n"))
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setList("RENEW", op.Renew)
+	s.setList("REENABLE", op.Reenable)
 	s.setInt("KEEP", int64(keep))
 	s.setFlag("BACK", op.Back)
 	if err := s.setRecord(op.Record); err != nil {
@@ -68,7 +74,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	c := &change{request: request{script: s, call: "op_switch"}, result: unitsResult}
 	deadman := ""
 	if op.DeadMan > 0 {
-		deadman = d.deadman(f)
+		deadman = d.deadman(f, op.Reenable)
 		c.payload = func([]byte) (io.Reader, error) { return strings.NewReader(deadman), nil }
 	}
 	s.setInt("DEADMANSIZE", int64(len(deadman)))
@@ -82,7 +88,8 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 
 // deadman is the script that the timer on the host runs: the same library, with the
 // fence of who armed it.
-func (d *Driver) deadman(f hostdriver.Fence) string {
+func (d *Driver) deadman(f hostdriver.Fence, reenable []string) string {
 	s := d.mutation(f, switchParts...)
+	s.setList("REENABLE", reenable)
 	return s.text("op_deadman")
 }

@@ -111,7 +111,7 @@ mkdir -p /etc/systemd/system/user@.service.d
 printf '[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%%%i\n' >/etc/systemd/system/user@.service.d/pam.conf
 for d in /var/lib/evenkeel /etc/contract; do while umount "$d" 2>/dev/null; do :; done; done
 rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/contract /etc/systemd/system/contract* /run/systemd/system/contract* \
-	/lib/systemd/system/contract* /etc/tmpfiles.d/contract.conf /etc/systemd/system/*.wants/contract* /etc/systemd/user/contract*
+	/lib/systemd/system/contract* /etc/tmpfiles.d/contract.conf /etc/systemd/system/*.wants/contract* /etc/systemd/system/*.requires/contract* /etc/systemd/user/contract*
 userdel contract 2>/dev/null
 [ ! -e /usr/bin/systemd-stdio-bridge.hidden ] || mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge
 systemctl unmask contract-m.service 2>/dev/null

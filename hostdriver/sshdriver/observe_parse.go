@@ -87,6 +87,8 @@ func (p *observationParser) take(rec record) error {
 		return p.takeSeal(rec)
 	case "units":
 		return p.takeUnits(rec)
+	case "links":
+		return p.takeLinks(rec)
 	case "templates":
 		return p.takeTemplates(rec)
 	case "manager":

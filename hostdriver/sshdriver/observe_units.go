@@ -56,6 +56,27 @@ func unitsOfUser(user string, names []string) []string {
 	return names
 }
 
+// takeLinks reads where units are linked. What is no name of a unit, or folder of links, is
+// left out: anybody may put something there.
+func (p *observationParser) takeLinks(rec record) error {
+	for _, line := range rec.lines() {
+		unit, link, ok := strings.Cut(line, "\t")
+		u, known := p.obs.Units[unit]
+		if !ok || !known {
+			return fmt.Errorf("a line reads %s", printable(line, 200))
+		}
+		name := link
+		for _, kind := range []string{".wants", ".requires", ".upholds"} {
+			name = strings.TrimSuffix(name, kind)
+		}
+		if at, there := slices.BinarySearch(u.Links, link); !there && hostdriver.CheckUnit(name) == nil {
+			u.Links = slices.Insert(u.Links, at, common.one(link))
+			p.obs.Units[unit] = u
+		}
+	}
+	return nil
+}
+
 // takeManager reads how the systemd of a user is whose units there are.
 func (p *observationParser) takeManager(rec record) error {
 	user := rec.arg(0)

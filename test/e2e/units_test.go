@@ -256,6 +256,33 @@ func TestUnitKinds(t *testing.T) {
 		t.Error("db.service was restarted for a comment")
 	}
 
+	// What [Install] says is carried out, taken back by an undo, and put right where a hand has changed it.
+	linked := func(want string) {
+		t.Helper()
+		if got := s.on(h, "cd /etc/systemd/system; ls -d */db.service store.service 2>/dev/null | tr '\\n' ' '; :"); got != want {
+			t.Errorf("db.service is linked at %q, want %q", got, want)
+		}
+	}
+	before = ids()
+	linked("multi-user.target.wants/db.service")
+	s.edit("services/db/db.service", install, "[Install]\nWantedBy=graphical.target\nAlias=store.service\n")
+	linksPlan, _ := s.run(1, "plan")
+	contains(t, linksPlan, "WantedBy=: multi-user.target → graphical.target, Alias=: none → store.service")
+	s.run(0, "apply", "--yes")
+	linked("graphical.target.wants/db.service store.service")
+	s.on(h, "systemctl add-wants -q rescue.target db.service 2>/dev/null; rm /etc/systemd/system/store.service; systemctl daemon-reload")
+	linksPlan, _ = s.run(1, "plan")
+	contains(t, linksPlan, "WantedBy=: graphical.target rescue.target → graphical.target, Alias=: none → store.service")
+	s.run(0, "apply", "--yes")
+	linked("graphical.target.wants/db.service store.service")
+	s.run(0, "plan")
+	s.edit("services/db/db.service", "[Install]\nWantedBy=graphical.target\nAlias=store.service\n", install)
+	s.run(0, "apply", "--yes")
+	linked("multi-user.target.wants/db.service")
+	if after := ids(); after["db.service"] != before["db.service"] {
+		t.Error("db.service was restarted for its [Install]")
+	}
+
 	// Enabled and started are two things, and each is kept.
 	s.on(h, "systemctl disable -q tick.timer off.service; systemctl stop many@a.service; systemctl start off.service; systemctl enable -q once.service 2>/dev/null; :")
 	plan, _ := s.run(1, "plan")

@@ -79,6 +79,7 @@ disable_gone() {
 set_units() {
 	linger_on || return 1
 	enable_new
+	relink || return 1
 	reloaded=
 	if must_reload; then
 		reload || return 1
@@ -163,6 +164,26 @@ enable_new() {
 	turned_on=1
 	systemctl --no-reload enable -- $list >/dev/null 2>&1
 	return 0
+}
+
+# relink: what REENABLE names is linked as its [Install] says now, before the reload. Files
+# are read from the disk for that.
+relink() {
+	[ "$REENABLE" ] || return 0
+	list= i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		entry "$i"
+		[ "$kind" = unit ] && [ "$enabled" = yes ] || continue
+		case "$NL$REENABLE$NL" in
+		*"$NL$name$NL"*) list="$list$NL$name" ;;
+		esac
+	done
+	[ "$list" ] || return 0
+	turned_on=1
+	each_of "$list" --no-reload reenable && return 0
+	why="cannot link anew: $why" mend="see whether the unit's [Install] section is right"
+	return 1
 }
 
 # judge UNIT FILESTATE takes the first of $loads and $wants.

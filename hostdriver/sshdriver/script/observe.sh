@@ -331,6 +331,7 @@ look_units() {
 	*~*) look_managers ;;
 	esac
 	[ "$LIGHT" = 1 ] && return
+	look_links
 	pid=
 	set -- $units
 	for line in $shown; do
@@ -345,6 +346,32 @@ look_units() {
 			;;
 		esac
 	done
+}
+
+# look_links tells where the units are linked, and by which other names: a line of unit, tab
+# and folder or name each. It takes no process.
+look_links() {
+	links= others=
+	set +f
+	for f in /etc/systemd/system/*.wants/* /etc/systemd/system/*.requires/* /etc/systemd/system/*.upholds/*; do
+		unit=${f##*/}
+		f=${f%/*}
+		case "$NL$units$NL" in
+		*"$NL$unit$NL"*) links="$links$NL$unit$TAB${f##*/}" ;;
+		esac
+	done
+	for f in /etc/systemd/system/*.*; do
+		[ -L "$f" ] && [ -f "$f" ] && others="$others$NL$f"
+	done
+	set -f
+	for f in $others; do
+		for unit in $units; do
+			[ "${f##*.}" = "${unit##*.}" ] && [ "${f##*/}" != "$unit" ] || continue
+			[ "$f" -ef "/etc/systemd/system/$unit" ] && links="$links$NL$unit$TAB${f##*/}"
+		done
+	done
+	rec links
+	printf '%s\n' "$links" >&3
 }
 
 # list_templates: what systemctl says of their files, with their names as they were asked for.
