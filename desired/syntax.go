@@ -20,6 +20,9 @@ func SplitExec(line string) []string {
 	return words
 }
 
+// IsQuadlet tells whether podman's generator makes a unit of a file of that name.
+func IsQuadlet(name string) bool { return quadletUnit(name) != "" }
+
 // CheckEnvKey says what is wrong with a variable's name; "" where nothing is.
 func CheckEnvKey(key string) string { return checkEnvKey(key) }
 

@@ -227,8 +227,8 @@ func second(_ int, err error) error { return err }
 func TestAdoptedIsShown(t *testing.T) {
 	text := show.Plain(show.Adopted(show.Adoption{Out: "fleet", Hosts: []string{"web-1", "web-2"}, Warnings: 1, AgeKey: "/k", NewKey: true,
 		Services: []*adopt.Service{{Name: "ledger", Hosts: []string{"web-1", "web-2"}, Units: []string{"ledger.service"}, Encrypted: []string{"/e: TOKEN"}, Open: []string{"/e: A", "/e: B", "/f: C"}, Notes: []string{"a note\x1b[2J"}}},
-		Alone:    []adopt.Foreign{{Host: "web-1", What: "x.service", Reason: "not asked for"}, {Host: "web-2", What: "x.service", Reason: "not asked for"}}}))
-	for _, want := range []string{"ledger  web-1, web-2", "encrypted  /e: TOKEN", "in plain   /e: A, B; /f: C", "! a note\\x1b[2J", "x.service  not asked for (web-1, web-2)", "a new age key is in /k", "✔ validate: no error, 1 warning", "✔ plan: nothing to change on 2 hosts"} {
+		Alone:    []adopt.Foreign{{Host: "web-1", What: "x.service", Reason: "not asked for", Mend: "evenkeel adopt --unit x.service web-1"}, {Host: "web-2", What: "x.service", Reason: "not asked for", Mend: "evenkeel adopt --unit x.service web-2"}}}))
+	for _, want := range []string{"ledger  web-1, web-2", "encrypted  /e: TOKEN", "in plain   /e: A, B; /f: C", "! a note\\x1b[2J", "x.service  not asked for (web-1, web-2)", "evenkeel adopt --unit x.service HOST\n", "a new age key is in /k", "✔ validate: no error, 1 warning", "✔ plan: nothing to change on 2 hosts"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q:\n%s", want, text)
 		}

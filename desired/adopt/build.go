@@ -75,7 +75,7 @@ func Build(hosts []*Host, o Options) *Repo {
 	for _, h := range hosts {
 		for _, u := range h.Units {
 			if u.Reason != "" {
-				repo.Alone = append(repo.Alone, Foreign{Host: h.Host.Name, What: u.Name, Reason: u.Reason})
+				repo.Alone = append(repo.Alone, Foreign{Host: h.Host.Name, What: u.Name, Reason: u.Reason, Mend: u.Mend})
 			}
 		}
 		repo.Alone = append(repo.Alone, h.Alone...)

@@ -174,6 +174,9 @@ func TestWhatIsLeftAlone(t *testing.T) {
 	w.link(unitFolder+"/masked.service", "/dev/null")
 	w.unit("snap.lxd.daemon.service", "[Service]\nExecStart=/usr/bin/true\n")
 	w.unit("other.service", "[Service]\nExecStart=/usr/bin/true\n")
+	w.file("/etc/containers/systemd/db.container", "[Container]\nImage=db:1\n", 0o644)
+	w.file("/etc/containers/systemd/db.env", "A=1\n", 0o644)
+	w.file(unitFolder+"/ssh.service.d/x.conf", "[Service]\n", 0o644)
 	w.unit("taken.service", "[Service]\nEnvironmentFile=/etc/taken.env\nExecStart=/usr/bin/true\n")
 	w.file("/etc/taken.env", "A=1\n", 0o644)
 	o := Options{Claimed: map[string]map[string]string{"web-1": {"/etc/taken.env": "old"}}}
@@ -188,6 +191,19 @@ func TestWhatIsLeftAlone(t *testing.T) {
 	} {
 		if got := reason(repo, what); !strings.Contains(got, why) || (why == "") != (got == "") {
 			t.Errorf("%s: %q, want %q", what, got, why)
+		}
+	}
+	for what, how := range map[string]string{
+		"linked.service": `on the host: cp --remove-destination "$(readlink -f /etc/systemd/system/linked.service)" /etc/systemd/system/linked.service && chown root:root ` +
+			`/etc/systemd/system/linked.service && chmod 0644 /etc/systemd/system/linked.service && systemctl daemon-reload; then evenkeel adopt --unit linked.service web-1`,
+		"other.service":                        "evenkeel adopt --unit other.service web-1",
+		"/etc/containers/systemd/db.container": "take it into the repo as services/db/db.container, and write units: [{source: db.container, state: started}] in the service; evenkeel plan then finds it as it is",
+		"/etc/containers/systemd/db.env":       "take it over under files of the service whose Quadlet reads it",
+		unitFolder + "/ssh.service.d/x.conf":   "take it into the repo and write units: [{source: x.conf, dropIn: ssh.service}] in a service",
+	} {
+		i := slices.IndexFunc(repo.Alone, func(f Foreign) bool { return f.What == what })
+		if i < 0 || repo.Alone[i].Mend != how || repo.Alone[i].Reason == "" {
+			t.Errorf("%s is not taken over by %q: %+v", what, how, repo.Alone)
 		}
 	}
 	if strings.Contains(tells(repo), "hunter2") {

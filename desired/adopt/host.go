@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type Unit struct {
 	DropIns   []string // paths, sorted
 	Instances []string // of a template: the units made of it
 	Reason    string   // why it is left alone; "" where it is not
+	Mend      string   // how it can be taken over after all, where that is known
 	Text      desired.UnitFile
 	read      bool
 }
@@ -47,6 +49,7 @@ type Foreign struct {
 	Host   string `json:"host"`
 	What   string `json:"what"` // a unit's name, or a path
 	Reason string `json:"reason"`
+	Mend   string `json:"mend,omitempty"` // how it is taken over, without disturbing what runs
 }
 
 // Wanted tells which units are asked for: by globs over their names, with or without the
@@ -87,7 +90,8 @@ func NewHost(h inventory.Host, s hostdriver.Survey, want Wanted, managed map[str
 		if e.Type == hostdriver.PathDir || !slices.Contains(unitTypes, path.Ext(name)) {
 			continue
 		}
-		u := &Unit{Name: name, Path: e.Path, Reason: unitReason(e)}
+		u := &Unit{Name: name, Path: e.Path}
+		u.Reason, u.Mend = unitReason(e, h.Name)
 		switch {
 		case managed[name]:
 			continue
@@ -98,7 +102,7 @@ func NewHost(h inventory.Host, s hostdriver.Survey, want Wanted, managed map[str
 		case e.Target == "/dev/null" && (len(want) == 0 || !want.has(name)):
 			continue // masked: there is nothing of it
 		case u.Reason == "" && !want.has(name):
-			u.Reason = "not asked for"
+			u.Reason, u.Mend = "not asked for", "evenkeel adopt --unit "+name+" "+h.Name
 		}
 		out.Units = append(out.Units, u)
 		byName[name] = u
@@ -116,26 +120,42 @@ func NewHost(h inventory.Host, s hostdriver.Survey, want Wanted, managed map[str
 		u.Instances = slices.Compact(u.Instances)
 	}
 	if s.Cut {
-		out.alone(unitFolder, "there is more than is looked at: name units with --unit")
+		out.alone(unitFolder, "there is more than is looked at", "evenkeel adopt --unit GLOB "+h.Name)
 	}
 	return out
 }
 
-func unitReason(e hostdriver.SurveyEntry) string {
+// unitReason says why a unit is left alone, if it is, and how it is taken over.
+func unitReason(e hostdriver.SurveyEntry, host string) (reason, mend string) {
 	name := path.Base(e.Path)
+	again := "; then evenkeel adopt --unit " + name + " " + host
 	switch {
 	case e.Type == hostdriver.PathSymlink && e.Target == "/dev/null":
-		return "it is masked"
+		return "it is masked", "systemctl unmask " + name + " there, if it is wanted" + again
 	case e.Type == hostdriver.PathSymlink:
-		return "it is a link to " + e.Target + ": copy the file there to adopt it"
+		return "it is a link to " + e.Target, "on the host: " + copied(e.Path) + " && systemctl daemon-reload" + again
 	case e.Type != hostdriver.PathFile:
-		return "it is no regular file"
+		return "it is no regular file", ""
 	case hostdriver.CheckUnit(name) != nil:
-		return "its name is none that systemd allows"
+		return "its name is none that systemd allows", ""
 	case strings.HasPrefix(name, "snap.") || strings.HasPrefix(name, "snap-"):
-		return "snapd writes it"
+		return "snapd writes it", ""
 	}
-	return ""
+	return "", ""
+}
+
+// copied is a command that puts a copy of a file in the place of the link to it.
+func copied(link string) string {
+	at := quoted(link)
+	return `cp --remove-destination "$(readlink -f ` + at + `)" ` + at + ` && chown root:root ` + at + ` && chmod 0644 ` + at
+}
+
+// quoted is a word as a shell reads it.
+func quoted(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./@:+") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // place finds out whose a drop-in, an enabled instance or a Quadlet is.
@@ -145,8 +165,15 @@ func (h *Host) place(e hostdriver.SurveyEntry, byName map[string]*Unit, managed 
 	of, isDropIn := strings.CutSuffix(path.Base(dir), ".d")
 	switch {
 	case strings.HasPrefix(e.Path, "/etc/containers/systemd/"):
-		if e.Type == hostdriver.PathFile {
-			h.alone(e.Path, "Quadlets are not adopted: name it under units of a service by hand")
+		switch {
+		case e.Type == hostdriver.PathSymlink:
+			h.alone(e.Path, "it is a link to "+e.Target, "on the host: "+copied(e.Path)+"; then as with other Quadlet files")
+		case e.Type == hostdriver.PathFile && dir == "/etc/containers/systemd" && desired.IsQuadlet(name):
+			stem := strings.TrimSuffix(name, path.Ext(name))
+			h.alone(e.Path, "a generator makes a unit of it, which may name what only its container has",
+				fmt.Sprintf("take it into the repo as services/%s/%s, and write units: [{source: %s, state: started}] in the service; evenkeel plan then finds it as it is", stem, name, name))
+		case e.Type == hostdriver.PathFile:
+			h.alone(e.Path, "it lies beside Quadlet files", "take it over under files of the service whose Quadlet reads it")
 		}
 	case path.Dir(dir) != unitFolder:
 	case isDropIn && strings.HasSuffix(name, ".conf"):
@@ -154,7 +181,8 @@ func (h *Host) place(e hostdriver.SurveyEntry, byName map[string]*Unit, managed 
 		switch {
 		case managed[of]:
 		case u == nil:
-			h.alone(e.Path, "it is a drop-in of "+of+", whose unit is not in "+unitFolder)
+			h.alone(e.Path, "it is a drop-in of "+of+", whose unit is not in "+unitFolder,
+				fmt.Sprintf("take it into the repo and write units: [{source: %s, dropIn: %s}] in a service", name, of))
 		case e.Type != hostdriver.PathFile:
 			u.leave("its drop-in " + name + " is no regular file")
 		default:
@@ -167,8 +195,8 @@ func (h *Host) place(e hostdriver.SurveyEntry, byName map[string]*Unit, managed 
 	}
 }
 
-func (h *Host) alone(what, reason string) {
-	h.Alone = append(h.Alone, Foreign{Host: h.Host.Name, What: what, Reason: reason})
+func (h *Host) alone(what, reason, mend string) {
+	h.Alone = append(h.Alone, Foreign{Host: h.Host.Name, What: what, Reason: reason, Mend: mend})
 }
 
 // leave says why a unit is left alone; the first reason stays.

@@ -57,7 +57,7 @@ func (w *world) unit(name, text string) {
 func (w *world) survey() hostdriver.Survey {
 	s := hostdriver.Survey{Loaded: w.loaded}
 	for _, p := range sorted(w.paths) {
-		if rest, ok := strings.CutPrefix(p, unitFolder+"/"); ok && strings.Count(rest, "/") <= 1 {
+		if rest, ok := strings.CutPrefix(p, unitFolder+"/"); ok && strings.Count(rest, "/") <= 1 || strings.HasPrefix(p, "/etc/containers/systemd/") && w.paths[p].Type != hostdriver.PathDir {
 			s.Entries = append(s.Entries, hostdriver.SurveyEntry{Path: p, Type: w.paths[p].Type, Target: w.paths[p].Target})
 		}
 	}

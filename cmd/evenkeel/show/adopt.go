@@ -104,11 +104,14 @@ func byFile(items []string) []string {
 
 // leftAlone are lines of what several hosts have in common.
 func leftAlone(all []adopt.Foreign) []string {
-	type thing struct{ what, reason string }
+	type thing struct{ what, reason, mend string }
 	hosts := map[thing][]string{}
 	var order []thing
 	for _, f := range all {
-		t := thing{f.What, f.Reason}
+		t := thing{f.What, f.Reason, f.Mend}
+		if len(all) > 1 { // the command names one host, and is one for all
+			t.mend = strings.ReplaceAll(t.mend, " "+f.Host, " HOST")
+		}
 		if hosts[t] == nil {
 			order = append(order, t)
 		}
@@ -117,6 +120,9 @@ func leftAlone(all []adopt.Foreign) []string {
 	var out []string
 	for _, t := range order {
 		out = append(out, fmt.Sprintf("%s  %s %s", bold.of(Clean(t.what)), Clean(t.reason), faint.of("("+Names(hosts[t])+")")))
+		if t.mend != "" {
+			out = append(out, "  "+mend(t.mend))
+		}
 	}
 	return out
 }
