@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -143,6 +144,9 @@ func (a *compiledArtifact) artifact(source string, b *bundle) Artifact {
 
 // unpacks tells whether the source is a bundle.
 func (a *compiledArtifact) unpacks(source string) bool {
+	if IsGitArchive(source) {
+		return true
+	}
 	switch a.spec.Unpack {
 	case "tar", "zip":
 		return true
@@ -228,11 +232,19 @@ func (s *artifacts) load(ctx context.Context, source, digest string, unpack bool
 		})
 	}
 	if s.store == nil {
+		if digest == "" { // of a commit: until its archive is made, its name must do
+			digest = hostdriver.NewContent([]byte(source)).SHA256()
+		}
 		return absentBundle(digest, unpack), nil
 	}
 	file, err := s.store.Fetch(ctx, source, digest)
 	if err != nil {
-		return nil, &sourceError{rule: "artifact", message: "cannot fetch " + fault.Quote(source) + ": " + err.Error(), mend: "see that the URL answers, and that sha256 is that of the file"}
+		mend := "see that the URL answers, and that sha256 is that of the file"
+		var m interface{ Mend() string }
+		if errors.As(err, &m) && m.Mend() != "" {
+			mend = m.Mend()
+		}
+		return nil, &sourceError{rule: "artifact", message: "cannot fetch " + fault.Quote(source) + ": " + err.Error(), mend: mend}
 	}
 	return readBundle(source, unpack, file.Open)
 }

@@ -219,6 +219,9 @@ func (c *serviceCheck) artifact(at string, a ArtifactSpec) {
 		message, mend := checkArtifactSource(a.Source, a.SHA256)
 		c.addIf(at+".source", "artifact", message, mend)
 	}
+	if IsGitArchive(a.Source) && (a.Unpack == "none" || a.Unpack == "zip") {
+		c.add(at+".unpack", "artifact", "the archive of a commit is always unpacked, as a tar", "drop unpack")
+	}
 	if a.Signature != nil {
 		message, mend := a.Signature.check(a.Source)
 		c.addIf(at+".signature", "artifact", message, mend)
@@ -230,6 +233,12 @@ func (c *serviceCheck) artifact(at string, a ArtifactSpec) {
 
 // checkArtifactSource says what is wrong with a source that is not a template any more.
 func checkArtifactSource(source, digest string) (message, mend string) {
+	if IsGitArchive(source) {
+		if _, err := ParseGitArchive(source); err != nil {
+			return err.Error(), gitArchiveMend
+		}
+		return "", ""
+	}
 	scheme, _, isURL := strings.Cut(source, "://")
 	if !isURL {
 		return "", ""
@@ -237,7 +246,7 @@ func checkArtifactSource(source, digest string) (message, mend string) {
 	switch scheme {
 	case "https", "oci", "file":
 	default:
-		return "an artifact is not fetched by " + scheme + "://", "use an https:// or oci:// URL or file:///PATH with its sha256, or a file of the repo"
+		return "an artifact is not fetched by " + scheme + "://", "use an https:// or oci:// URL or file:///PATH with its sha256, git+https:// with its commit, or a file of the repo"
 	}
 	u, err := url.Parse(source)
 	switch {

@@ -192,7 +192,7 @@ func TestServiceFaults(t *testing.T) {
 		"after what is not":     {"  after: [b]\n", at + `6:11: after names the service "b", which there is not: there is a`},
 		"after itself":          {"  after: [a]\n", at + "6:11: services wait for each other: a after a: drop one after"},
 		"an artifact over http": {"  artifacts: [{name: x, path: /o/x, source: \"http://e.example/x\"}]\n",
-			at + "6:45: an artifact is not fetched by http://: use an https:// or oci:// URL or file:///PATH with its sha256, or a file of the repo"},
+			at + "6:45: an artifact is not fetched by http://: use an https:// or oci:// URL or file:///PATH with its sha256, git+https:// with its commit, or a file of the repo"},
 		"an artifact unpinned": {"  artifacts: [{name: x, path: /o/x, source: \"https://e.example/x\"}]\n",
 			at + "6:45: an artifact from elsewhere needs its sha256: sha256sum FILE writes it"},
 		"an artifact with a password": {"  artifacts: [{name: x, path: /o/x, source: \"https://u:p@e.example/x\", sha256: ab}]\n",

@@ -151,8 +151,8 @@ const (
 // ArtifactSpec is a program or bundle.
 type ArtifactSpec struct {
 	Name       string         `yaml:"name" jsonschema:"required"`                                 // lower-case letters, digits, "-" and "."
-	Source     string         `yaml:"source" jsonschema:"required"`                               // https:// or oci:// URL, file:///PATH on the controller, or a path from the folder of fleet.yaml or the repo's root; a template
-	SHA256     string         `yaml:"sha256"`                                                     // of the source, in hex (of oci: of the layer); required for all but files of the repo; a template
+	Source     string         `yaml:"source" jsonschema:"required"`                               // https:// or oci:// URL, file:///PATH on the controller, git+https://, git+ssh:// or git+file:// with tag or branch, commit and path, or a path from the folder of fleet.yaml or the repo's root; a template
+	SHA256     string         `yaml:"sha256"`                                                     // of the source, in hex (of oci: of the layer); required for all but files of the repo and commits; a template
 	Path       string         `yaml:"path" jsonschema:"required"`                                 // a symlink to DIR/.releases/NAME/DIGEST
 	Owner      string         `yaml:"owner"`                                                      // default root
 	Group      string         `yaml:"group"`                                                      // default root

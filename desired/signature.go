@@ -40,6 +40,8 @@ func (s *SignatureSpec) check(source string) (message, mend string) {
 	switch {
 	case (s.Minisign == "") == (s.Cosign == ""):
 		return "a signature is either minisign or cosign", "keep one of the two keys"
+	case IsGitArchive(source):
+		return "the archive of a commit has no signature", "drop it: the commit's ID pins the files"
 	case s.Source == "" && strings.HasPrefix(source, "oci://"):
 		return "it is not said where the signature is", "add source: an https URL, or a file of the repo"
 	}

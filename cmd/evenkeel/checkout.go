@@ -67,7 +67,7 @@ func (c *checkout) load(ctx context.Context, s Settings, fetch bool) (desired.Re
 	opt := desired.LoadOptions{Dir: c.dir, Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: s.Secrets.AgeIdentity, KeyServices: s.Secrets.KeyServices}),
 		InventoryRunner: inventory.ExecRunner(c.top)}
 	if fetch {
-		store, err := artifactStore(s.Artifacts.Cache)
+		store, err := artifactStore(s, s.Artifacts.Cache)
 		if err != nil {
 			return desired.Revision{}, err
 		}
@@ -82,7 +82,7 @@ func (c *checkout) load(ctx context.Context, s Settings, fetch bool) (desired.Re
 }
 
 // artifactStore is the cache on this machine.
-func artifactStore(dir string) (desired.ArtifactStore, error) {
+func artifactStore(s Settings, dir string) (desired.ArtifactStore, error) {
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -94,6 +94,7 @@ func artifactStore(dir string) (desired.ArtifactStore, error) {
 	if err != nil {
 		return nil, mendable("set EVENKEEL_ARTIFACTS_CACHE to a folder that can be written to", "%w", err)
 	}
+	store.Git = s.gitArchives
 	return store, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/evenkeel/evenkeel/cmd/evenkeel/gitssh"
 	"github.com/evenkeel/evenkeel/controller"
 	"github.com/evenkeel/evenkeel/desired/gitrepo"
-	"github.com/evenkeel/evenkeel/hostdriver/sshdriver"
 )
 
 // gitSource is a gitrepo as the controller wants it.
@@ -19,17 +18,12 @@ type gitSource struct {
 
 var _ controller.Git = (*gitSource)(nil)
 
-// openGit opens the bare repository. Nothing is fetched yet. hosts are the settings for
-// hosts, whose known keys serve for git's server, too, where it has none of its own.
+// openGit opens the bare repository. Nothing is fetched yet.
 func openGit(g GitSettings, hosts SSHSettings, dir string) (*gitSource, error) {
 	if g.Dir != "" {
 		dir = g.Dir
 	}
-	known := g.KnownHosts
-	if len(known) == 0 {
-		known = hosts.KnownHosts
-	}
-	client, err := gitssh.New(sshdriver.Options{IdentityFiles: g.Identity, KnownHosts: known, ConnectTimeout: hosts.ConnectTimeout})
+	client, err := newGitSSH(g, hosts)
 	if err != nil {
 		return nil, err
 	}

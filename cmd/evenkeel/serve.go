@@ -198,7 +198,7 @@ func (s *served) options() controller.Options {
 // load decodes a commit. Inventories that are programs are faults: nothing that comes
 // out of a repository is run on the controller.
 func (s *served) load(ctx context.Context, files fs.FS, commit string) (desired.Revision, error) {
-	artifacts, err := artifactStore(s.artifactCache())
+	artifacts, err := artifactStore(s.set, s.artifactCache())
 	if err != nil {
 		return desired.Revision{}, err
 	}

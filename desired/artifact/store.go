@@ -18,6 +18,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/evenkeel/evenkeel/desired"
+	"github.com/evenkeel/evenkeel/desired/gitrepo"
 )
 
 // Bounds of a fetch.
@@ -35,6 +36,11 @@ type Store struct {
 	client *http.Client
 	stall  time.Duration
 	logins auth.CredentialFunc // for registries; nil: none
+
+	// Git gives how the git repository at a URL is reached: URL, Branch, Tag and Dir of
+	// what it gives are not used. It is set before the Store is used; nil: folders and what
+	// https gives to everybody.
+	Git func(url string) gitrepo.Options
 
 	mu   sync.Mutex
 	busy map[string]*sync.Mutex
@@ -70,6 +76,9 @@ func New(dir string, transport http.RoundTripper) (*Store, error) {
 
 // Fetch makes sure that the artifact is in the cache, whole and with that digest.
 func (s *Store) Fetch(ctx context.Context, url, digest string) (desired.ArtifactFile, error) {
+	if desired.IsGitArchive(url) {
+		return s.commit(ctx, url, digest)
+	}
 	if len(digest) != 2*sha256.Size {
 		return desired.ArtifactFile{}, errors.New("no sha256 is pinned")
 	}

@@ -69,7 +69,7 @@ func (r *Repo) bring(ctx context.Context, into *objects, have []plumbing.Hash) (
 		return plumbing.ZeroHash, err
 	}
 	defer remote.close()
-	tip, err := remote.tip(ctx, r.options.Branch)
+	tip, err := remote.tip(ctx, r.ref())
 	if err != nil || (into == r.objects && r.whole[tip]) {
 		return tip, err
 	}
@@ -120,7 +120,7 @@ func (r *Repo) heal(ctx context.Context) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return local(err, "")
 	}
-	if err := makeBare(fresh, r.options.Branch); err != nil {
+	if err := makeBare(fresh, r.Branch()); err != nil {
 		return local(err, "")
 	}
 	defer os.RemoveAll(fresh) //nolint:errcheck // the next one begins with it

@@ -110,7 +110,7 @@ func FuzzAdvertised(f *testing.F) {
 		if err != nil {
 			return
 		}
-		tip, err := a.tip("main")
+		tip, err := a.tip(branchPrefix + "main")
 		if err != nil {
 			return
 		}
@@ -142,7 +142,7 @@ func FuzzAnswer(f *testing.F) {
 		requests[bands] = a
 	}
 	f.Fuzz(func(t *testing.T, data string, bands bool) {
-		tip, err := requests[bands].tip("main")
+		tip, err := requests[bands].tip(branchPrefix + "main")
 		if err != nil {
 			t.Fatal(err)
 		}

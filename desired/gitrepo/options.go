@@ -17,6 +17,7 @@ type Options struct {
 	// http://host/path, file:///path or an absolute path. Passwords do not belong in it.
 	URL    string
 	Branch string
+	Tag    string // a tag instead of a branch
 	// Dir is the folder of the bare repository. It is made, and may be removed while no
 	// controller runs: it is then fetched anew.
 	Dir string
@@ -171,6 +172,19 @@ func parseSCP(raw string) (place, error) {
 		return place{}, fmt.Errorf("git.url %q names no server", raw)
 	}
 	return p, nil
+}
+
+// checkRef refuses what is neither a branch nor a tag.
+func checkRef(o Options) error {
+	switch {
+	case o.Tag == "":
+		return checkBranch(o.Branch)
+	case o.Branch != "":
+		return fmt.Errorf("both the branch %q and the tag %q are named", o.Branch, o.Tag)
+	case checkBranch(o.Tag) != nil:
+		return fmt.Errorf("%q is no name of a tag", o.Tag)
+	}
+	return nil
 }
 
 // checkBranch refuses what cannot be a branch, as git-check-ref-format does.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -16,8 +17,8 @@ import (
 
 // remote is one conversation with the repository that is fetched from.
 type remote interface {
-	// tip is the commit that the branch is at.
-	tip(ctx context.Context, branch string) (plumbing.Hash, error)
+	// tip is the commit that the branch or tag (refs/…) is at.
+	tip(ctx context.Context, ref string) (plumbing.Hash, error)
 	// transfer brings want, and all that it needs and have does not, into the objects.
 	transfer(ctx context.Context, want plumbing.Hash, have []plumbing.Hash, into *objects) error
 	close()
@@ -34,7 +35,10 @@ func (r *Repo) dial(ctx context.Context) (remote, error) {
 	return r.openDir()
 }
 
-const branchPrefix = "refs/heads/"
+const (
+	branchPrefix = "refs/heads/"
+	tagPrefix    = "refs/tags/"
+)
 
 // advertised is what a server says before it is asked for anything.
 type advertised struct{ *packp.AdvRefs }
@@ -62,14 +66,39 @@ func readAdvertised(ctx context.Context, r io.Reader, limit int64) (advertised, 
 	return a, nil
 }
 
-func (a advertised) tip(branch string) (plumbing.Hash, error) {
-	if h, ok := a.References[branchPrefix+branch]; ok && !h.IsZero() {
+func (a advertised) tip(ref string) (plumbing.Hash, error) {
+	if h, ok := a.Peeled[ref]; ok && !h.IsZero() {
 		return h, nil
 	}
-	return plumbing.ZeroHash, noBranch(branch, len(a.References) == 0)
+	if h, ok := a.References[ref]; ok && !h.IsZero() {
+		return h, nil
+	}
+	return plumbing.ZeroHash, noRef(ref, len(a.References) == 0)
 }
 
-func noBranch(branch string, empty bool) error {
+// asked is by what a server is asked for a commit: where it is told of it only as what a
+// tag is of, by that tag.
+func (a advertised) asked(want plumbing.Hash) plumbing.Hash {
+	var tag plumbing.Hash
+	for ref, h := range a.References {
+		if h == want {
+			return want
+		}
+		if a.Peeled[ref] == want {
+			tag = h
+		}
+	}
+	if tag.IsZero() {
+		return want
+	}
+	return tag
+}
+
+func noRef(ref string, empty bool) error {
+	branch := strings.TrimPrefix(ref, branchPrefix)
+	if tag, ok := strings.CutPrefix(ref, tagPrefix); ok {
+		return unauthorized(fmt.Errorf("it has no tag %s", quote(tag)), "push the tag, or name one that is there")
+	}
 	if empty {
 		return unauthorized(errors.New("the repository has no commit yet"), "push a first revision: evenkeel init writes one")
 	}
@@ -79,7 +108,7 @@ func noBranch(branch string, empty bool) error {
 // request is what asks a server for a pack.
 func (a advertised) request(want plumbing.Hash, have []plumbing.Hash) (*packp.UploadPackRequest, []byte, error) {
 	req := packp.NewUploadPackRequest()
-	req.Wants, req.Haves = []plumbing.Hash{want}, have
+	req.Wants, req.Haves = []plumbing.Hash{a.asked(want)}, have
 	for _, c := range []capability.Capability{capability.OFSDelta, capability.NoProgress} {
 		if a.Capabilities.Supports(c) {
 			if err := req.Capabilities.Set(c); err != nil {

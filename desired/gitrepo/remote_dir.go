@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -30,8 +31,8 @@ func (r *Repo) openDir() (remote, error) {
 	return &dirRemote{repo: r, from: openObjects(dir, r.limits.Object)}, nil
 }
 
-func (d *dirRemote) tip(_ context.Context, branch string) (plumbing.Hash, error) {
-	ref, err := d.from.storage.Reference(plumbing.NewBranchReferenceName(branch))
+func (d *dirRemote) tip(_ context.Context, name string) (plumbing.Hash, error) {
+	ref, err := d.from.storage.Reference(plumbing.ReferenceName(name))
 	switch {
 	case errors.Is(err, plumbing.ErrReferenceNotFound):
 		refs, rerr := d.from.storage.IterReferences()
@@ -39,13 +40,32 @@ func (d *dirRemote) tip(_ context.Context, branch string) (plumbing.Hash, error)
 		if empty {
 			_ = refs.ForEach(func(r *plumbing.Reference) error { empty = empty && !r.Name().IsBranch(); return nil })
 		}
-		return plumbing.ZeroHash, noBranch(branch, empty)
+		return plumbing.ZeroHash, noRef(name, empty)
 	case err != nil:
 		return plumbing.ZeroHash, unreachable(err, "")
 	case ref.Type() != plumbing.HashReference:
-		return plumbing.ZeroHash, noBranch(branch, false)
+		return plumbing.ZeroHash, noRef(name, false)
 	}
-	return ref.Hash(), nil
+	return d.peel(ref.Hash())
+}
+
+const maxTag = 64 << 10 // bytes of a tag with its message
+
+// peel follows annotated tags to the commit.
+func (d *dirRemote) peel(at plumbing.Hash) (plumbing.Hash, error) {
+	for range 10 {
+		raw, err := d.from.read(plumbing.TagObject, at, maxTag)
+		if err != nil {
+			return at, nil // no tag, as it turns out when it is read as a commit
+		}
+		line, _, _ := strings.Cut(string(raw), "\n")
+		hash, ok := strings.CutPrefix(line, "object ")
+		if !ok || !isHash(hash) {
+			return at, unauthorized(fmt.Errorf("the tag %s makes no sense", at), "")
+		}
+		at = plumbing.NewHash(hash)
+	}
+	return at, unauthorized(errors.New("a tag of a tag of a tag"), "tag the commit itself")
 }
 
 // transfer copies what is missing, children after their parents: what is there is whole.

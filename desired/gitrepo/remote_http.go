@@ -124,7 +124,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func (h *httpRemote) tip(ctx context.Context, branch string) (plumbing.Hash, error) {
+func (h *httpRemote) tip(ctx context.Context, ref string) (plumbing.Hash, error) {
 	res, err := h.do(ctx, http.MethodGet, h.base+"/info/refs?service="+service, nil, "advertisement")
 	if err != nil {
 		return plumbing.ZeroHash, err
@@ -136,7 +136,7 @@ func (h *httpRemote) tip(ctx context.Context, branch string) (plumbing.Hash, err
 	if h.adv, err = readAdvertised(ctx, res.Body, h.repo.limits.Refs); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	return h.adv.tip(branch)
+	return h.adv.tip(ref)
 }
 
 func (h *httpRemote) transfer(ctx context.Context, want plumbing.Hash, have []plumbing.Hash, into *objects) error {

@@ -35,13 +35,13 @@ func shellQuote(s string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(s) + "'"
 }
 
-func (s *sshRemote) tip(ctx context.Context, branch string) (plumbing.Hash, error) {
+func (s *sshRemote) tip(ctx context.Context, ref string) (plumbing.Hash, error) {
 	a, err := readAdvertised(ctx, s.program, s.repo.limits.Refs)
 	if err != nil {
 		return plumbing.ZeroHash, s.explain(ctx, err)
 	}
 	s.adv = &a
-	return a.tip(branch)
+	return a.tip(ref)
 }
 
 func (s *sshRemote) transfer(ctx context.Context, want plumbing.Hash, have []plumbing.Hash, into *objects) error {

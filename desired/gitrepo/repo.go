@@ -14,7 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Repo is one branch of a remote repository, and the bare repository in which what was
+// Repo is one branch, or tag, of a remote repository, and the bare repository in which what was
 // fetched of it is kept. It is safe for concurrent use; Fetches take turns.
 type Repo struct {
 	options Options
@@ -48,7 +48,7 @@ const recordFile = "evenkeel.json"
 func Open(o Options) (*Repo, error) {
 	p, err := parseURL(o.URL)
 	if err == nil {
-		err = checkBranch(o.Branch)
+		err = checkRef(o)
 	}
 	if err != nil {
 		return nil, &Error{Kind: Unauthorized, Op: "use the git repository", Err: err}
@@ -82,7 +82,7 @@ func (r *Repo) openDirectory() error {
 		return err
 	}
 	sweep(dir)
-	if err := makeBare(dir, r.options.Branch); err != nil {
+	if err := makeBare(dir, r.Branch()); err != nil {
 		_ = lock.Close()
 		return err
 	}
@@ -98,7 +98,7 @@ func (r *Repo) readRecord() *record {
 		return nil
 	}
 	var rec record
-	if json.Unmarshal(b, &rec) != nil || rec.URL != r.place.shown || rec.Branch != r.options.Branch || !isHash(rec.Commit) {
+	if json.Unmarshal(b, &rec) != nil || rec.URL != r.place.shown || rec.Branch != r.Branch() || !isHash(rec.Commit) {
 		return nil
 	}
 	return &rec
@@ -114,8 +114,21 @@ func (r *Repo) Close() error {
 // URL is the repository's, as it may be shown.
 func (r *Repo) URL() string { return r.place.shown }
 
-// Branch is the branch's name.
-func (r *Repo) Branch() string { return r.options.Branch }
+// Branch is the branch's name; of a tag, that below refs.
+func (r *Repo) Branch() string {
+	if r.options.Tag != "" {
+		return "tags/" + r.options.Tag
+	}
+	return r.options.Branch
+}
+
+// ref is what is asked for.
+func (r *Repo) ref() string {
+	if r.options.Tag != "" {
+		return tagPrefix + r.options.Tag
+	}
+	return branchPrefix + r.options.Branch
+}
 
 // Last is the branch's tip as of the last Fetch that succeeded, also of an earlier
 // process, and when that was. ok is false where there was none, or its commit cannot be
@@ -133,12 +146,12 @@ func (r *Repo) Last() (tip Commit, at time.Time, ok bool) {
 }
 
 func (r *Repo) remember(tip plumbing.Hash) error {
-	rec := &record{URL: r.place.shown, Branch: r.options.Branch, Commit: tip.String(), At: time.Now().UTC()}
+	rec := &record{URL: r.place.shown, Branch: r.Branch(), Commit: tip.String(), At: time.Now().UTC()}
 	text, err := json.Marshal(rec)
 	if err != nil {
 		return err
 	}
-	ref := filepath.Join(r.options.Dir, "refs", "heads", filepath.FromSlash(r.options.Branch))
+	ref := filepath.Join(r.options.Dir, "refs", "heads", filepath.FromSlash(r.Branch()))
 	if err := os.MkdirAll(filepath.Dir(ref), 0o700); err != nil {
 		return err
 	}
@@ -170,7 +183,7 @@ func (r *Repo) commit(id string) (Commit, error) {
 
 // fetchOp is what Fetch was about, in its errors.
 func (r *Repo) fetchOp() string {
-	return fmt.Sprintf("fetch %s of %s", r.options.Branch, r.place.shown)
+	return fmt.Sprintf("fetch %s of %s", r.Branch(), r.place.shown)
 }
 
 // takeTurn waits until nobody else fetches.

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -93,6 +94,12 @@ func TestArtifactFaults(t *testing.T) {
 				t.Errorf("it was disturbed:\n%s\nbefore:\n%s", now, before)
 			}
 		})
+	})
+	t.Run("a commit of a git repository", func(t *testing.T) {
+		old := s.t
+		s.t = t
+		defer func() { s.t = old }()
+		commitBrought(s, h)
 	})
 	t.Run("the connection is cut", func(t *testing.T) {
 		old := s.t
@@ -195,6 +202,47 @@ func artifactCases(s *stage, second func(string) string, do func(what string, sp
 			s.file("dist/second.tar", tarredOne(s, e))
 			return second("source: dist/second.tar")
 		}, "services/app/service.yaml:", "dist/second.tar", e.Name, word, "makes one")
+	}
+}
+
+// commitBrought brings one folder of a tag's commit, and expects a tag that was moved to be
+// refused, and nothing of it switched.
+func commitBrought(s *stage, h *lab.Host) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	git := func(args ...string) string {
+		c := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=A", "-c", "user.email=a@example.com"}, args...)...) // #nosec G204
+		out, err := c.CombinedOutput()
+		if err != nil {
+			s.t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	commit := func(text string) string {
+		must(s, os.MkdirAll(filepath.Join(dir, "public"), 0o755))
+		must(s, os.WriteFile(filepath.Join(dir, "public/index.html"), []byte(text), 0o644))
+		git("add", "-A")
+		git("commit", "-q", "-m", text)
+		return git("rev-parse", "HEAD")
+	}
+	git("init", "-q", "-b", "main")
+	first := commit("one")
+	git("tag", "-a", "-m", "v1", "v1")
+	source := "git+file://" + dir + "?tag=v1&path=public&commit="
+	artifactRepo(s, "    - {name: second, path: /opt/app/second, source: '"+source+first+"', changeMode: none}\n")
+	s.run(0, "apply", "--yes")
+	if got := s.on(h, "cat /opt/app/second/index.html; ls /opt/app/second"); got != "oneindex.html" {
+		s.t.Errorf("there is %q", got)
+	}
+	s.run(0, "plan")
+	second := commit("two")
+	git("tag", "-f", "-a", "-m", "v1", "v1")
+	before := s.on(h, "readlink /opt/app/second; systemctl show -p InvocationID app")
+	artifactRepo(s, "    - {name: second, path: /opt/app/second, source: '"+source+strings.Repeat("12", 20)+"'}\n")
+	out, errs := s.run(2, "apply", "--yes")
+	contains(s.t, out+errs, "services/app/service.yaml:", "the tag v1 is at the commit "+second, "pin commit="+second)
+	if now := s.on(h, "readlink /opt/app/second; systemctl show -p InvocationID app"); now != before {
+		s.t.Errorf("it was disturbed:\n%s\nbefore:\n%s", now, before)
 	}
 }
 
