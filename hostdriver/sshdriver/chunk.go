@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -65,16 +67,64 @@ func meanChunk(size int64) int64 {
 
 // readOutline cuts a release's stream into segments.
 func readOutline(r io.Reader, form hostdriver.ReleaseForm, mean int64) (*outline, error) {
-	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean)}
+	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean), digests: newDigester()}
+	var err error
 	if form == hostdriver.FormFile {
 		s.out.files = []string{""}
-		err := s.file(0, s.in)
-		return s.out, err
+		err = s.file(0, s.in)
+	} else {
+		err = s.tar()
 	}
-	if err := s.tar(); err != nil {
+	s.digests.wait()
+	if err != nil {
 		return nil, err
 	}
+	for i, id := range s.ids {
+		if id != nil {
+			s.out.segments[i].id = *id
+		}
+	}
 	return s.out, nil
+}
+
+// digester takes the digests of chunks while the next ones are cut.
+type digester struct {
+	jobs chan digestJob
+	done sync.WaitGroup
+	free sync.Pool // of *[]byte
+}
+
+type digestJob struct {
+	chunk *[]byte
+	into  *chunkID
+}
+
+func newDigester() *digester {
+	d := &digester{jobs: make(chan digestJob, 64), free: sync.Pool{New: func() any { return new([]byte) }}}
+	for range min(4, runtime.GOMAXPROCS(0)) {
+		d.done.Go(func() {
+			for j := range d.jobs {
+				sum := sha256.Sum256(*j.chunk)
+				*j.into = chunkID(binary.BigEndian.Uint64(sum[:8]))
+				d.free.Put(j.chunk)
+			}
+		})
+	}
+	return d
+}
+
+// of returns where the digest of a chunk, which is only lent, will be after wait.
+func (d *digester) of(chunk []byte) *chunkID {
+	b := d.free.Get().(*[]byte)
+	*b = append((*b)[:0], chunk...)
+	into := new(chunkID)
+	d.jobs <- digestJob{b, into}
+	return into
+}
+
+func (d *digester) wait() {
+	close(d.jobs)
+	d.done.Wait()
 }
 
 // counted counts what is read.
@@ -94,12 +144,19 @@ type scanner struct {
 	out  *outline
 	done int64 // of the stream, in segments
 	cut  *cutter
+
+	digests *digester
+	ids     []*chunkID // of the segments; nil: none
+}
+
+func (s *scanner) add(g segment, id *chunkID) {
+	s.out.segments, s.ids = append(s.out.segments, g), append(s.ids, id)
 }
 
 // between makes a segment of what was read since the last one.
 func (s *scanner) between() {
 	if n := s.in.n - s.done; n > 0 {
-		s.out.segments = append(s.out.segments, segment{size: n, file: -1})
+		s.add(segment{size: n, file: -1}, nil)
 		s.done = s.in.n
 	}
 }
@@ -131,7 +188,7 @@ func (s *scanner) tar() error {
 			return err
 		}
 		if s.in.n != s.done {
-			s.out.segments = s.out.segments[:from]
+			s.out.segments, s.ids = s.out.segments[:from], s.ids[:from]
 			s.done = 0
 			for _, g := range s.out.segments {
 				s.done += g.size
@@ -157,8 +214,7 @@ func (s *scanner) forget(file int) {
 // file cuts one file into chunks.
 func (s *scanner) file(number int, r io.Reader) error {
 	return s.cut.each(r, func(at int64, chunk []byte) {
-		sum := sha256.Sum256(chunk)
-		s.out.segments = append(s.out.segments, segment{size: int64(len(chunk)), id: chunkID(binary.BigEndian.Uint64(sum[:8])), file: number, at: at})
+		s.add(segment{size: int64(len(chunk)), file: number, at: at}, s.digests.of(chunk))
 		s.done += int64(len(chunk))
 	})
 }
