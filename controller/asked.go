@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
+	"github.com/evenkeel/evenkeel/inventory/fault"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -98,4 +99,43 @@ func (c *Controller) Explain(ctx context.Context, host, service string) (Explana
 	// the person who asked: the causes are told, the lines are not.
 	e.Journal = nil
 	return e, err
+}
+
+// logMessageMost is the longest message that is handed on: journald itself cuts a line of
+// a process' output at 48 KiB.
+const logMessageMost = 64 << 10
+
+// Logs merges the journals of a service on hosts (globs; none: on all), as Fleet.Logs
+// does. Its secrets are hidden.
+func (c *Controller) Logs(ctx context.Context, hosts []string, q LogQuery, sink LogSink) error {
+	f := c.fleet()
+	if f == nil {
+		return fmt.Errorf("%w: there is no revision", ErrNotLooked)
+	}
+	if err := f.knowsService(q.Service); err != nil {
+		return err
+	}
+	f.Hosts, f.logPlaces = hosts, &c.logs
+	f.Journals, _ = f.Driver.(hostdriver.JournalReader)
+	if f.Journals == nil {
+		return fmt.Errorf("%w: no host's journal can be read", ErrNotLooked)
+	}
+	q.Hidden, q.MessageMost = true, logMessageMost
+	_, err := f.Logs(ctx, q, sink)
+	return err
+}
+
+// knowsService tells whether the revision has a service of that name.
+func (f *Fleet) knowsService(name string) error {
+	names := f.Revision.HeldBack()
+	for _, s := range f.Revision.Services {
+		names = append(names, s.Name)
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	if near, ok := fault.Nearest(name, names); ok {
+		return unknownObject(fmt.Sprintf("there is no service %.80q; is %s meant?", name, near))
+	}
+	return unknownObject(fmt.Sprintf("there is no service %.80q", name))
 }

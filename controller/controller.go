@@ -67,6 +67,8 @@ type Controller struct {
 	success   time.Time
 	working   map[string]int // by kind of key: under way
 	beat      time.Time      // when the timers last came round
+
+	logs logPlaces
 }
 
 // key is one piece of work.

@@ -21,7 +21,9 @@ type Fleet struct {
 	Driver   hostdriver.Driver
 	// Journals reads hosts' journals; nil: nobody does.
 	Journals hostdriver.JournalReader
-	Log      zerolog.Logger
+	// logPlaces bound how many are read at once; nil: nothing does.
+	logPlaces *logPlaces
+	Log       zerolog.Logger
 	// Holder names who mutates, for the hosts' records: "apply deploy@build-1 pid 4711".
 	Holder   string
 	TakeOver bool

@@ -30,10 +30,17 @@ type LogQuery struct {
 	Since, Until time.Time
 	Lines        int // the last of all hosts together; 0: all
 	Follow       bool
+	// Hidden leaves out, where there is a Grep, what holds a secret: whoever may not know
+	// it could else find it out, by which patterns match. Lines count what is left.
+	Hidden bool
+	// MessageMost is where longer messages are cut; 0: nowhere.
+	MessageMost int
 }
 
 // LogSink is where entries go. Its functions are called one at a time.
 type LogSink struct {
+	// Hosts, where set, is told first whose journals are read.
+	Hosts func(names []string) error
 	Entry func(LogEntry) error // its error ends it all
 	// Lost tells that a host's journal is not in what follows: it does not answer, or no
 	// more. The others go on. Where they are followed, the host is tried again.
@@ -55,6 +62,8 @@ const (
 	logSettle = 300 * time.Millisecond
 	// logWaiting is how many may wait so. With more, the oldest goes at once.
 	logWaiting = 10000
+	// logHeld is how many bytes of messages are held back, by -n or while they wait.
+	logHeld = 32 << 20
 	// logPauseFirst and logPauseLongest are between attempts at a host that was lost.
 	logPauseFirst, logPauseLongest = time.Second, 30 * time.Second
 )
@@ -64,33 +73,54 @@ var errLogSilent = errors.New("it says nothing")
 
 // Logs merges the journals of a service's hosts by time, oldest first. Each host is held
 // back to the pace of the slowest and of the sink, so that however long the journals are
-// little of them is in memory. The error is of the sink, of ctx, or means that there is
+// little of them is in memory. A secret of the revision is not shown, whoever logs it. The error is of the sink, of ctx, or means that there is
 // no such service; hosts' own go to sink.Lost. answered tells how many hosts did.
 func (f *Fleet) Logs(ctx context.Context, q LogQuery, sink LogSink) (answered int, err error) {
-	units, err := f.logUnits(ctx, q.Service)
+	units, secrets, err := f.logUnits(ctx, q)
 	if err != nil {
 		return 0, err
 	}
+	var names []string
+	for h := range units {
+		names = append(names, h.Name)
+	}
+	slices.Sort(names)
+	if f.logPlaces != nil {
+		release, err := f.logPlaces.take(names)
+		if err != nil {
+			return 0, err
+		}
+		defer release()
+	}
+	if sink.Hosts != nil {
+		if err := sink.Hosts(names); err != nil {
+			return 0, err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &logMerge{journals: f.Journals, query: q, sink: sink, units: units, began: time.Now(), places: make(chan struct{}, f.concurrency())}
+	m := &logMerge{journals: f.Journals, query: q, sink: sink, units: units, redactor: secrets.redactor(), began: time.Now(), places: make(chan struct{}, f.concurrency())}
 	return m.run(ctx)
 }
 
-// logUnits are, by host, the units of a service; Hosts of f choose among them.
-func (f *Fleet) logUnits(ctx context.Context, service string) (map[*inventory.Host][]string, error) {
+// logUnits are, by host, the units of a service, and the secrets that the hosts have;
+// Hosts of f choose among them. Where q hides them, those of all hosts are secrets.
+func (f *Fleet) logUnits(ctx context.Context, q LogQuery) (map[*inventory.Host][]string, loggedSecrets, error) {
+	service, secrets := q.Service, loggedSecrets{}
 	units := map[*inventory.Host][]string{}
 	on := 0
 	for i := range f.Revision.Inventory.Hosts {
 		h := &f.Revision.Inventory.Hosts[i]
-		if !matches(f.Hosts, h.Name) {
+		wanted := matches(f.Hosts, h.Name)
+		if !wanted && !q.Hidden {
 			continue
 		}
 		// What is wrong with another file of the service is no reason not to read its
 		// journal: the units are known all the same.
 		hs, _ := f.Revision.Resolve(ctx, *h)
+		secrets.ofHost(hs)
 		inst, ok := hs.Instance(service)
-		if !ok {
+		if !ok || !wanted {
 			continue
 		}
 		on++
@@ -106,13 +136,13 @@ func (f *Fleet) logUnits(ctx context.Context, service string) (map[*inventory.Ho
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return nil, secrets, context.Cause(ctx)
 	case on == 0:
-		return nil, unknownObject(fmt.Sprintf("service %s runs on none of the hosts", service))
+		return nil, secrets, unknownObject(fmt.Sprintf("service %s runs on none of the hosts", service))
 	case len(units) == 0:
-		return nil, unknownObject(fmt.Sprintf("service %s has no unit that could log", service))
+		return nil, secrets, unknownObject(fmt.Sprintf("service %s has no unit that could log", service))
 	}
-	return units, nil
+	return units, secrets, nil
 }
 
 // logMerge is one call of Logs.
@@ -121,7 +151,8 @@ type logMerge struct {
 	query    LogQuery
 	sink     LogSink
 	units    map[*inventory.Host][]string
-	places   chan struct{} // how many hosts are dialled at once
+	redactor *strings.Replacer // nil: there are no secrets
+	places   chan struct{}     // how many hosts are dialled at once
 	began    time.Time
 }
 
@@ -209,7 +240,9 @@ func (m *logMerge) open(ctx context.Context) []*logSource {
 func (m *logMerge) hostQuery(s *logSource, follow bool) hostdriver.JournalQuery {
 	q := hostdriver.JournalQuery{Units: m.units[s.host], Priority: m.query.Priority, Grep: m.query.Grep, Since: m.query.Since, Until: m.query.Until}
 	if !follow {
-		q.Lines = m.query.Lines
+		if q.Grep == "" || !m.query.Hidden {
+			q.Lines = m.query.Lines
+		}
 		return q
 	}
 	q.Follow, q.After = true, s.last
@@ -253,7 +286,27 @@ func (m *logMerge) read(ctx context.Context, s *logSource, q hostdriver.JournalQ
 		s.mu.Unlock()
 		begun()
 	}
-	return m.journals.Journal(ctx, *s.host, q, each)
+	return m.journals.Journal(ctx, *s.host, q, func(e hostdriver.JournalEntry) error {
+		if e, shown := m.shown(e); shown {
+			return each(e)
+		}
+		return nil
+	})
+}
+
+// shown is an entry without secrets. What is left out all the same is not shown at all.
+func (m *logMerge) shown(e hostdriver.JournalEntry) (hostdriver.JournalEntry, bool) {
+	if m.redactor != nil {
+		said, by := e.Message, e.Identifier
+		e.Message, e.Identifier = m.redactor.Replace(said), m.redactor.Replace(by)
+		if m.query.Hidden && m.query.Grep != "" && (e.Message != said || e.Identifier != by) {
+			return e, false
+		}
+	}
+	if most := m.query.MessageMost; most > 0 && len(e.Message) > most {
+		e.Message = fmt.Sprintf("%s… (cut: it has %d bytes)", strings.ToValidUTF8(e.Message[:most], ""), len(e.Message))
+	}
+	return e, true
 }
 
 // advance takes a host's next entry. more is false where it has no more, or was given up.
@@ -292,22 +345,25 @@ func (m *logMerge) lost(host string, err error) {
 	}
 }
 
-// lastEntries keeps the last n entries back until flush.
+// lastEntries keeps the last n entries back until flush, or fewer where they are long.
 func lastEntries(n int, to func(LogEntry) error) (emit func(LogEntry) error, flush func() error) {
-	var ring []LogEntry
-	next := 0
+	var kept []LogEntry
+	first, held := 0, 0
 	emit = func(e LogEntry) error {
-		if len(ring) < n {
-			ring = append(ring, e)
-			return nil
+		kept, held = append(kept, e), held+len(e.Message)
+		for len(kept)-first > n || held > logHeld && len(kept)-first > 1 {
+			held -= len(kept[first].Message)
+			kept[first] = LogEntry{}
+			first++
 		}
-		ring[next] = e
-		next = (next + 1) % n
+		if first > n {
+			kept, first = append(kept[:0], kept[first:]...), 0
+		}
 		return nil
 	}
 	flush = func() error {
-		for i := range ring {
-			if err := to(ring[(next+i)%len(ring)]); err != nil {
+		for _, e := range kept[first:] {
+			if err := to(e); err != nil {
 				return err
 			}
 		}

@@ -24,9 +24,13 @@ func (m *logMerge) follow(ctx context.Context, sources []*logSource) error {
 	tick := time.NewTicker(logSettle / 3)
 	defer tick.Stop()
 	var waiting logWaitingHeap
+	held := 0
+	tooMany := func() bool { return len(waiting) > logWaiting || held > logHeld }
 	release := func(now time.Time) error {
-		for len(waiting) > 0 && (now.Sub(waiting[0].came) >= logSettle || len(waiting) > logWaiting) {
-			if err := m.sink.Entry(heap.Pop(&waiting).(logWord).entry); err != nil {
+		for len(waiting) > 0 && (now.Sub(waiting[0].came) >= logSettle || tooMany()) {
+			e := heap.Pop(&waiting).(logWord).entry
+			held -= len(e.Message)
+			if err := m.sink.Entry(e); err != nil {
 				return err
 			}
 		}
@@ -51,8 +55,9 @@ func (m *logMerge) follow(ctx context.Context, sources []*logSource) error {
 				}
 			default:
 				heap.Push(&waiting, w)
+				held += len(w.entry.Message)
 			}
-			if len(waiting) > logWaiting {
+			if tooMany() {
 				if err := release(w.came); err != nil {
 					return err
 				}

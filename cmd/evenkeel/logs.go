@@ -18,6 +18,8 @@ import (
 
 	"github.com/evenkeel/evenkeel/cmd/evenkeel/show"
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/controller/api"
+	"github.com/evenkeel/evenkeel/controller/api/client"
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory/fault"
@@ -33,7 +35,7 @@ type logFlags struct {
 func (a *app) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logs SERVICE", Short: "Show a service's journals of all hosts, merged by time", GroupID: groupLook, Args: takes(1, "SERVICE"),
-		Long: `Read the journals of all hosts that a service runs on, over SSH, and merge them by
+		Long: long(`Read the journals of all hosts that a service runs on, over SSH, and merge them by
 time, oldest first: what its units' processes log, and what systemd says of them. Times
 are the hosts' own clocks, shown in UTC. Without --since the last 100 entries are shown;
 with -n, the last of all hosts together. With --follow, entries are shown as they are
@@ -41,15 +43,20 @@ written.
 
 A host that does not answer is named on stderr, and the others go on; followed, it is
 tried again and goes on where it was. Control characters in what services log are shown
-escaped. With -o json each entry is a line.
+escaped, and a secret of the fleet repo as [redacted]. With -o json each entry is a line.
 
 Times are a duration back from now (90s, 15m, 2h, 3d), today, yesterday, a date, a date
 and time of this machine's time zone, or RFC 3339.
 
-Exit codes: 0 all hosts answered, 1 it could not be read, 4 a host did not answer.`,
+A controller needs a token with scope logs. It reads at most 128 hosts' journals at once,
+each for at most two who ask, shows 10000 lines with -n at most, and leaves out of what
+--grep finds the lines that hold a secret.
+
+Exit codes: 0 all hosts answered, 1 it could not be read, 4 a host did not answer.`),
 		Example: `  evenkeel logs gateway
   evenkeel logs gateway --follow --priority warning
   evenkeel logs gateway --host 'web-*' --since 2h --grep 'timed? out'
+  evenkeel logs gateway --follow --server https://evenkeel.example.com
   evenkeel logs gateway --since '2026-05-01 13:00' --until '2026-05-01 13:05' -o json | jq -r .message`,
 	}
 	var o logFlags
@@ -63,10 +70,19 @@ Exit codes: 0 all hosts answered, 1 it could not be read, 4 a host did not answe
 	f.StringVarP(&o.until, "until", "U", "", "only up to `TIME`")
 	f.IntVarP(&o.lines, "lines", "n", 0, "only the last `N` (default 100 without --since, else all)")
 	hostFlags(cmd)
+	serverFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := o.query(args[0], cmd.Flags().Changed("lines"), time.Now())
 		if err != nil {
 			return err
+		}
+		c, err := a.asked(cmd)
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			defer c.Close()
+			return a.serverLogs(cmd.Context(), c, q)
 		}
 		return a.logs(cmd.Context(), q)
 	}
@@ -147,14 +163,11 @@ func (a *app) logs(ctx context.Context, q controller.LogQuery) error {
 	if names := serviceNames(&f.Revision); !slices.Contains(names, q.Service) {
 		return nothingNamed("service", q.Service, names)
 	}
-	var hosts []string
-	for i := range f.Revision.Inventory.Hosts {
-		hosts = append(hosts, f.Revision.Inventory.Hosts[i].Name)
-	}
-	view := show.NewLog(hosts)
+	view := show.NewLog(nil)
 	lost := 0
 	_, err = f.Logs(ctx, q, controller.LogSink{
-		Entry: func(e controller.LogEntry) error { return a.logEntry(view, e, q.Service) },
+		Hosts: func(names []string) error { view = show.NewLog(names); return nil },
+		Entry: func(e controller.LogEntry) error { return a.logEntry(view, api.LogEntryOf(q.Service, e)) },
 		Lost: func(host string, err error) {
 			lost++
 			a.line(err.Error(), mendOf(err))
@@ -172,29 +185,42 @@ func (a *app) logs(ctx context.Context, q controller.LogQuery) error {
 	return nil
 }
 
-// logEntry writes one entry.
-func (a *app) logEntry(view *show.Log, e controller.LogEntry, service string) error {
-	if !a.asJSON() {
-		return a.print(view.Entry(e))
+// serverLogs shows what the controller reads of its hosts.
+func (a *app) serverLogs(ctx context.Context, c *client.Client, q controller.LogQuery) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	view := show.NewLog(nil)
+	lost := 0
+	err := c.Logs(ctx, a.settings.Hosts, q, client.LogSink{
+		Hosts: func(names []string) { view = show.NewLog(names) },
+		Entry: func(e api.LogEntry) error { return a.logEntry(view, e) },
+		Lost: func(_, reason, mend string) {
+			lost++
+			a.line(show.Clean(reason), show.Clean(mend))
+		},
+		Back:   func(host string) { a.say(show.Clean(host) + " answers again") },
+		Broken: func(err error) { a.log.Warn().Err(err).Msg("the stream of logs broke; trying again") },
+	})
+	switch {
+	case errors.Is(err, context.Canceled) && q.Follow:
+		return nil
+	case err != nil:
+		return err
+	case lost > 0:
+		return exitCode(4)
 	}
-	line := struct {
-		Time       time.Time `json:"time"`
-		Host       string    `json:"host"`
-		Service    string    `json:"service"`
-		Unit       string    `json:"unit"`
-		Priority   *int      `json:"priority"` // 0 (emerg) to 7 (debug)
-		Identifier string    `json:"identifier"`
-		PID        int       `json:"pid,omitempty"`
-		Message    string    `json:"message"`
-		Cursor     string    `json:"cursor"`
-	}{Time: e.At.UTC(), Host: e.Host, Service: service, Unit: e.Unit, Identifier: e.Identifier, PID: e.PID, Message: e.Message, Cursor: e.Cursor}
-	if e.Priority >= 0 {
-		line.Priority = &e.Priority
+	return nil
+}
+
+// logEntry writes one entry.
+func (a *app) logEntry(view *show.Log, e api.LogEntry) error {
+	if !a.asJSON() {
+		return a.print(view.Entry(e.Entry()))
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(line); err != nil {
+	if err := enc.Encode(e); err != nil {
 		return err
 	}
 	_, err := a.stdout.Write(show.CleanJSON(b.Bytes()))

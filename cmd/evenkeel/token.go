@@ -57,7 +57,7 @@ it, is added to the file of tokens; where no file is named, the entry is shown i
 		Example: `  evenkeel token create ci --scope read --expires 90d > ci.token`,
 	}
 	tokensFlag(cmd)
-	scopes := cmd.Flags().StringSlice("scope", nil, "what it may do: read, or operate (which includes read)")
+	scopes := cmd.Flags().StringSlice("scope", nil, "what it may do: read, logs, or operate (which includes both)")
 	expires := cmd.Flags().String("expires", "", "until when: how long (90d, 12h), a `TIME`, or never")
 	outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -81,7 +81,7 @@ func (c created) entry() api.Token {
 
 func newToken(name string, scopes []string, expires string) (created, error) {
 	if len(scopes) == 0 {
-		return created{}, mendable("say --scope read, or --scope operate", "a token needs a scope")
+		return created{}, mendable("say --scope read, --scope logs, or --scope operate", "a token needs a scope")
 	}
 	var list []api.Scope
 	for _, s := range scopes {

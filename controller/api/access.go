@@ -89,6 +89,8 @@ func (a *API) admit(access Access, r *http.Request) (Principal, error) {
 		return a.scraper(r)
 	case Read:
 		return a.principal(r, ScopeRead)
+	case Logs:
+		return a.principal(r, ScopeLogs)
 	case Operate:
 		return a.principal(r, ScopeOperate)
 	}
@@ -125,7 +127,7 @@ func (a *API) principal(r *http.Request, scope Scope) (Principal, error) {
 		return Principal{}, a.failed(r, "a token that is unknown, revoked or expired")
 	}
 	if !entry.may(scope) {
-		return Principal{}, problem(http.StatusForbidden, "forbidden", fmt.Sprintf("token %s may not %s", entry.Name, scope), "use a token with scope "+string(scope))
+		return Principal{}, problem(http.StatusForbidden, "forbidden", fmt.Sprintf("token %s may not %s", entry.Name, scope.does()), "use a token with scope "+string(scope))
 	}
 	return Principal{Name: "token " + entry.Name, token: token, scopes: entry}, nil
 }

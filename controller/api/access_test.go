@@ -41,12 +41,13 @@ func TestEveryRouteRefusesLowerAccess(t *testing.T) {
 				name, token string
 				want        map[Access]int
 			}{
-				{"nobody", "", map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized}},
-				{"a made up token", "ek_" + strings.Repeat("A", 43), map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized}},
-				{"the webhook's secret", webhookSecret, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized}},
-				{"the metrics' token", metricsToken, map[Access]int{Public: in, Webhook: unauthorized, Metrics: in, Read: unauthorized, Operate: unauthorized}},
-				{"a reader", f.reads, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: in, Operate: forbidden}},
-				{"an operator", f.writes, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: in, Operate: in}},
+				{"nobody", "", map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized, Logs: unauthorized}},
+				{"a made up token", "ek_" + strings.Repeat("A", 43), map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized, Logs: unauthorized}},
+				{"the webhook's secret", webhookSecret, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: unauthorized, Operate: unauthorized, Logs: unauthorized}},
+				{"the metrics' token", metricsToken, map[Access]int{Public: in, Webhook: unauthorized, Metrics: in, Read: unauthorized, Operate: unauthorized, Logs: unauthorized}},
+				{"a reader", f.reads, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: in, Operate: forbidden, Logs: forbidden}},
+				{"a reader of logs", f.token("logs", ScopeLogs), map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: forbidden, Logs: in, Operate: forbidden}},
+				{"an operator", f.writes, map[Access]int{Public: in, Webhook: unauthorized, Metrics: unauthorized, Read: in, Operate: in, Logs: in}},
 			}
 			for _, w := range who {
 				got := f.ask(r.Method, place(r), w.token, bodyFor(r))

@@ -32,6 +32,8 @@ type Controller interface {
 	// Diff looks at one host now: what `evenkeel diff -o json` prints.
 	Diff(ctx context.Context, host string) (rollout.Plan, error)
 	Explain(ctx context.Context, host, service string) (controller.Explanation, error)
+	// Logs merges the journals of a service, on hosts by globs; see controller's.
+	Logs(ctx context.Context, hosts []string, q controller.LogQuery, sink controller.LogSink) error
 	// Events are the newest limit of those after number after, ascending.
 	Events(ctx context.Context, after uint64, limit int) ([]controller.Event, error)
 	// Follow gives every event after number after, first those that are kept, then each
@@ -104,6 +106,9 @@ type API struct {
 	backups chan struct{} // likewise for backups
 	recheck time.Duration // how often a stream asks whether its token still holds
 	beat    time.Duration // how often a stream says that it lives
+
+	writeWithin time.Duration // how long a stream's reader may take to take something
+
 	now     func() time.Time
 	closing chan struct{}
 	close   sync.Once
@@ -118,7 +123,7 @@ func New(o Options) (*API, error) {
 		o.WebhookWindow = defaultWindow
 	}
 	a := &API{Options: o, limit: newFailures(), seen: webhook.NewSeen(replayWindow, replayMost), mux: http.NewServeMux(), routes: map[string]*Route{},
-		streams: make(chan struct{}, maxStreams), backups: make(chan struct{}, maxBackups), recheck: 250 * time.Millisecond, beat: 15 * time.Second, now: time.Now, closing: make(chan struct{})}
+		streams: make(chan struct{}, maxStreams), backups: make(chan struct{}, maxBackups), recheck: 250 * time.Millisecond, beat: 15 * time.Second, writeWithin: writeWithin, now: time.Now, closing: make(chan struct{})}
 	a.tokens = newCachedFile(o.Tokens, parseTokens, false)
 	a.metrics = newCachedFile(o.MetricsToken, parseSecrets, true)
 	a.secrets = newCachedFile(o.WebhookSecrets, parseSecrets, true)

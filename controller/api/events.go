@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxStreams  = 256              // open at once
-	writeWithin = 10 * time.Second // how long a stream's reader may take to take something
+	maxStreams  = 256 // open at once
+	writeWithin = 10 * time.Second
 )
 
 // Events is the answer of /api/v1/events.
@@ -53,16 +53,11 @@ func events(a *API, w http.ResponseWriter, r *http.Request, who Principal) error
 // numbers. The stream ends when its reader goes away or is too slow, when the token is
 // revoked or expires, and when the controller ends.
 func (a *API) follow(w http.ResponseWriter, r *http.Request, after uint64, who Principal) error {
-	select {
-	case a.streams <- struct{}{}:
-		defer func() { <-a.streams }()
-	default:
-		p := problem(http.StatusServiceUnavailable, "too-many-streams", fmt.Sprintf("%d streams are open already", maxStreams), "try again later, or ask without follow")
-		p.RetryAfter = 5 * time.Second
-		return p
+	leave, err := a.enterStream()
+	if err != nil {
+		return err
 	}
-	a.meter.streams.Inc()
-	defer a.meter.streams.Dec()
+	defer leave()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	happened, err := a.Controller.Follow(ctx, after)
@@ -71,7 +66,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request, after uint64, who P
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
-	s := &stream{w: w, out: http.NewResponseController(w)}
+	s := &stream{w: w, out: http.NewResponseController(w), within: a.writeWithin}
 	if err := s.send("retry: 1000\n\n"); err != nil || r.Method == http.MethodHead {
 		return err
 	}
@@ -105,17 +100,34 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request, after uint64, who P
 	}
 }
 
+// enterStream takes a place among the streams.
+func (a *API) enterStream() (leave func(), err error) {
+	select {
+	case a.streams <- struct{}{}:
+	default:
+		p := problem(http.StatusServiceUnavailable, "too-many-streams", fmt.Sprintf("%d streams are open already", maxStreams), "try again later, or ask without follow")
+		p.RetryAfter = 5 * time.Second
+		return nil, p
+	}
+	a.meter.streams.Inc()
+	return func() {
+		a.meter.streams.Dec()
+		<-a.streams
+	}, nil
+}
+
 const revoked = "event: end\ndata: {\"reason\":\"the token was revoked or expired\"}\n\n"
 
 // stream writes to one follower.
 type stream struct {
-	w   http.ResponseWriter
-	out *http.ResponseController
+	w      http.ResponseWriter
+	out    *http.ResponseController
+	within time.Duration
 }
 
 // send writes text and sees that it leaves.
 func (s *stream) send(text string) error {
-	_ = s.out.SetWriteDeadline(time.Now().Add(writeWithin))
+	_ = s.out.SetWriteDeadline(time.Now().Add(s.within))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return errGone
 	}

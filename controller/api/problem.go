@@ -72,6 +72,10 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusNotFound, "unknown-object", err.Error(), mendOf(err))
 	case errors.Is(err, controller.ErrNoBackup):
 		return problem(http.StatusConflict, "refused", err.Error(), orElse(mendOf(err), "docs/controller.md tells what there is of a store"))
+	case errors.Is(err, controller.ErrTooManyLogs):
+		p = problem(http.StatusServiceUnavailable, "too-many-streams", err.Error(), mendOf(err))
+		p.RetryAfter = 5 * time.Second
+		return p
 	case errors.Is(err, controller.ErrNotLooked):
 		p = problem(http.StatusServiceUnavailable, "not-looked", err.Error(), orElse(mendOf(err), "try again in a moment; the controller's log tells what it waits for"))
 		p.RetryAfter = 2 * time.Second

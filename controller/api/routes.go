@@ -18,6 +18,7 @@ const (
 	Webhook Access = "webhook" // a signature over the body
 	Metrics Access = "metrics" // the metrics' token
 	Read    Access = "read"    // a token that may read, or the local socket
+	Logs    Access = "logs"    // a token that may read logs or operate, or the local socket
 	Operate Access = "operate" // a token that may operate, or the local socket
 )
 
@@ -56,6 +57,7 @@ func Routes() []Route {
 		{"GET", Base + "/rollouts/{id}", Read, "one rollout of the history, whole; `current` is the one under way, or the last one", rolloutByID},
 		{"GET", Base + "/revisions", Read, "the history of revisions, newest first; `?limit=`", revisions},
 		{"GET", Base + "/events", Read, "events; `?after=`, `?limit=`; with `?follow=1` a stream (Server-Sent Events)", events},
+		{"GET", Base + "/services/{service}/logs", Logs, "a service's journals of all hosts, merged by time, as a stream (Server-Sent Events); `?host=`, `?priority=`, `?grep=`, `?since=`, `?until=`, `?lines=`, `?follow=1`", logs},
 		{"GET", Base + "/store/backup", Operate, "a copy of the store's file, as it is at one moment", backup},
 	}
 	for _, v := range operations {

@@ -18,11 +18,21 @@ import (
 // Scope is what a token may be used for.
 type Scope string
 
-// The scopes. Operate includes Read.
+// The scopes. Operate includes the others. What services log is apart from Read: it may
+// hold what nobody meant to be read by all who look at a dashboard.
 const (
 	ScopeRead    Scope = "read"
+	ScopeLogs    Scope = "logs"
 	ScopeOperate Scope = "operate"
 )
+
+// does is what a scope lets do, as a verb.
+func (s Scope) does() string {
+	if s == ScopeLogs {
+		return "read logs"
+	}
+	return string(s)
+}
 
 // Token is one entry of the tokens file. The token itself is nowhere but with whoever
 // uses it.
@@ -70,11 +80,11 @@ func (t *Token) check() error {
 	case !ok || err != nil || len(raw) != sha256.Size:
 		return fmt.Errorf("the hash of token %s must be sha256: and 64 hex digits, as evenkeel token create prints it", t.Name)
 	case len(t.Scopes) == 0:
-		return fmt.Errorf("token %s has no scope: use read or operate", t.Name)
+		return fmt.Errorf("token %s has no scope: use read, logs or operate", t.Name)
 	}
 	for _, s := range t.Scopes {
-		if s != ScopeRead && s != ScopeOperate {
-			return fmt.Errorf("token %s has scope %s: use read or operate", t.Name, fault.Quote(string(s)))
+		if s != ScopeRead && s != ScopeLogs && s != ScopeOperate {
+			return fmt.Errorf("token %s has scope %s: use read, logs or operate", t.Name, fault.Quote(string(s)))
 		}
 	}
 	if t.Expires == "" {
@@ -97,7 +107,7 @@ func (t *Token) Until() time.Time { return t.until }
 
 // may tells whether the token has a scope.
 func (t *Token) may(s Scope) bool {
-	return slices.Contains(t.Scopes, s) || s == ScopeRead && slices.Contains(t.Scopes, ScopeOperate)
+	return slices.Contains(t.Scopes, s) || slices.Contains(t.Scopes, ScopeOperate)
 }
 
 // live tells whether the token has not expired.

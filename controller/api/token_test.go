@@ -18,7 +18,7 @@ func TestParseTokens(t *testing.T) {
 		"one that expires": {"- name: ci\n  hash: " + hash + "\n  scopes: [read, operate]\n  expires: 2030-01-01T00:00:00Z\n", ""},
 		"an unknown key":   {"- {name: ci, hash: \"" + hash + "\", scope: [read]}\n", `did you mean "scopes"?`},
 		"no scope":         {"- {name: ci, hash: \"" + hash + "\", scopes: []}\n", "tokens.yaml:1:3: token ci has no scope"},
-		"a scope of none":  {"- {name: ci, hash: \"" + hash + "\", scopes: [admin]}\n", `scope "admin": use read or operate`},
+		"a scope of none":  {"- {name: ci, hash: \"" + hash + "\", scopes: [admin]}\n", `scope "admin": use read, logs or operate`},
 		"the token itself": {"- {name: ci, hash: ek_abc, scopes: [read]}\n", "must be sha256:"},
 		"two of a name":    {"- {name: ci, hash: \"" + hash + "\", scopes: [read]}\n- {name: ci, hash: \"" + hash + "\", scopes: [read]}\n", "tokens.yaml:2:3: there are two tokens named ci"},
 		"a time of none":   {"- {name: ci, hash: \"" + hash + "\", scopes: [read], expires: soon}\n", `expires "soon"`},

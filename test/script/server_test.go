@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/evenkeel/evenkeel/controller/api/apitest"
 	"github.com/evenkeel/evenkeel/controller/store"
 	"github.com/evenkeel/evenkeel/controller/store/boltstore"
+	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -54,7 +56,7 @@ var serving sync.Map
 
 // fleet makes something happen to the fake's fleet:
 //
-//	fleet begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | followed | pause
+//	fleet begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | log HOST SECOND MESSAGE… | followed | pause
 //
 // followed waits until somebody follows the events, pause for a little while.
 func fleet(ts *testscript.TestScript, neg bool, args []string) {
@@ -72,6 +74,11 @@ func fleet(ts *testscript.TestScript, neg bool, args []string) {
 		f.End(controller.Result(args[1]))
 	case "event":
 		f.Happened(controller.Event{Reason: args[1], Type: controller.Warning, Host: "web-2", Message: strings.Join(args[2:], " ")})
+	case "log":
+		second, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		f.Logged(controller.LogEntry{Host: args[1], JournalEntry: hostdriver.JournalEntry{At: time.Date(2026, 3, 1, 12, 0, second, 0, time.UTC), Unit: "gateway.service", Identifier: "gateway",
+			PID: 7, Priority: 4, Message: strings.Join(args[3:], " "), Cursor: "c" + args[2]}})
 	case "followed":
 		for deadline := time.Now().Add(10 * time.Second); f.Followers() == 0; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {

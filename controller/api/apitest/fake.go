@@ -29,6 +29,10 @@ type Fake struct {
 	kept      map[string]controller.RolloutStatus
 	broken    error
 	store     store.Copier
+	logged    []controller.LogEntry
+	readers   map[chan struct{}]bool // of logs; told that there is more
+
+	logQueries []controller.LogQuery
 }
 
 type follower struct {
@@ -262,6 +266,82 @@ func (f *Fake) Diff(_ context.Context, host string) (rollout.Plan, error) {
 		return p, fmt.Errorf("host %q: %w", host, controller.ErrUnknownObject)
 	}
 	return p, f.broken
+}
+
+// Logged are entries of service gateway's journals, as Logs tells them.
+func (f *Fake) Logged(entries ...controller.LogEntry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.logged = append(f.logged, entries...)
+	for more := range f.readers {
+		select {
+		case more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Readers is how many read logs.
+func (f *Fake) Readers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.readers)
+}
+
+// LogQueries are those that were made.
+func (f *Fake) LogQueries() []controller.LogQuery {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.logQueries)
+}
+
+// Logs tells what was Logged since, of web-1 and web-2; db-1 does not answer.
+func (f *Fake) Logs(ctx context.Context, _ []string, q controller.LogQuery, sink controller.LogSink) error {
+	f.mu.Lock()
+	f.logQueries = append(f.logQueries, q)
+	broken, more := f.broken, make(chan struct{}, 1)
+	if f.readers == nil {
+		f.readers = map[chan struct{}]bool{}
+	}
+	f.readers[more] = true
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.readers, more)
+	}()
+	switch {
+	case broken != nil:
+		return broken
+	case q.Service != "gateway":
+		return fmt.Errorf("service %q: %w", q.Service, controller.ErrUnknownObject)
+	}
+	if err := sink.Hosts([]string{"db-1", "web-1", "web-2"}); err != nil {
+		return err
+	}
+	sink.Lost("db-1", errors.New("no answer"))
+	for told := 0; ; {
+		f.mu.Lock()
+		news := slices.Clone(f.logged[told:])
+		f.mu.Unlock()
+		told += len(news)
+		for _, e := range news {
+			if e.At.Before(q.Since) {
+				continue
+			}
+			if err := sink.Entry(e); err != nil {
+				return err
+			}
+		}
+		if !q.Follow {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Explain is what there is to say of an instance.

@@ -80,6 +80,31 @@ func (c *Client) stream(ctx context.Context, after *uint64, each func(controller
 func (c *Client) read(ctx context.Context, body io.Reader, alive func(), after *uint64, each func(controller.Event) error) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxEvent)
+	err := eachEvent(lines, alive, func(kind, data string) error {
+		switch {
+		case kind == "end":
+			return revoked("the token was revoked or expired while events were followed")
+		case data != "":
+			return c.event(data, after, each)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case lines.Err() != nil:
+		return c.unreachable(ctx, lines.Err())
+	}
+	return errEnded
+}
+
+func revoked(detail string) error {
+	return &api.Problem{Type: "urn:evenkeel:problem:unauthorized", Status: http.StatusUnauthorized, Detail: detail, Mend: "evenkeel token create makes one"}
+}
+
+// eachEvent calls each with every event of a stream, until it returns an error or the
+// stream ends; alive is called for each line.
+func eachEvent(lines *bufio.Scanner, alive func(), each func(kind, data string) error) error {
 	data, kind := "", ""
 	for lines.Scan() {
 		alive()
@@ -87,11 +112,8 @@ func (c *Client) read(ctx context.Context, body io.Reader, alive func(), after *
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case lines.Text() == "":
-			if kind == "end" {
-				return &api.Problem{Type: "urn:evenkeel:problem:unauthorized", Status: http.StatusUnauthorized, Detail: "the token was revoked or expired while events were followed", Mend: "evenkeel token create makes one"}
-			}
-			if data != "" {
-				if err := c.event(data, after, each); err != nil {
+			if data != "" || kind != "" {
+				if err := each(kind, data); err != nil {
 					return err
 				}
 			}
@@ -102,10 +124,7 @@ func (c *Client) read(ctx context.Context, body io.Reader, alive func(), after *
 			kind = value
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return c.unreachable(ctx, err)
-	}
-	return errEnded
+	return nil
 }
 
 func (c *Client) event(data string, after *uint64, each func(controller.Event) error) error {
