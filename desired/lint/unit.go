@@ -236,7 +236,13 @@ var booleans = []string{"1", "yes", "y", "true", "t", "on", "0", "no", "n", "fal
 // enablement compares what is started with what starts at boot.
 func (u *unit) enablement() {
 	pos := u.head("Install")
+	section, quadlet := u.quadlet()
 	switch {
+	case quadlet:
+		// The generator itself makes the links that [Install] asks for.
+		if u.State == "started" && !u.Text.Installs() && slices.Contains([]string{"Container", "Pod", "Kube"}, section) {
+			u.say(u.head(section), "not-enabled", u.Name+" is started, and after a reboot it is not: its Quadlet file has no [Install]", "write [Install] with WantedBy=multi-user.target into it")
+		}
 	case u.State == "started" && (u.Enabled == nil || !*u.Enabled) && u.Text.Installs() && u.suffix() != "target":
 		u.say(pos, "not-enabled", u.Name+" is started, and after a reboot it is not: nothing enables it", "write enabled: true beside state: started")
 	case u.State == "stopped" && u.Enabled != nil && *u.Enabled:

@@ -86,6 +86,14 @@ func TestNullspace(t *testing.T) {
 	// The env file is the service's alone, its user exists, the timer waits.
 	s.on(s.hosts[0], `test "$(stat -c %U:%a /etc/nullspace/gateway.env)" = root:600 && id nullspace`)
 	s.on(s.hosts[3], "systemctl is-active nullspace-economy-snapshot.timer && systemctl start nullspace-economy-snapshot.service && ls /var/lib/nullspace/economy/")
+	// Confined as they are, none fails or restarts, and the key is a credential that no environment has.
+	for _, h := range s.hosts {
+		if n := s.on(h, "systemctl show -p NRestarts --value 'nullspace-*.service' | sort -u | tr -d '\\n'; systemctl --failed --plain --no-legend 'nullspace-*'"); n != "0" {
+			t.Errorf("%s: restarts and failures: %s", h.Name(), n)
+		}
+		contains(t, s.on(h, "cat /etc/systemd/journald.conf.d/nullspace.conf /etc/tmpfiles.d/nullspace.conf; cat /proc/sys/net/core/somaxconn; stat -c '%A %U' /var/lib/nullspace"), "Storage=persistent", "4096", "drwxr-xr-x root")
+	}
+	s.on(s.hosts[4], `pid=$(systemctl show -p MainPID --value nullspace-auth) && test -s /run/credentials/nullspace-auth.service/signing-key && ! tr '\0' '\n' </proc/$pid/environ | grep -q SIGNING_KEY && grep -q '^Seccomp:[[:space:]]*2' /proc/$pid/status && grep -q '^CapBnd:[[:space:]]*0*$' /proc/$pid/status`)
 	if n := s.on(s.hosts[0], "systemctl show -p LimitNOFILE --value nullspace-gateway"); n != "100000" {
 		t.Errorf("the gateway's limit: %s", n)
 	}

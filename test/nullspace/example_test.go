@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -30,10 +31,17 @@ var programs = []struct{ service, program, host string }{
 	{"nullspace-economy-snapshot", "economy-snapshot", "core-1"},
 }
 
+// Beside the programs there are two services: what every host has, and the website
+// as a container.
+const (
+	hostService      = "nullspace-host"
+	containerService = "nullspace-website-podman"
+)
+
 func TestServicesHoldTogether(t *testing.T) {
 	all := services(t)
-	if len(all) != len(programs) {
-		t.Errorf("%d services are there, want %d", len(all), len(programs))
+	if len(all) != len(programs)+2 {
+		t.Errorf("%d services are there, want %d", len(all), len(programs)+2)
 	}
 	for i, p := range programs {
 		spec := all[p.service].Spec
@@ -41,6 +49,9 @@ func TestServicesHoldTogether(t *testing.T) {
 			t.Errorf("%s is named %q", p.service, all[p.service].Metadata.Name)
 		}
 		for _, before := range spec.After {
+			if before == hostService {
+				continue
+			}
 			if at := slices.IndexFunc(programs[:i], func(q struct{ service, program, host string }) bool { return q.service == before }); at < 0 {
 				t.Errorf("%s rolls after %q, which is not before it", p.service, before)
 			}
@@ -70,8 +81,9 @@ func TestServicesHoldTogether(t *testing.T) {
 	}
 }
 
-// TestNothingIsFound: the example keeps to all of evenkeel's own rules.
-func TestNothingIsFound(t *testing.T) {
+// exampleFiles are the fleet repo as make nullspace leaves it.
+func exampleFiles(t *testing.T) fstest.MapFS {
+	t.Helper()
 	files := fstest.MapFS{}
 	for _, p := range programs { // what make nullspace builds
 		files["dist/"+p.program] = &fstest.MapFile{Data: []byte("\x7fELF"), Mode: 0o755}
@@ -87,7 +99,12 @@ func TestNothingIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev, err := desired.Load(t.Context(), files, desired.LoadOptions{Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: keyFile})})
+	return files
+}
+
+// TestNothingIsFound: the example keeps to all of evenkeel's own rules.
+func TestNothingIsFound(t *testing.T) {
+	rev, err := desired.Load(t.Context(), exampleFiles(t), desired.LoadOptions{Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: keyFile})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,5 +279,61 @@ func TestBalancerKnowsTheEdge(t *testing.T) {
 	}
 	if said, err := exec.Command("haproxy", "-c", "-f", path).CombinedOutput(); err != nil {
 		t.Errorf("haproxy -c: %v\n%s", err, said)
+	}
+}
+
+// The container serves what the program without one serves, and each edge host runs
+// one of the two.
+func TestContainerIsTheSameWebsite(t *testing.T) {
+	for _, name := range []string{"index.html", "website.env.tmpl"} {
+		one, err := os.ReadFile(filepath.Join(repo, "services/nullspace-website", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := os.ReadFile(filepath.Join(repo, "services", containerService, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(one) != string(other) {
+			t.Errorf("the container's %s is another", name)
+		}
+	}
+	rev, err := desired.Load(t.Context(), exampleFiles(t), desired.LoadOptions{Decrypter: secrets.NewDecrypter(secrets.Options{IdentityFile: keyFile})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range rev.Inventory.Hosts {
+		hs, faults := rev.Resolve(t.Context(), h)
+		if len(faults) > 0 {
+			t.Errorf("%s: %v", h.Name, faults)
+		}
+		_, plain := hs.Instance("nullspace-website")
+		_, contained := hs.Instance(containerService)
+		edge := h.Labels["role"] == "edge"
+		if contained != (edge && h.Labels["runtime"] == "podman") || plain != (edge && !contained) {
+			t.Errorf("%s: website %v, container %v", h.Name, plain, contained)
+		}
+	}
+}
+
+// How far a unit is confined, by systemd's own measure: 0 is best.
+func TestUnitsAreConfined(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is missing: apt-get install systemd")
+	}
+	level := regexp.MustCompile(`Overall exposure level for \S+: (\d+\.\d)`)
+	for _, p := range programs {
+		unit, err := filepath.Abs(filepath.Join(repo, "services", p.service, p.service+".service"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.Command("systemd-analyze", "security", "--offline=true", unit).CombinedOutput()
+		found := level.FindSubmatch(said)
+		if found == nil {
+			t.Fatalf("systemd-analyze security: %v\n%s", err, said)
+		}
+		if score, err := strconv.ParseFloat(string(found[1]), 64); err != nil || score > 2 {
+			t.Errorf("%s has a score of %s", p.service, found[1])
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	sopsage "github.com/getsops/sops/v3/age"
 	"github.com/getsops/sops/v3/stores"
 
+	"github.com/evenkeel/evenkeel/desired/secrets"
 	"github.com/evenkeel/evenkeel/test/seal"
 )
 
@@ -33,10 +34,13 @@ const (
 	keyFile = repo + "/example.agekey"
 )
 
+// oneValue stands for the name of a variable where a file is one value.
+const oneValue = "data"
+
 // sealed are the encrypted files of the example and the one variable in each.
 // Those with the same variable hold the same value.
 var sealed = map[string]string{
-	"services/nullspace-auth/auth.secrets.env":       "AUTH_SIGNING_KEY",
+	"services/nullspace-auth/auth.secrets.key":       oneValue,
 	"services/nullspace-gateway/gateway.secrets.env": "METRICS_AUTH_TOKEN",
 	"services/nullspace-ops/ops.secrets.env":         "METRICS_AUTH_TOKEN",
 }
@@ -82,7 +86,7 @@ func TestNoSecretLiesOpen(t *testing.T) {
 			return err
 		}
 		name, _ := filepath.Rel(repo, path)
-		if _, known := sealed[name]; strings.HasSuffix(name, ".secrets.env") && !known {
+		if _, known := sealed[name]; strings.Contains(name, ".secrets.") && !known {
 			t.Errorf("%s is not in the list of sealed files", name)
 		}
 		for _, value := range values {
@@ -97,13 +101,20 @@ func TestNoSecretLiesOpen(t *testing.T) {
 	}
 }
 
-// unseal opens one SOPS dotenv file, checks its authentication code and returns
-// its variables.
+// unseal opens one SOPS file, checks its authentication code and returns its
+// variables, or its one value.
 func unseal(t *testing.T, path string) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.HasSuffix(path, ".env") {
+		plain, err := secrets.NewDecrypter(secrets.Options{IdentityFile: keyFile}).Decrypt(path, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{oneValue: string(plain)}
 	}
 	branches, metadata, err := stores.ExtractMetadata(branchesOf(string(content)), stores.MetadataOpts{Flatten: stores.MetadataFlattenFull})
 	if err != nil {
@@ -155,7 +166,7 @@ func sealAll(t *testing.T) {
 		"# Make your own with age-keygen, and keep it out of git.\n"+
 		"# public key: "+recipient+"\n"+identity.String()+"\n")
 	write(t, filepath.Join(repo, ".sops.yaml"), 0o644, "# Whom `sops edit` encrypts for; here, the example's key.\ncreation_rules:\n"+
-		"  - path_regex: \\.secrets\\.env$\n    age: "+recipient+"\n")
+		"  - path_regex: \\.secrets\\.(env|key)$\n    age: "+recipient+"\n")
 	values := map[string]string{}
 	for file, key := range sealed {
 		if values[key] == "" {
@@ -165,11 +176,28 @@ func sealAll(t *testing.T) {
 			}
 			values[key] = hex.EncodeToString(random)
 		}
+		path := filepath.Join(repo, file)
+		if key == oneValue {
+			rules, err := secrets.RulesFor(path, []string{recipient}, os.Getenv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := secrets.NewDocument(path, []byte(values[key]), rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := doc.Seal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, 0o644, string(text))
+			continue
+		}
 		text, err := seal.Env(key+"="+values[key]+"\n", recipient)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(repo, file), 0o644, text)
+		write(t, path, 0o644, text)
 	}
 }
 
@@ -187,7 +215,7 @@ func TestEverySealedFileIsNamedByItsService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(service), filepath.Base(file)) || !strings.Contains(string(service), key) {
+		if !strings.Contains(string(service), filepath.Base(file)) || key != oneValue && !strings.Contains(string(service), key) {
 			t.Errorf("the service.yaml beside %s does not name it and its %s", file, key)
 		}
 	}
@@ -195,7 +223,7 @@ func TestEverySealedFileIsNamedByItsService(t *testing.T) {
 	for file := range sealed {
 		names = append(names, file)
 	}
-	found, err := filepath.Glob(filepath.Join(repo, "services/*/*.secrets.env"))
+	found, err := filepath.Glob(filepath.Join(repo, "services/*/*.secrets.*"))
 	if err != nil {
 		t.Fatal(err)
 	}

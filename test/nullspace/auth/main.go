@@ -19,7 +19,7 @@ func main() { service.Main("auth", build) }
 func build(p *service.Process) (*service.Server, error) {
 	instance := p.Env.Instance()
 	s := &signer{
-		current:  p.Env.Secret("AUTH_SIGNING_KEY", keyMinimum),
+		current:  p.Env.Credential("signing-key", "AUTH_SIGNING_KEY", keyMinimum),
 		previous: p.Env.OptionalSecret("AUTH_SIGNING_KEY_PREVIOUS"),
 		ttl:      p.Env.Duration("AUTH_TOKEN_TTL", 15*time.Minute),
 		instance: instance,

@@ -3,8 +3,10 @@ package service
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +65,29 @@ func (e *Env) Secret(key string, minimum int) Secret {
 	value := e.Required(key)
 	if value != "" && len(value) < minimum {
 		e.Fault("%s has %d bytes: make it at least %d bytes long", key, len(value), minimum)
+	}
+	return NewSecret(value)
+}
+
+// Credential returns the Secret in the file name of $CREDENTIALS_DIRECTORY, where
+// systemd keeps what LoadCredential= gives to one service alone. Without such a
+// file, it is the variable key.
+func (e *Env) Credential(name, key string, minimum int) Secret {
+	dir := e.String("CREDENTIALS_DIRECTORY", "")
+	if dir == "" {
+		return e.Secret(key, minimum)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return e.Secret(key, minimum)
+	case err != nil:
+		e.Fault("the credential %s cannot be read: %w", name, err)
+		return Secret{}
+	}
+	value := strings.TrimSpace(string(content))
+	if len(value) < minimum {
+		e.Fault("the credential %s has %d bytes: make it at least %d bytes long", name, len(value), minimum)
 	}
 	return NewSecret(value)
 }

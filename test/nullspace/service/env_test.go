@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,32 @@ func TestEnvDefaultsAndValues(t *testing.T) {
 	check("targets", env.Targets("TARGETS"), []Target{{"gateway/web-1", "http://c:2"}})
 	check("instance", env.Instance(), "web-1")
 	check("faults", env.Err(), nil)
+}
+
+func TestCredential(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"key": "0123456789abcdef\n", "short": "hunter2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given := map[string]string{"CREDENTIALS_DIRECTORY": dir, "KEY": "of the environment"}
+	for name, want := range map[string]string{"key": "0123456789abcdef", "absent": "of the environment"} {
+		env := MapEnv(given)
+		if got := env.Credential(name, "KEY", 16); !got.Matches(want) || env.Err() != nil {
+			t.Errorf("the credential %s is another: %v", name, env.Err())
+		}
+	}
+	for name, want := range map[string]string{"short": "the credential short has 7 bytes", ".": "cannot be read"} {
+		env := MapEnv(given)
+		env.Credential(name, "KEY", 16)
+		if err := env.Err(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the credential %s: %v", name, err)
+		}
+	}
+	if env := MapEnv(map[string]string{"KEY": "of the environment"}); !env.Credential("key", "KEY", 16).Matches("of the environment") {
+		t.Error("without credentials the variable is not read")
+	}
 }
 
 func TestSecretIsNeverShown(t *testing.T) {
