@@ -155,7 +155,7 @@ func TestRules(t *testing.T) {
 		"a Quadlet, which its [Install] enables": {repo{service: "  units: [{source: app.container, state: started}]\n",
 			files: map[string]string{"app.container": "[Container]\nImage=app:1\n" + install}}, ""},
 		"a Quadlet that nothing enables": {repo{service: "  units: [{source: app.container, state: started}]\n",
-			files: map[string]string{"app.container": "[Container]\nImage=app:1\n"}}, "app.container:1:1 not-enabled"},
+			files: map[string]string{"app.container": "[Container]\nImage=app:1\n"}}, "app.container:2:1 not-enabled"},
 		"started, not enabled": {repo{service: "  units: [{source: app.service, state: started}]\n"}, "app.service:13:1 not-enabled"},
 		"enabled, stopped":     {repo{service: "  units: [{source: app.service, state: stopped, enabled: true}]\n"}, "app.service:13:1 enabled-stopped"},
 		"a timer of nothing": {repo{service: "  units: [{source: app.service, enabled: true, state: started}, {source: x.timer, enabled: true, state: started}]\n",

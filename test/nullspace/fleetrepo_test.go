@@ -54,6 +54,10 @@ type serviceFile struct {
 			Path   string `yaml:"path"`
 			Source string `yaml:"source"`
 		} `yaml:"files"`
+		Credentials []struct {
+			Name   string `yaml:"name"`
+			Source string `yaml:"source"`
+		} `yaml:"credentials"`
 		Artifacts []struct {
 			Name   string `yaml:"name"`
 			Source string `yaml:"source"`

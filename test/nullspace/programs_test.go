@@ -167,7 +167,7 @@ func (p *process) get(path, bearer string, want int) string {
 // for them, except where those name addresses and paths of real hosts.
 func TestProgramsRunWithTheRenderedSettings(t *testing.T) {
 	t.Setenv("SOPS_AGE_KEY_FILE", keyFile)
-	r, running := readRepo(t), map[string]*process{}
+	r, all, running := readRepo(t), services(t), map[string]*process{}
 	snapshots := t.TempDir()
 	start := func(i int, instead map[string]string) *process {
 		t.Helper()
@@ -179,6 +179,11 @@ func TestProgramsRunWithTheRenderedSettings(t *testing.T) {
 			}
 		}
 		maps.Copy(env, instead)
+		for _, c := range all[p.service].Spec.Credentials {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, c.Name), 0o400, unseal(t, filepath.Join(repo, "services", p.service, c.Source))[oneValue])
+			env["CREDENTIALS_DIRECTORY"] = dir
+		}
 		running[p.program] = launch(t, p.program, env)
 		return running[p.program]
 	}
