@@ -152,6 +152,8 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 	switch c.Kind {
 	case rollout.CmdStage:
 		limit = stageOp
+	case rollout.CmdHooks:
+		limit = v.HookTime() + quickOp
 	case rollout.CmdSwitch:
 		limit = switchOp
 	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
@@ -164,6 +166,8 @@ func (fx *effects) do(ctx context.Context, e *rollout.Event, st State, v rollout
 		return fx.precheck(ctx, e, v, h)
 	case rollout.CmdStage:
 		return fx.stage(ctx, e, v, h)
+	case rollout.CmdHooks:
+		return fx.hooks(ctx, v, h)
 	case rollout.CmdRecord:
 		return fx.apply(ctx, h, hostdriver.PutStep{Record: fx.record(st, v, h)})
 	case rollout.CmdDrain:
@@ -325,6 +329,24 @@ func (fx *effects) stage(ctx context.Context, e *rollout.Event, v rollout.Visit,
 	}
 	e.From, e.To = current.Generation, op.Manifest.Generation
 	return fx.apply(ctx, h, op)
+}
+
+// hooks runs what is to run before anything is disturbed. The host remembers what has ended
+// well, and does not run it again.
+func (fx *effects) hooks(ctx context.Context, v rollout.Visit, h *handled) error {
+	for _, op := range h.HookOps(&v) {
+		res, err := fx.f.Driver.Apply(ctx, h.Desired.Host, fx.fence, op)
+		if err != nil {
+			return err
+		}
+		if res.Exit != 0 {
+			return h.HookFailure(op, res)
+		}
+		if res.Ran {
+			fx.f.Log.Info().Str("host", v.Host).Str("service", op.Service).Str("hook", op.Name).Msg("hook has run")
+		}
+	}
+	return nil
 }
 
 // sealed is op with the credentials encrypted that the host is to encrypt. What it has

@@ -133,7 +133,7 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 		return nil
 	case drifts && c.opt.Drift.Report && plan.Recover == nil:
 		return nil // it is shown, and that is all
-	case !drifts || plan.Recover != nil || slices.ContainsFunc(v.Plan.Visits, func(x rollout.Visit) bool { return !x.Quiet }):
+	case !drifts || plan.Recover != nil || slices.ContainsFunc(v.Plan.Visits, func(x rollout.Visit) bool { return !x.Quiet || x.RunsOnce() }):
 		if drifts {
 			if wait := c.flaps(ctx, e, plan, true); wait > 0 {
 				c.queue.AddAfter(fleetKey, wait)

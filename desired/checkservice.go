@@ -52,6 +52,7 @@ func checkService(service string, spec ServiceSpec) []fault.Problem {
 	for i, a := range spec.Artifacts {
 		c.artifact(fmt.Sprintf("artifacts[%d]", i), a)
 	}
+	c.hooks(spec)
 	for i, d := range spec.Drain {
 		c.drain(fmt.Sprintf("drain[%d]", i), d)
 	}

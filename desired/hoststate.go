@@ -46,6 +46,7 @@ type Instance struct {
 	Files       []File // every regular file: unit files, drop-ins, env files, others; by path
 	Units       []Unit
 	Artifacts   []Artifact
+	Hooks       []Hook
 	Strategy    Strategy
 	Drain       []DrainSpec  // rendered
 	Health      []HealthSpec // rendered
@@ -171,6 +172,19 @@ type Artifact struct {
 	// the uncompressed tar. It is nil where the source is not at hand.
 	Open       func() (io.ReadCloser, error) `json:"-"`
 	ChangeMode ChangeMode
+}
+
+// Hook is a command that is to be run before the instance is switched.
+type Hook struct {
+	ID      string // 32 hexadecimal digits: what is run, and for which releases
+	Name    string
+	Run     string
+	User    string
+	Env     []string // paths of env files
+	Release string   // in whose folder it runs, or ""
+	Timeout time.Duration
+	Once    bool // on one host, for the whole service
+	Retry   bool
 }
 
 // Strategy is a RolloutSpec with every default in place.

@@ -146,6 +146,7 @@ func (r *Revision) plainInstance(ctx context.Context, c *compiled, sc *scope) (I
 		faults = on(faults, sc.host.Name)
 	}
 	in.Files, in.Units, in.Artifacts = p.files, p.units, p.artifacts
+	in.Hooks = hooksOf(c.svc, in.Artifacts)
 	drain, fromDrain := c.drain.render(sc)
 	health, fromHealth := c.health.render(sc)
 	in.Drain, in.Health = drain, health

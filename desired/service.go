@@ -42,6 +42,7 @@ type ServiceSpec struct {
 	Files       []FileSpec         `yaml:"files"`                          // other files
 	Credentials []CredentialSpec   `yaml:"credentials"`                    // secrets that units load as systemd credentials
 	Artifacts   []ArtifactSpec     `yaml:"artifacts"`                      // programs and bundles, by digest
+	Hooks       []HookSpec         `yaml:"hooks"`                          // commands that are run once a release is staged, before anything is switched
 	Rollout     RolloutSpec        `yaml:"rollout"`                        // how changes go over the hosts
 	Drain       []DrainSpec        `yaml:"drain"`                          // how an instance is taken out of traffic
 	Health      []HealthSpec       `yaml:"health"`                         // what proves that an instance serves
@@ -159,6 +160,20 @@ type ArtifactSpec struct {
 	Unpack     string         `yaml:"unpack" jsonschema:"enum=tar,enum=zip,enum=none"`            // default by the source's name: .tar, .tar.gz, .tgz, .tar.zst and .zip are unpacked
 	Signature  *SignatureSpec `yaml:"signature"`                                                  // what proves, beside sha256, whose it is
 	ChangeMode ChangeMode     `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that use it; default restart
+}
+
+// HookSpec is a command that a host runs once the new releases are staged there, before it is
+// drained and before anything is switched. It is run once for each release (of its artifact,
+// else of any artifact of the service), and again where its command changes.
+type HookSpec struct {
+	Name     string     `yaml:"name" jsonschema:"required"` // lower-case letters, digits, "-" and "."
+	Run      string     `yaml:"run" jsonschema:"required"`  // a line for sh; it ends well with exit status 0. No template
+	Artifact string     `yaml:"artifact"`                   // it runs in the folder of this artifact's new release; left out: in /
+	User     string     `yaml:"user"`                       // whom it runs as; default root
+	Env      StringList `yaml:"env"`                        // the env files of the service, by path, whose variables it has as they will be, later ones winning; default all
+	Timeout  Duration   `yaml:"timeout"`                    // how long it may take; default 5m, of runOnce there is none
+	RunOnce  bool       `yaml:"runOnce"`                    // on one host, for the whole service: a migration. The others wait for it
+	Retry    bool       `yaml:"retry"`                      // of runOnce: it may be run again where nobody knows what became of it
 }
 
 // SignatureSpec is a signature of an artifact's source, by minisign or by cosign with a key.

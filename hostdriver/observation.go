@@ -82,13 +82,15 @@ type Observation struct {
 	Revisions map[uint64]string
 	// Generations are the kept ones' manifests, where asked for.
 	Generations map[uint64]Manifest
-	Refused     []Refusal            // by service
-	Started     map[string]StartedAs // by unit: what it was last started with by us
-	Step        *StepRecord          // the step in hand, if one was left
-	Switching   *Switching           // a switch that was cut in the middle
-	Epoch       uint64
-	Holder      string // who last mutated
-	Claim       string // the controller that claims this host, or ""
+	Refused     []Refusal // by service
+	// Hooks are what it remembers of hooks, by Hook.Mark.
+	Hooks     map[string]HookMark
+	Started   map[string]StartedAs // by unit: what it was last started with by us
+	Step      *StepRecord          // the step in hand, if one was left
+	Switching *Switching           // a switch that was cut in the middle
+	Epoch     uint64
+	Holder    string // who last mutated
+	Claim     string // the controller that claims this host, or ""
 	// Mutations counts what has begun and ended there through evenkeel since it booted.
 	Mutations uint64
 }

@@ -18,9 +18,11 @@ type Result struct {
 	Staged int64
 	// Mutations is, after Obey, the host's count as it was before (see Observation).
 	Mutations uint64
-	// Output and Exit are those of Run.
+	// Output and Exit are those of Run and of Hook.
 	Output []byte
 	Exit   int
+	// Ran tells, of Hook, that it was run now, and not before.
+	Ran bool
 	// Sealed are, after Seal, the encrypted contents, in the order of Seal's.
 	Sealed []Content
 }
@@ -207,6 +209,7 @@ func (PutStep) op() string   { return "put step" }
 func (ClearStep) op() string { return "clear step" }
 func (Claim) op() string     { return "claim" }
 func (Run) op() string       { return "run" }
+func (Hook) op() string      { return "hook" }
 
 // OpName is the name of an op for messages and metrics.
 func OpName(o Op) string { return o.op() }

@@ -226,7 +226,7 @@ func (a *admission) mends(service int) (v *Visit, soon bool) {
 	y, number := a.tally(service), a.r.names[a.s.Services[service].Service]
 	for i := range a.s.Visits {
 		v := &a.s.Visits[i]
-		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.alone(v) || !a.firstOnHost(v) {
+		if !y.sick(v.Host) || !slices.Contains(a.r.changes[i], number) || !a.alone(v) || !a.firstOnHost(v) || a.s.hookWith(v) != nil {
 			continue
 		}
 		if !a.s.waiting(v) && !a.s.mayStandIn(v) {

@@ -43,6 +43,7 @@ const (
 	KindEnv       Kind = "env"
 	KindUnit      Kind = "unit"    // a unit file or drop-in
 	KindLinger    Kind = "linger"  // whether a user's systemd runs without a login
+	KindHook      Kind = "hook"    // a command before the switch
 	KindEnable    Kind = "enable"  // whether it starts at boot
 	KindProcess   Kind = "process" // start, stop, restart, reload
 )
@@ -61,6 +62,7 @@ const (
 	ActionStop    Action = "stop"
 	ActionRestart Action = "restart"
 	ActionReload  Action = "reload"
+	ActionRun     Action = "run"
 )
 
 // Disruption is what a Change does to a running service.

@@ -75,6 +75,7 @@ func (d *differ) instance(inst *desired.Instance) {
 	d.files(inst)
 	d.leftovers(inst)
 	d.managers(inst)
+	d.hooks(inst)
 	d.enablement(inst)
 	for i := range inst.Units {
 		d.process(inst, &inst.Units[i])

@@ -106,6 +106,7 @@ const (
 	CmdWindow      CommandKind = "window"   // are the windows of Service open, by the clock on the wall
 	CmdPrecheck    CommandKind = "precheck" // would the step trip over something
 	CmdStage       CommandKind = "stage"    // bring the new generation to the host
+	CmdHooks       CommandKind = "hooks"    // run commands in what was staged; the host knows which have ended well
 	CmdRecord      CommandKind = "record"   // save the step in hand on the host
 	CmdDrain       CommandKind = "drain"
 	CmdWait        CommandKind = "wait"   // ask once how many sessions are left

@@ -165,8 +165,10 @@ func Build(in Input) Plan {
 	p.Hosts = make([]HostPlan, 0, len(in.Hosts))
 	opt := DiffOptions{Salt: in.Salt, Prune: in.Prune && !refusesPrune(in, &p), texts: newDiffTexts(in.Terse)}
 	refused := refused(in)
+	once := onceHooks(&in)
 	for i := range in.Hosts {
 		diffs[i] = planHost(&in.Hosts[i], in, opt)
+		in.Hosts[i].elsewhere(&diffs[i], once)
 		diffs[i].Problems = append(diffs[i].Problems, in.Hosts[i].refuse(diffs[i], refused)...)
 		in.Hosts[i].together(&diffs[i], in.Skip)
 		p.Hosts = append(p.Hosts, hostPlan(&in.Hosts[i], diffs[i]))
@@ -175,7 +177,7 @@ func Build(in Input) Plan {
 	waves := waves(p.Services)
 	canaries := stage(in, diffs)
 	for i := range in.Hosts {
-		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip, canaries)...)
+		p.Visits = append(p.Visits, visits(&in.Hosts[i], diffs[i], waves, in.Skip, canaries, once)...)
 	}
 	orderVisits(&p, in, waves)
 	canaries.share(&p)
@@ -305,7 +307,7 @@ func waves(services []ServicePlan) map[string]int {
 
 // visits makes one host's visits: at most one that disturbs nothing, and one that
 // does.
-func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string, canaries staging) []Visit {
+func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]string, canaries staging, once map[string]*onceHook) []Visit {
 	if h.Observation == nil || h.Skip != "" || h.Hold[""] != "" {
 		return nil
 	}
@@ -358,6 +360,7 @@ func visits(h *HostInput, d Difference, waves map[string]int, skip map[string]st
 		}
 		slices.SortStableFunc(v.Services, func(a, b string) int { return cmp.Or(waves[a]-waves[b], cmp.Compare(a, b)) })
 		v.Actions = takersFirst(inOrder(v.Actions, v.Services), h.Observation.Units)
+		v.Hooks = h.hooksOf(&v, once)
 		v.watch(h)
 		out = append(out, v)
 	}

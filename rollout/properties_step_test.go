@@ -178,7 +178,7 @@ func (d *driver) result(c Command) Event {
 
 // disturbing tells whether a visit in that phase has begun to disturb something.
 func disturbing(p Phase) bool {
-	return !slices.Contains([]Phase{PhasePending, PhasePrecheck, PhaseStage, PhaseRecord, PhaseBudget, PhaseEnded}, p)
+	return !slices.Contains([]Phase{PhasePending, PhasePrecheck, PhaseStage, PhaseHooks, PhaseRecord, PhaseBudget, PhaseEnded}, p)
 }
 
 // Whatever happens, in whatever order: Step does not panic, gives the same answer again,

@@ -16,6 +16,10 @@ func (s *State) schedule() []Command {
 		if v.Phase != PhasePending || !a.alone(v) || !s.mayBegin(v) || !a.turn(v) {
 			continue
 		}
+		if w := s.hookWith(v); w != nil {
+			v.Reason = "a hook that runs once is run on " + w.Host + " → waits"
+			continue
+		}
 		if w := a.trouble; w != nil && !v.Quiet && planted != "trouble ignored" {
 			v.Reason = w.Host + " is in trouble → waits"
 			continue

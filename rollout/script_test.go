@@ -84,7 +84,7 @@ type scripted struct {
 //	        [promote=30s] [current=h3] [windows] [spread=h1:a,h2:b] [leader] [unreachable=skip]
 //	window SERVICE open|closed [for=1h]
 //	visit HOST SERVICE[,SERVICE] [quiet] [recover] [stale] [canary] [canary=SERVICE] [follows]
-//	      [wentback]
+//	      [wentback] [once=HOOK]
 //	begin | stop | replan | pause [WHY…] | resume | abort [WHY…] | promote [SERVICE] | block
 //	look SERVICE [down=h2:reason,…] [definite] [idle] [gone=h2] [leads=h1,h2] [unsure=h3]
 //	ok HOST [from=1] [to=2] [sessions=3] [forgot] [closed] [new|old|failed|activating] [restarts=2] [checks=bad]
@@ -214,6 +214,9 @@ func (s *scripted) visit(host string, services []string, opt map[string]string, 
 			v.Disturbs, v.Drains = append(v.Disturbs, name), append(v.Drains, name)
 		}
 		v.Actions = append(v.Actions, UnitAction{Service: name, Unit: name + ".service", Verb: verb})
+	}
+	if id := opt["once"]; id != "" {
+		v.Hooks = []HookRun{{Service: services[0], Name: id, ID: id, Once: true, Timeout: time.Minute}}
 	}
 	v.WentBack = has("wentback")
 	if v.WentBack {

@@ -128,7 +128,7 @@ func (m *mover) failure(e Event) {
 		return // nothing was done, and whoever is there may soon be gone
 	}
 	switch v.Phase {
-	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+	case PhasePrecheck, PhaseStage, PhaseHooks, PhaseRecord, PhaseDrain, PhaseWait:
 		if v.Switched && v.Phase != PhasePrecheck { // it is in hand already: go on
 			m.retry(e, e.Reason)
 			return
@@ -190,7 +190,7 @@ func (m *mover) retry(e Event, reason string) {
 	}
 	v := m.v
 	switch v.Phase {
-	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+	case PhasePrecheck, PhaseStage, PhaseHooks, PhaseRecord, PhaseDrain, PhaseWait:
 		if !v.Switched {
 			m.leave(ResultLost, reason)
 			return
@@ -217,6 +217,8 @@ func (m *mover) tryAgain(e Event, reason string) bool {
 	switch v.Phase {
 	case PhasePrecheck, PhaseStage, PhaseRecord:
 		limit = min(early, st.HealthyDeadline)
+	case PhaseHooks: // one that was begun holds the host until it has ended
+		limit = early + v.HookTime()
 	case PhaseDrain, PhaseWait:
 		limit = max(early, st.DrainTimeout)
 	case PhaseUndrain:

@@ -76,7 +76,7 @@ type mover struct {
 
 // commandOf is what a phase asks for.
 var commandOf = map[Phase]CommandKind{
-	PhasePrecheck: CmdPrecheck, PhaseStage: CmdStage, PhaseRecord: CmdRecord, PhaseDrain: CmdDrain, PhaseWait: CmdWait,
+	PhasePrecheck: CmdPrecheck, PhaseStage: CmdStage, PhaseHooks: CmdHooks, PhaseRecord: CmdRecord, PhaseDrain: CmdDrain, PhaseWait: CmdWait,
 	PhaseStop: CmdStop, PhaseSwitch: CmdSwitch, PhaseUnits: CmdUnits, PhaseHealthy: CmdProbe, PhaseRevertSwitch: CmdSwitch,
 	PhaseRevertUnits: CmdRevertUnits, PhaseRevertHealthy: CmdProbe, PhaseUndrain: CmdUndrain, PhaseClear: CmdClear, PhaseVerify: CmdVerify,
 }
@@ -89,6 +89,8 @@ func (m *mover) enter(p Phase) {
 		m.v.Soak, m.v.SeenAt, m.v.Unseen = Soak{}, m.s.At, 0
 	}
 	switch p {
+	case PhaseHooks:
+		m.v.beginHooks()
 	case PhaseDrain:
 		m.v.Draining = true
 	case PhaseSwitch:
@@ -158,7 +160,7 @@ func (m *mover) end(r Result, reason string) {
 // skips tells whether a host that no longer answers is left out, as all services of the
 // visit say: nothing was done there yet, so that the others may go on.
 func (s *State) skips(v *Visit) bool {
-	return !v.Recorded && !v.Recover && !v.Switched && !v.Restarted && !v.LeftDrained() && !slices.ContainsFunc(v.Concerns(), func(name string) bool {
+	return !v.Recorded && !v.Recover && !v.hookUnknown() && !v.Switched && !v.Restarted && !v.LeftDrained() && !slices.ContainsFunc(v.Concerns(), func(name string) bool {
 		ss := s.service(name)
 		return ss == nil || ss.Strategy.OnUnreachable != desired.UnreachableSkip
 	})
@@ -200,6 +202,9 @@ func (m *mover) result(e Event) {
 	if e.Outcome == Unknown && planted != "unknown is success" {
 		m.unknown(e)
 		return
+	}
+	if v.Phase == PhaseHooks && e.Outcome == Success {
+		m.s.hooked(v)
 	}
 	if m.s.Stopping != "" && m.canLeave() {
 		m.leave(ResultStopped, m.s.Stopping)
@@ -297,6 +302,7 @@ func (m *mover) next() {
 	order := []place{
 		{PhasePrecheck, true},
 		{PhaseStage, v.Written},
+		{PhaseHooks, len(v.Hooks) > 0},
 		{PhaseRecord, !v.Quiet && (loud || v.Recover || v.has("stop"))}, // else what disturbs it writes the record itself
 		{PhaseBudget, !v.Switched && (m.s.agedSince(v) || !m.s.windowsOpen(v))},
 		{PhaseDrain, loud},
@@ -353,7 +359,7 @@ func (v *Visit) hasStarts() bool {
 // canLeave tells whether the visit has not yet touched what runs.
 func (m *mover) canLeave() bool {
 	switch m.v.Phase {
-	case PhasePrecheck, PhaseStage, PhaseRecord, PhaseDrain, PhaseWait:
+	case PhasePrecheck, PhaseStage, PhaseHooks, PhaseRecord, PhaseDrain, PhaseWait:
 		return !m.v.Switched
 	}
 	return false

@@ -41,7 +41,7 @@ func buildUndo(in Input) Plan {
 		d := Difference{Problems: h.Failed}
 		var found []Visit
 		if h.Observation != nil && h.Observation.Step != nil {
-			found = visits(h, d, waves, allOf(h), nil)
+			found = visits(h, d, waves, allOf(h), nil, nil)
 		} else if v, changes, ok := h.undo(in); ok {
 			d.Changes = changes
 			slices.SortStableFunc(v.Services, func(a, b string) int { return cmp.Or(waves[a]-waves[b], cmp.Compare(a, b)) })

@@ -26,6 +26,8 @@ type Visit struct {
 	Disturbs []string     `json:"disturbs,omitempty"`
 	Drains   []string     `json:"drains,omitempty"`
 	Actions  []UnitAction `json:"actions,omitempty"`
+	// Hooks are what it runs before anything is disturbed.
+	Hooks []HookRun `json:"hooks,omitempty"`
 	// Watch are the units that must be proven healthy.
 	Watch []string `json:"watch,omitempty"`
 	// Before is each watched unit's InvocationID as the plan saw it.
@@ -105,6 +107,7 @@ const (
 	PhasePending       Phase = ""
 	PhasePrecheck      Phase = "precheck"
 	PhaseStage         Phase = "stage"
+	PhaseHooks         Phase = "hooks"
 	PhaseRecord        Phase = "record"
 	PhaseBudget        Phase = "budget" // the look that let it begin is too old by now
 	PhaseDrain         Phase = "drain"
@@ -175,7 +178,11 @@ func (v *Visit) take(service string, changes []Change, removed bool) {
 		v.Drains = append(v.Drains, service)
 	}
 	for _, c := range changes {
-		if c.Kind != KindProcess {
+		switch c.Kind {
+		case KindProcess:
+		case KindHook:
+			continue
+		default:
 			v.Written = true
 			continue
 		}

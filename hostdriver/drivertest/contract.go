@@ -21,7 +21,7 @@ func Contract(t *testing.T, newHarness NewHarness) {
 		cases []contractCase
 	}{
 		{"observe", observeCases}, {"fence", fenceCases}, {"stage", stageCases}, {"switch", switchCases}, {"generations", generationCases},
-		{"units", unitCases}, {"users", userCases}, {"ops", opCases}, {"trial", trialCases}, {"faults", faultCases}, {"watch", watchCases},
+		{"units", unitCases}, {"users", userCases}, {"ops", opCases}, {"hooks", hookCases}, {"trial", trialCases}, {"faults", faultCases}, {"watch", watchCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -48,7 +48,7 @@ var fenceCases = []contractCase{
 		k.apply(hostdriver.ClearStep{})
 		k.fence = hostdriver.Fence{Epoch: 8, Holder: "older"}
 		for _, op := range []hostdriver.Op{hostdriver.Obey{}, hostdriver.Precheck{}, k.draft(2).op(), hostdriver.Switch{To: 1}, hostdriver.Disarm{}, start("ssh.service"),
-			hostdriver.PutStep{}, hostdriver.ClearStep{}, hostdriver.Claim{}, hostdriver.Forget{}, hostdriver.Run{Line: "true"}} {
+			hostdriver.PutStep{}, hostdriver.ClearStep{}, hostdriver.Claim{}, hostdriver.Forget{}, hostdriver.Run{Line: "true"}, hookOf("true")} {
 			k.refused(hostdriver.Refused, op)
 		}
 	}},

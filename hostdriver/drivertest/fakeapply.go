@@ -64,6 +64,8 @@ func (h *FakeHost) apply(f hostdriver.Fence, op hostdriver.Op) (hostdriver.Resul
 		h.forget(op.Services)
 	case hostdriver.Run:
 		return h.run(op)
+	case hostdriver.Hook:
+		return h.hook(f, op)
 	default:
 		return hostdriver.Result{}, fmt.Errorf("drivertest: op %T is not emulated", op)
 	}

@@ -39,6 +39,7 @@ type FakeHost struct {
 	wanted      map[string]hostdriver.StartedAs // begun and not noted
 	step        *hostdriver.StepRecord
 	refused     map[string]hostdriver.Refusal // by service
+	hooks       map[string]hostdriver.HookMark
 	epoch       uint64
 	holder      string
 	claim       string
@@ -92,6 +93,7 @@ func newFakeHost(f *Fake, name string) *FakeHost {
 		groups: map[string]bool{"root": true}, enabled: map[string]bool{}, links: map[string][]string{}, masked: map[string]bool{}, lingers: map[string]bool{}, ourLingers: map[string]bool{}, lastPID: 300,
 		blobs: map[string]hostdriver.Content{}, stamps: map[string]time.Time{}, generations: map[uint64]*generation{},
 		refused: map[string]hostdriver.Refusal{},
+		hooks:   map[string]hostdriver.HookMark{},
 		started: map[string]hostdriver.StartedAs{}, wanted: map[string]hostdriver.StartedAs{},
 		freeBytes: roomy, freeInodes: roomy, listeners: map[string]listener{}}
 	for _, dir := range []string{"/", "/etc", "/etc/systemd", "/etc/systemd/system", "/lib/systemd/system", "/var/lib", "/bin", "/usr/bin", "/opt", "/run"} {

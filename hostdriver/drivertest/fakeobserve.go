@@ -104,6 +104,9 @@ func (h *FakeHost) observeRecords(o *hostdriver.Observation) {
 	for _, service := range slices.Sorted(maps.Keys(h.refused)) {
 		o.Refused = append(o.Refused, h.refused[service])
 	}
+	if len(h.hooks) > 0 {
+		o.Hooks = maps.Clone(h.hooks)
+	}
 	if h.step != nil {
 		step := *h.step
 		o.Step = &step

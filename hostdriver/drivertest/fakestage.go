@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -88,6 +89,9 @@ func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
 		h.blobs[digest], h.stamps[digest] = c, h.fleet.now()
 	}
 	for name, n := range releases {
+		maps.DeleteFunc(h.hooks, func(mark string, _ hostdriver.HookMark) bool {
+			return strings.HasPrefix(mark, hostdriver.ReleaseKey(name)+".")
+		})
 		h.remove(name)
 		h.put(name, n)
 		for p, shipped := range n.shipped {

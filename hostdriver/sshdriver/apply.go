@@ -22,7 +22,7 @@ const maxEpoch = 1 << 62
 var opNames = map[string]string{
 	"obey": "take over", "precheck": "precheck", "stage": "stage on", "seal": "encrypt credentials on", "switch": "switch", "disarm": "disarm the dead man's timer of",
 	"units": "act on units of", "put step": "save the step of", "clear step": "clear the step of", "claim": "claim", "run": "run a command on",
-	"forget": "forget what was refused on",
+	"forget": "forget what was refused on", "hook": "run a hook on",
 }
 
 // change is one op on its way.
@@ -120,6 +120,8 @@ func (d *Driver) change(f hostdriver.Fence, op hostdriver.Op) (*change, error) {
 		return d.simple(f, "op_forget", func(s *script) error { return s.setForget(op.Services) }, "refused")
 	case hostdriver.Run:
 		return d.run(f, op)
+	case hostdriver.Hook:
+		return d.hook(f, op)
 	}
 	return nil, fmt.Errorf("an op of type %T is not known", op)
 }

@@ -3,8 +3,6 @@ package sshdriver
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -48,10 +46,7 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 }
 
 // releaseKey names the record of a release on the host.
-func releaseKey(path string) string {
-	sum := sha256.Sum256([]byte(path))
-	return hex.EncodeToString(sum[:16])
-}
+func releaseKey(path string) string { return hostdriver.ReleaseKey(path) }
 
 // parcels are what may have to travel: blobs by digest, releases by key.
 type parcels struct {

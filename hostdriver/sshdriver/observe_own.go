@@ -93,6 +93,8 @@ func (p *observationParser) takeOwnFile(name, body string) error {
 		return p.takeStarted(path.Base(rel), line)
 	case path.Dir(rel) == "wanted":
 		return p.takeWanted(path.Base(rel), line)
+	case path.Dir(rel) == "hooks":
+		return p.takeHook(path.Base(rel), line)
 	case path.Dir(rel) == "releases":
 		return p.takeRelease(line)
 	default:

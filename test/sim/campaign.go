@@ -93,6 +93,7 @@ func (s *Stats) add(o Stats) {
 	s.Promotions += o.Promotions
 	s.Undone += o.Undone
 	s.Refusals += o.Refusals
+	s.Hooks += o.Hooks
 	s.Virtual += o.Virtual
 	for k, n := range o.Faults {
 		s.Faults[k] += n
@@ -145,6 +146,7 @@ func (t *Tally) write(w io.Writer) {
 	line("drains, restarts", fmt.Sprintf("%d, %d", t.Stats.Drains, t.Stats.Restarts))
 	line("promotions by hand", t.Stats.Promotions)
 	line("hosts undone, refusals kept", fmt.Sprintf("%d, %d", t.Stats.Undone, t.Stats.Refusals))
+	line("hooks that run once", fmt.Sprint(t.Stats.Hooks))
 	total := 0
 	kinds := slices.SortedFunc(maps.Keys(t.Stats.Faults), func(a, b string) int { return cmp.Or(t.Stats.Faults[b]-t.Stats.Faults[a], cmp.Compare(a, b)) })
 	for _, k := range kinds {

@@ -21,6 +21,8 @@ type books struct {
 	strays map[*world.Server]bool
 	// refused is what was taken back on a host, by host and service.
 	refused   map[[2]string]takenBack
+	migrated  map[string]bool         // hooks that ended well, by ID
+	migrating map[string]*world.Host  // those that run
 	goingBack map[[2]string]takenBack // the same, when it was begun
 }
 
@@ -33,6 +35,7 @@ type restartKey struct {
 
 func (b *books) open() {
 	b.epochs, b.restarts, b.drained = map[string]uint64{}, map[restartKey]int{}, map[*world.Server]world.Actor{}
+	b.migrated, b.migrating = map[string]bool{}, map[string]*world.Host{}
 	b.strays = map[*world.Server]bool{}
 	b.refused, b.goingBack = map[[2]string]takenBack{}, map[[2]string]takenBack{}
 }
@@ -197,6 +200,7 @@ func (s *simulation) Op(h *world.Host, a *world.Actor, f hostdriver.Fence, op ho
 		return
 	}
 	from, to := revisionNumber(h.Manifest.Revision), revisionNumber(h.Kept[sw.To].Revision)
+	s.checkMigrated(c, h, a)
 	s.checkRefused(c, h, a)
 	s.goesBack(h, a, s.books.goingBack)
 	if !a.Back && to < from && c.undo == nil {

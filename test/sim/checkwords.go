@@ -16,7 +16,7 @@ import (
 // touches tells whether a visit in that phase has begun to disturb something.
 func touches(p rollout.Phase) bool {
 	switch p {
-	case rollout.PhasePending, rollout.PhasePrecheck, rollout.PhaseStage, rollout.PhaseRecord, rollout.PhaseBudget, rollout.PhaseEnded:
+	case rollout.PhasePending, rollout.PhasePrecheck, rollout.PhaseStage, rollout.PhaseHooks, rollout.PhaseRecord, rollout.PhaseBudget, rollout.PhaseEnded:
 		return false
 	}
 	return true

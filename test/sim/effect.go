@@ -67,6 +67,8 @@ func (x *effect) do() error {
 	switch x.cmd.Kind {
 	case rollout.CmdStage:
 		limit = stageOp
+	case rollout.CmdHooks:
+		limit = x.v.HookTime() + quickOp
 	case rollout.CmdSwitch:
 		limit = switchOp
 	case rollout.CmdUnits, rollout.CmdRevertUnits, rollout.CmdStop:
@@ -79,6 +81,8 @@ func (x *effect) do() error {
 		return x.precheck()
 	case rollout.CmdStage:
 		return x.stage()
+	case rollout.CmdHooks:
+		return x.hooks()
 	case rollout.CmdRecord:
 		return x.apply(hostdriver.PutStep{Record: x.record()})
 	case rollout.CmdDrain:
@@ -163,6 +167,19 @@ func (x *effect) stage() error {
 	op := x.h.Stage(x.v, x.h.manifest, x.h.kept)
 	x.e.From, x.e.To = x.h.manifest.Generation, op.Manifest.Generation
 	return x.apply(op)
+}
+
+func (x *effect) hooks() error {
+	for _, op := range x.h.HookOps(x.v) {
+		res, err := x.task.apply(x.h.host, x.actor(), x.fence(), op, x.rest())
+		if err != nil {
+			return err
+		}
+		if res.Exit != 0 {
+			return x.h.HookFailure(op, res)
+		}
+	}
+	return nil
 }
 
 func (x *effect) switchTo() error {

@@ -71,6 +71,7 @@ func Generate(seed uint64) *Scenario {
 	g.services()
 	g.revisions()
 	g.faults()
+	g.hooks()
 	return g.sc
 }
 
@@ -282,6 +283,21 @@ func (g *generator) fault(kind string) Fault {
 		}
 	}
 	return f
+}
+
+// hooks lets some services migrate. It draws from numbers of its own, so that everything
+// else of a seed stays as it is.
+func (g *generator) hooks() {
+	own := rand.New(rand.NewPCG(g.sc.Seed, 0x686f6f6b))
+	any := false
+	for i := range g.sc.Services {
+		s := &g.sc.Services[i]
+		s.Migrates, s.Again = own.IntN(3) == 0, own.IntN(2) == 0
+		any = any || s.Migrates
+	}
+	if n := len(g.sc.Faults); any && n > 0 && own.IntN(2) == 0 {
+		g.sc.Faults[own.IntN(n)].On = "hooks"
+	}
 }
 
 // String sums a scenario up in a line.

@@ -23,6 +23,7 @@ var plantable = []string{
 	"revert reports success", "revert skips health",
 	"stop leaves drained", "recovery forgets drains", "record cleared before undrain", "drained before recorded",
 	"canary not waited for", "windows ignored", "window's end overlooked", "spread ignored", "pause ignored",
+	"hook run on every host", "hook twice at once", "hook's other hosts not asked",
 	"refused content tried again", "undo not remembered", "undo without restart",
 	"unknown is failure", "unknown is success", "late result accepted", "prunes everything",
 	// beside it

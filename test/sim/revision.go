@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sort"
@@ -83,6 +85,10 @@ func (c *catalog) instance(s *Service, x Content, host int) desired.Instance {
 		Name: s.Name, SHA256: program.SHA256, Size: int64(program.Content.Len()), Link: linkPath(s.Name), Release: releasePath(s.Name, program.SHA256),
 		Form: hostdriver.FormFile, Owner: "root", Group: "root",
 	}}
+	if s.Migrates && x.Program > 1 {
+		sum := sha256.Sum256([]byte(s.Name + " migrates to " + program.SHA256))
+		inst.Hooks = []desired.Hook{{ID: hex.EncodeToString(sum[:16]), Name: "migrate", Run: "migrate", Release: inst.Artifacts[0].Release, Timeout: time.Minute, Once: true, Retry: s.Again}}
+	}
 	env := c.envFile(s, x)
 	units := []string{unitName(s.Name)}
 	if s.Worker {

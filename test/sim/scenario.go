@@ -35,6 +35,8 @@ type Service struct {
 	Notify   bool     `json:"notify,omitempty"`
 	Worker   bool     `json:"worker,omitempty"` // a second unit
 	Reloads  bool     `json:"reloads,omitempty"`
+	Migrates bool     `json:"migrates,omitempty"` // each program but the first brings a hook that runs once
+	Again    bool     `json:"again,omitempty"`    // that hook may be run again
 	Sessions int      `json:"sessions,omitempty"` // open on each instance at any time
 	Lasting  int      `json:"lasting,omitempty"`  // seconds that the longest of them goes on
 	Strategy Strategy `json:"strategy"`

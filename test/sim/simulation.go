@@ -41,13 +41,14 @@ type Stats struct {
 	Events, Effects, Plans, Rollouts, Passes int
 	Restarts, Drains                         int
 	Promotions, Undone, Refusals             int
+	Hooks                                    int
 	Faults                                   map[string]int
 	Virtual                                  time.Duration
 }
 
 // Violation is a broken invariant.
 type Violation struct {
-	Code string        // S1…S11, or a word
+	Code string        // S1…S12, or a word
 	At   time.Duration // since the first push
 	Text string
 }

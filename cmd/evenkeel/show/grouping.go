@@ -90,7 +90,7 @@ func fromTo(c rollout.Change) (from, to string) {
 		return "", ""
 	}
 	switch c.Kind {
-	case rollout.KindProcess, rollout.KindEnable, rollout.KindLinger:
+	case rollout.KindProcess, rollout.KindEnable, rollout.KindLinger, rollout.KindHook:
 		return "", ""
 	}
 	return c.From, c.To

@@ -244,6 +244,8 @@ func marks(c rollout.Change) (sign, word string, colour paint) {
 		return "+", "create", green
 	case rollout.ActionEnable:
 		return "+", "enable", green
+	case rollout.ActionRun:
+		return "▸", "run", green
 	case rollout.ActionStart:
 		return "+", "start", green
 	case rollout.ActionUpdate:

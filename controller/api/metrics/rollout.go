@@ -6,7 +6,7 @@ import (
 )
 
 // phases are those that a host can be in, beside waiting and ended.
-var phases = []rollout.Phase{rollout.PhasePrecheck, rollout.PhaseStage, rollout.PhaseRecord, rollout.PhaseBudget, rollout.PhaseDrain, rollout.PhaseWait,
+var phases = []rollout.Phase{rollout.PhasePrecheck, rollout.PhaseStage, rollout.PhaseHooks, rollout.PhaseRecord, rollout.PhaseBudget, rollout.PhaseDrain, rollout.PhaseWait,
 	rollout.PhaseStop, rollout.PhaseSwitch, rollout.PhaseUnits, rollout.PhaseHealthy, rollout.PhaseRevertSwitch, rollout.PhaseRevertUnits,
 	rollout.PhaseRevertHealthy, rollout.PhaseUndrain, rollout.PhaseClear, rollout.PhaseVerify}
 

@@ -80,7 +80,7 @@ collect_releases() {
 		IFS=$NL
 		# A release's path ends in its digest: nothing else is ever removed here.
 		case $path in
-		/*/"$sum") [ ${#sum} = 64 ] && rm -rf -- "$path" && rm -f -- "$f" "$D/lists/${f##*/}" "$D/chunks/${f##*/}" ;;
+		/*/"$sum") [ ${#sum} = 64 ] && rm -rf -- "$path" && rm -f -- "$f" "$D/lists/${f##*/}" "$D/chunks/${f##*/}" "$D/hooks/${f##*/}".* ;;
 		esac
 	done
 	set -f

@@ -17,7 +17,7 @@ begin_change() {
 
 state_dirs() {
 	set --
-	for f in generations blobs started wanted releases lists chunks; do
+	for f in generations blobs started wanted releases lists chunks hooks; do
 		[ -d "$D/$f" ] || set -- "$@" "$D/$f"
 	done
 	[ -d "$R" ] || set -- "$@" "$R"

@@ -48,7 +48,7 @@ look() {
 	look_disk
 }
 
-# own_records tells epoch, claim, step, journal, started, release and refusal records and
+# own_records tells epoch, claim, step, journal, started, release, refusal and hook records and
 # the manifest (or all kept ones) as files, each under a "==> NAME <==" line (head -v), and the kept generations with the
 # first lines of their manifests.
 own_records() {
@@ -86,7 +86,7 @@ own_list() {
 	set +f
 	# The last two are not sent: they answer for most users and groups without NSS.
 	for f in "$D"/epoch "$D"/claim "$D"/step "$D"/switching "$D"/deadman "$D"/started/* "$D"/wanted/* "$D"/releases/* \
-		"$D"/refused/*.refused $generations "$D"/current/manifest /etc/passwd /etc/group; do
+		"$D"/refused/*.refused "$D"/hooks/* $generations "$D"/current/manifest /etc/passwd /etc/group; do
 		case $f in
 		*.new) continue ;;
 		esac

@@ -106,6 +106,7 @@ stage_release() {
 	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
 	[ "$4" = file ] && filesystem= || filesystem=-f
 	try sync $filesystem -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
+	forget_hooks "$1" || stage_fail "$why" "$ADVICE_DISK"
 	# Whatever has its name was no release of ours, or no longer is as it was.
 	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
 	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"
@@ -114,6 +115,14 @@ stage_release() {
 	put "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
 	keep_index "$1"
 	beside=$D/generations/.new
+}
+
+# forget_hooks KEY: what hooks had made of a release goes with it.
+forget_hooks() {
+	set +f
+	set -- "$D"/hooks/"$1".*
+	set -f
+	[ ! -e "$1" ] || { try rm -f -- "$@" && try sync -- "$D/hooks"; }
 }
 
 # keep_index: an index that is lost costs a transfer, no more.

@@ -49,6 +49,7 @@ type Disk struct {
 	Manifest  hostdriver.Manifest
 	Kept      map[uint64]hostdriver.Manifest
 	Refused   map[string]hostdriver.Refusal // by service
+	Hooks     map[string]hostdriver.HookMark
 	Step      *hostdriver.StepRecord
 	Switching *hostdriver.Switching
 	Epoch     uint64
@@ -70,7 +71,7 @@ type write struct {
 func newDisk() Disk {
 	return Disk{
 		Files: map[string]*File{}, Enabled: map[string]string{}, Users: map[string]bool{"root": true},
-		Kept: map[uint64]hostdriver.Manifest{}, Refused: map[string]hostdriver.Refusal{}, StartedAs: map[string]hostdriver.StartedAs{}, Wanted: map[string]hostdriver.StartedAs{},
+		Kept: map[uint64]hostdriver.Manifest{}, Refused: map[string]hostdriver.Refusal{}, Hooks: map[string]hostdriver.HookMark{}, StartedAs: map[string]hostdriver.StartedAs{}, Wanted: map[string]hostdriver.StartedAs{},
 	}
 }
 

@@ -98,6 +98,7 @@ func (h *Host) down() {
 	h.life++
 	ops := h.queue
 	if h.lock != nil {
+		h.lock.cut()
 		ops = append([]*operation{h.lock}, ops...)
 	}
 	h.lock, h.queue = nil, nil

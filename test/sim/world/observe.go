@@ -20,6 +20,7 @@ func (h *Host) Observe(q hostdriver.Query) hostdriver.Observation {
 	o.Clock, o.BootID, o.Systemd = o.At, h.Name+"-boot-"+strconv.Itoa(h.boot), "252"
 	o.Manifest, o.Kept, o.Started = h.Manifest, h.kept(), maps.Clone(h.StartedAs)
 	o.Step, o.Switching, o.Epoch, o.Holder, o.Claim = h.Step, h.Switching, h.Epoch, h.Holder, h.Claim
+	o.Hooks = maps.Clone(h.Hooks)
 	for _, service := range slices.Sorted(maps.Keys(h.Refused)) {
 		o.Refused = append(o.Refused, h.Refused[service])
 	}

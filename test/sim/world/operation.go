@@ -88,6 +88,8 @@ func (o *operation) begin() {
 		o.units(op)
 	case hostdriver.PutStep:
 		o.end(hostdriver.Result{}, o.putStep(&op.Record))
+	case hostdriver.Hook:
+		o.hook(op)
 	case hostdriver.ClearStep:
 		h.Step = nil
 		o.ok()

@@ -42,6 +42,8 @@ type Watcher interface {
 	Op(h *Host, a *Actor, f hostdriver.Fence, op hostdriver.Op)
 	// Placing: a switch is about to put something else at a path, or to remove it.
 	Placing(h *Host, a *Actor, path string)
+	// Hook: a hook begins, has ended well, or was cut.
+	Hook(h *Host, a *Actor, op hostdriver.Hook, stage HookStage)
 	// Switched: a switch has ended, and all it brings is in its place.
 	Switched(h *Host, a *Actor, op hostdriver.Switch)
 	// Acting: a unit is about to be started, stopped, restarted or reloaded for a.
