@@ -12,8 +12,6 @@ import (
 func hooked(host string, marks map[string]hostdriver.HookMark, retry bool) HostInput {
 	h := HostInput{Desired: desired.HostState{Instances: []desired.Instance{{Service: "app", Host: host,
 		Hooks: []desired.Hook{{ID: strings.Repeat("ab", 16), Name: "migrate", Run: "true", Once: true, Retry: retry}},
-		Files: []desired.File{{Path: "/etc/app.env", Kind: desired.FileEnv, Vars: []desired.EnvVar{
-			{Key: "A", Value: hostdriver.NewContent([]byte("hunter2\nx")), Secret: true}, {Key: "B", Value: hostdriver.NewContent([]byte("plain"))}}}},
 	}}}}
 	h.Desired.Host.Name = host
 	if marks != nil {
@@ -68,6 +66,8 @@ func TestHooksElsewhere(t *testing.T) {
 
 func TestHookFailureHidesSecrets(t *testing.T) {
 	h := hooked("h1", nil, false)
+	h.Desired.Instances[0].Files = []desired.File{{Path: "/etc/app.env", Kind: desired.FileEnv, Vars: []desired.EnvVar{
+		{Key: "A", Value: hostdriver.NewContent([]byte("hunter2\nx")), Secret: true}, {Key: "B", Value: hostdriver.NewContent([]byte("plain"))}}}}
 	err := h.HookFailure(hostdriver.Hook{Service: "app", Name: "migrate", Once: true},
 		hostdriver.Result{Exit: 3, Output: []byte("the token hunter2\nx is plain\x1b[2J; hunt\x00er2\n")})
 	if text := err.Error(); strings.Contains(text, "hunter2\nx") || !strings.Contains(text, "[redacted] is plain[2J") || !strings.Contains(text, "exit status 3") {
