@@ -45,7 +45,8 @@ func command() *cobra.Command {
 
 func upCommand(prefix *string) *cobra.Command {
 	var options lab.Options
-	var balance []string
+	var base lab.Base
+	var balance, systems []string
 	cmd := &cobra.Command{
 		Use: "up N", Short: "Make a lab of N hosts, which stays until it is taken down", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +57,15 @@ func upCommand(prefix *string) *cobra.Command {
 			backends, err := parseBackends(balance)
 			if err != nil {
 				return err
+			}
+			options.Base = base
+			for _, suite := range systems {
+				b := base
+				b.Suite = suite
+				options.Bases = append(options.Bases, b)
+			}
+			if len(systems) == 1 {
+				options.Base, options.Bases = options.Bases[0], nil
 			}
 			options.Prefix, options.Hosts, options.Persistent, options.Log = *prefix, n, true, os.Stderr
 			l, err := lab.New(cmd.Context(), options)
@@ -75,8 +85,9 @@ func upCommand(prefix *string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&balance, "haproxy", nil, "put a load balancer before the hosts: BACKEND:PORT of the service on them")
 	flags.Lookup("haproxy").NoOptDefVal = "app:8080"
-	flags.StringVar(&options.Base.Suite, "suite", "", "the hosts' Debian (default bookworm)")
-	flags.StringSliceVar(&options.Base.Packages, "packages", nil, "further Debian packages in the hosts")
+	flags.StringSliceVar(&systems, "os", nil, "what the hosts are: bookworm (the default), trixie, bullseye, noble (Ubuntu), or one for each host: bookworm,noble")
+	flags.StringVar(&base.Shell, "sh", "", "what the hosts' /bin/sh is: their own, or busybox")
+	flags.StringSliceVar(&base.Packages, "packages", nil, "further packages in the hosts")
 	flags.BoolVar(&options.Containers, "containers", false, "let the hosts run containers")
 	flags.Int64Var(&options.DiskSize, "disk-size", 0, "bytes of each host's disk (default 2 GiB)")
 	flags.StringVar(&options.DiskDir, "disk-dir", "", "keep the hosts' disks in this directory instead of in memory")

@@ -56,6 +56,9 @@ func TestCommands(t *testing.T) {
 		{"list --prefix cmd", `^(no lab is up.*\n)?$`},
 		{"up none", "!not a number"},
 		{"up 1 --haproxy=app", "!BACKEND:PORT is needed"},
+		{"up 1 --os no/where", "!a suite is needed"},
+		{"up 3 --os bookworm,trixie", "!one for each host"},
+		{"up 1 --sh fish", "!cannot make \"fish\" the hosts' sh"},
 		{"up 1 --prefix Bad", "!a prefix is 1 to 8"},
 		{"ssh 1 --prefix cmd", "!"},
 	} {

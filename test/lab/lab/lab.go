@@ -23,6 +23,7 @@ type Options struct {
 	Prefix     string    // its name on this machine: 1 to 8 of a-z and 0-9, a letter first; "" makes one up
 	Hosts      int       // 1 to 240
 	Base       Base      // what the hosts are made of
+	Bases      []Base    // what each is made of, h1 first, where they differ; Hosts may be 0 then
 	DiskSize   int64     // bytes of each host's disk, which is memory while in use; 0 is 2 GiB
 	DiskDir    string    // keep the disks here, on a real filesystem and of its size, instead of in memory
 	Containers bool      // let hosts run podman (with --cgroups=disabled): all capabilities, no seccomp filter, vfs storage
@@ -61,8 +62,12 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 	if err := Install(ctx, o.Log); err != nil {
 		return nil, err
 	}
-	if l.record.Base, err = o.Base.build(ctx, l.log); err != nil {
-		return nil, err
+	for _, b := range o.bases() {
+		dir, err := b.build(ctx, l.log)
+		if err != nil {
+			return nil, err
+		}
+		l.record.Bases = append(l.record.Bases, dir)
 	}
 	raiseLimits()
 	if l.lock, err = claim(ctx, &l.record, l.log); err != nil {
@@ -74,7 +79,18 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
+// bases are what the hosts are made of: one for all, or one each.
+func (o Options) bases() []Base {
+	if len(o.Bases) > 0 {
+		return o.Bases
+	}
+	return []Base{o.Base}
+}
+
 func (o Options) record() (record, error) {
+	if o.Hosts == 0 {
+		o.Hosts = len(o.Bases)
+	}
 	r := record{
 		Prefix: o.Prefix, Persistent: o.Persistent, Owner: thisProcess(), BootID: bootID(), Hosts: o.Hosts,
 		DiskDir: o.DiskDir, DiskSize: o.DiskSize, Containers: o.Containers, Network: o.Network,
@@ -91,6 +107,14 @@ func (o Options) record() (record, error) {
 	}
 	if r.Hosts < 1 || r.Hosts > maxHosts {
 		return r, fmt.Errorf("cannot make %d hosts: a lab has 1 to %d", r.Hosts, maxHosts)
+	}
+	if len(o.Bases) > 0 && len(o.Bases) != r.Hosts {
+		return r, fmt.Errorf("cannot make %d hosts of %d bases: one for each host is needed", r.Hosts, len(o.Bases))
+	}
+	for _, b := range o.bases() {
+		if err := b.check(); err != nil {
+			return r, err
+		}
 	}
 	if r.DiskSize < 0 {
 		return r, fmt.Errorf("cannot make disks of %d bytes", r.DiskSize)

@@ -63,7 +63,7 @@ func (r record) makeDisk(i int) (root string, err error) {
 	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
 		return "", fmt.Errorf("cannot make the disk of %s: %w", hostName(i), err)
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", r.Base, upper, work)
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", r.base(i), upper, work)
 	if err := unix.Mount("lab", root, "overlay", 0, options); err != nil {
 		return "", fmt.Errorf("cannot mount the root of %s: overlay %s: %w", hostName(i), options, err)
 	}

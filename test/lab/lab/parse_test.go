@@ -83,6 +83,7 @@ func TestOptions(t *testing.T) {
 	for _, o := range []Options{
 		{}, {Hosts: -1}, {Hosts: 241}, {Hosts: 1, Prefix: "a-b"}, {Hosts: 1, Prefix: "1a"}, {Hosts: 1, Prefix: "toolongname"},
 		{Hosts: 1, Prefix: "../x"}, {Hosts: 1, DiskSize: -1}, {Hosts: 1, DiskDir: "relative"}, {Hosts: 1, DiskDir: "/a:b"},
+		{Hosts: 1, Bases: make([]Base, 2)}, {Bases: []Base{{Suite: "../x"}}}, {Hosts: 1, Base: Base{Shell: "fish"}},
 	} {
 		if _, err := o.record(); err == nil {
 			t.Errorf("%+v passes", o)
@@ -106,7 +107,7 @@ func TestRecipeNamesTheImage(t *testing.T) {
 	if !strings.HasPrefix(usual, "/c/bookworm-") || usual != (Base{Suite: "bookworm"}).dir() {
 		t.Error(usual)
 	}
-	for _, other := range []Base{{Suite: "trixie"}, {Packages: []string{"podman"}}} {
+	for _, other := range []Base{{Suite: "trixie"}, {Suite: "noble"}, {Packages: []string{"podman"}}, {Packages: []string{"busybox"}}, {Shell: "busybox"}} {
 		if other.dir() == usual {
 			t.Errorf("%+v has the usual image", other)
 		}

@@ -18,17 +18,17 @@ var stateRoot = "/run/evenkeel-lab"
 // record is what is on disk about a lab, complete before anything of it is made, so that whoever finds it can remove it
 // all: every name is derived from Prefix and Hosts. It holds no secret.
 type record struct {
-	Prefix     string `json:"prefix"`
-	Persistent bool   `json:"persistent"` // outlives its maker; goes only when a person takes it down
-	Owner      owner  `json:"owner"`
-	BootID     string `json:"bootID"` // of this machine; another one now means that nothing but files is left
-	Subnet     int    `json:"subnet"` // the N of 10.213.N.0/24
-	Hosts      int    `json:"hosts"`
-	Base       string `json:"base"`    // the image's directory
-	DiskDir    string `json:"diskDir"` // where the hosts' disks are, "" for memory
-	DiskSize   int64  `json:"diskSize"`
-	Containers bool   `json:"containers"`
-	Network    bool   `json:"network"`
+	Prefix     string   `json:"prefix"`
+	Persistent bool     `json:"persistent"` // outlives its maker; goes only when a person takes it down
+	Owner      owner    `json:"owner"`
+	BootID     string   `json:"bootID"` // of this machine; another one now means that nothing but files is left
+	Subnet     int      `json:"subnet"` // the N of 10.213.N.0/24
+	Hosts      int      `json:"hosts"`
+	Bases      []string `json:"bases"`   // the images' directories: one for all hosts, or one each
+	DiskDir    string   `json:"diskDir"` // where the hosts' disks are, "" for memory
+	DiskSize   int64    `json:"diskSize"`
+	Containers bool     `json:"containers"`
+	Network    bool     `json:"network"`
 
 	Balancers []HAProxyConfig `json:"balancers,omitempty"` // as started, ports filled in
 }
@@ -82,9 +82,15 @@ var prefixForm = regexp.MustCompile(`^[a-z][a-z0-9]{0,7}$`)
 // maxHosts is what the addresses of a /24 from .11 on, and interface names of 15 bytes with a prefix of 8, leave room for.
 const maxHosts = 240
 
-func (r record) dir() string            { return filepath.Join(stateRoot, r.Prefix) }
-func (r record) hostDir(i int) string   { return filepath.Join(r.dir(), "hosts", hostName(i)) }
-func (r record) diskDir(i int) string   { return filepath.Join(r.hostDir(i), "disk") }
+func (r record) dir() string          { return filepath.Join(stateRoot, r.Prefix) }
+func (r record) hostDir(i int) string { return filepath.Join(r.dir(), "hosts", hostName(i)) }
+func (r record) diskDir(i int) string { return filepath.Join(r.hostDir(i), "disk") }
+func (r record) base(i int) string {
+	if len(r.Bases) == 1 {
+		return r.Bases[0]
+	}
+	return r.Bases[i-1]
+}
 func (r record) bridge() string         { return "ek-" + r.Prefix }
 func (r record) link(i int) string      { return fmt.Sprintf("ek-%s-%d", r.Prefix, i) } // veth and network namespace alike
 func (r record) machine(i int) string   { return fmt.Sprintf("ek-%s-%s", r.Prefix, hostName(i)) }
