@@ -41,6 +41,7 @@ type parts struct {
 	files     []File
 	units     []Unit
 	artifacts []Artifact
+	images    []hostdriver.Image
 }
 
 // compiler collects what is wrong with one service's sources.

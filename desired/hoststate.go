@@ -47,6 +47,7 @@ type Instance struct {
 	Units       []Unit
 	Artifacts   []Artifact
 	Hooks       []Hook
+	Images      []hostdriver.Image // that its containers run, as far as the repo tells
 	Strategy    Strategy
 	Drain       []DrainSpec  // rendered
 	Health      []HealthSpec // rendered

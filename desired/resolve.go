@@ -145,7 +145,7 @@ func (r *Revision) plainInstance(ctx context.Context, c *compiled, sc *scope) (I
 	if !c.static {
 		faults = on(faults, sc.host.Name)
 	}
-	in.Files, in.Units, in.Artifacts = p.files, p.units, p.artifacts
+	in.Files, in.Units, in.Artifacts, in.Images = p.files, p.units, p.artifacts, p.images
 	in.Hooks = hooksOf(c.svc, in.Artifacts)
 	drain, fromDrain := c.drain.render(sc)
 	health, fromHealth := c.health.render(sc)
@@ -229,7 +229,7 @@ func (c *compiled) assemble(ctx context.Context, r *Revision, sc *scope) (parts,
 func (c *compiled) join(files []made, arts []Artifact, faults Faults) (parts, Faults) {
 	units, fs := c.deriveOnce(files, arts, len(faults.Errors()) > 0)
 	faults = append(faults, fs...)
-	p := parts{units: units, artifacts: arts, files: make([]File, len(files))}
+	p := parts{units: units, artifacts: arts, files: make([]File, len(files)), images: images(units, files)}
 	for i := range files {
 		p.files[i] = files[i].File
 	}

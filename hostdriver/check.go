@@ -51,6 +51,21 @@ func CheckUnit(name string) error {
 	return nil
 }
 
+// Check tells what no host is asked to pull.
+func (i Image) Check() error {
+	if i.Tool != "docker" && i.Tool != "podman" {
+		return fmt.Errorf("images are not pulled with %q", i.Tool)
+	}
+	ok := i.Name != "" && len(i.Name) <= 512 && isAlphanumeric(rune(i.Name[0]))
+	for _, c := range i.Name {
+		ok = ok && (isAlphanumeric(c) || strings.ContainsRune("_.-/:@", c))
+	}
+	if !ok {
+		return fmt.Errorf("%.80q is not the name of an image", i.Name)
+	}
+	return nil
+}
+
 // IsTemplate tells whether a unit's name is a template's, which is a file and never runs.
 func IsTemplate(unit string) bool { return strings.Contains(unit, "@.") }
 

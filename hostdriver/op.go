@@ -50,9 +50,18 @@ type Stage struct {
 	Manifest Manifest // Generation must be above every kept one
 	Blobs    map[string]Content
 	Releases []Release
+	// Images are pulled, first of all, where the host does not have them. One that cannot
+	// be had is a failure, and nothing is staged.
+	Images []Image
 	// Trial is what is to be started once it is switched to: where something of it would not
 	// be found, the generation is not kept, and what was found is the error.
 	Trial Trial
+}
+
+// Image is what a container runs.
+type Image struct {
+	Tool string // docker or podman, whose storage it is to be in
+	Name string // as that tool is given it: with its registry, and a tag or digest
 }
 
 // Release is an artifact to be unpacked at Path, which ends in its digest.

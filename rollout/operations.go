@@ -119,6 +119,11 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 			}
 			op.Releases = append(op.Releases, r)
 		}
+		for _, img := range inst.Images {
+			if !slices.Contains(op.Images, img) {
+				op.Images = append(op.Images, img)
+			}
+		}
 	}
 	return op
 }

@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +127,14 @@ func (k *kit) refused(kind hostdriver.ErrorKind, op hostdriver.Op) (hostdriver.R
 		k.Fatalf("%s: error of kind %q, want %q: %v", hostdriver.OpName(op), got, kind, err)
 	}
 	return r, err
+}
+
+// says wants words in an error.
+func (k *kit) says(err error, words string) {
+	k.Helper()
+	if !strings.Contains(err.Error(), words) {
+		k.Fatalf("the error does not say %q: %v", words, err)
+	}
 }
 
 // content is what the file at path holds, by the machine's own eyes.

@@ -105,6 +105,26 @@ var stageCases = []contractCase{
 		k.Machine.Remove(file)
 		equal(k, "once it is gone", k.holds(file, "token", "a value").Seal, hostdriver.SealNotAsked)
 	}},
+	{"images that are not there are pulled, once", func(k *kit) {
+		k.Machine.Images("podman", []string{"localhost/has:1"}, []string{"r.example/new@sha256:1"})
+		op := k.draft(1).file("/etc/contract/f", "x").op()
+		op.Images = []hostdriver.Image{{Tool: "podman", Name: "localhost/has:1"}, {Tool: "podman", Name: "r.example/new@sha256:1"}}
+		k.apply(op)
+		k.apply(op)
+		k.apply(hostdriver.Switch{To: 1})
+	}},
+	{"an image that cannot be had fails the stage, and nothing of it is kept", func(k *kit) {
+		op := k.draft(1).file("/etc/contract/f", "x").op()
+		op.Images = []hostdriver.Image{{Tool: "docker", Name: "localhost/app:2"}}
+		_, err := k.refused(hostdriver.Failed, op)
+		k.says(err, "there is no docker to have the image localhost/app:2")
+		k.Machine.Images("docker", []string{"localhost/app:1"}, nil)
+		_, err = k.refused(hostdriver.Failed, op)
+		k.says(err, "docker cannot pull the image localhost/app:2: localhost/app:2: not found")
+		if o := k.observe(hostdriver.Query{}); len(o.Kept) != 0 {
+			k.Fatalf("kept: %v", o.Kept)
+		}
+	}},
 	{"staging touches nothing in use", func(k *kit) {
 		k.Machine.WriteFile("/etc/contract/f", "by hand", 0o644)
 		k.draft(1).file("/etc/contract/f", "x").file("/etc/contract/new", "y").unit(unitName, runs, "yes").stage()

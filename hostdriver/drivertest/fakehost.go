@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"net"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,8 @@ type FakeHost struct {
 
 	key, sealings int  // of its credentials
 	sealless      bool // its systemd encrypts none
+
+	images, registry map[string][]string // by tool; which tools there are, images tells
 
 	watches     []*fakeWatch
 	reloads     int  // daemon-reloads, and changes of enablement
@@ -247,6 +250,16 @@ func (h *FakeHost) FillDisk() { h.SetRoom(0, roomy) }
 
 // FreeDisk implements Machine.
 func (h *FakeHost) FreeDisk() { h.SetRoom(roomy, roomy) }
+
+// Images implements Machine.
+func (h *FakeHost) Images(tool string, has, registry []string) {
+	h.do(func() {
+		if h.images == nil {
+			h.images, h.registry = map[string][]string{}, map[string][]string{}
+		}
+		h.images[tool], h.registry[tool] = slices.Clone(has), registry
+	})
+}
 
 // SetRoom sets what is left on the host's only filesystem.
 func (h *FakeHost) SetRoom(bytes, inodes int64) {

@@ -32,6 +32,9 @@ func (h *FakeHost) stage(op hostdriver.Stage) (hostdriver.Result, error) {
 			return hostdriver.Result{}, failure(hostdriver.Conflict, "observe again", "generation %d is kept there already, and %d is to be staged", n, m.Generation)
 		}
 	}
+	if err := h.pull(op.Images); err != nil {
+		return hostdriver.Result{}, err
+	}
 	sent, err := h.receive(op)
 	if err != nil {
 		return hostdriver.Result{}, err
@@ -51,6 +54,25 @@ func (h *FakeHost) stage(op hostdriver.Stage) (hostdriver.Result, error) {
 		h.generations[m.Generation] = &generation{manifest: m, found: map[string]found{}}
 	}
 	return hostdriver.Result{Staged: sent}, nil
+}
+
+func (h *FakeHost) pull(images []hostdriver.Image) error {
+	for _, img := range images {
+		if err := img.Check(); err != nil {
+			return failure(hostdriver.Refused, "correct the fleet repo", "%w", err)
+		}
+		has, there := h.images[img.Tool]
+		switch {
+		case !there:
+			return failure(hostdriver.Failed, "install "+img.Tool+" there", "there is no %s to have the image %s; nothing was staged", img.Tool, img.Name)
+		case slices.Contains(has, img.Name):
+		case slices.Contains(h.registry[img.Tool], img.Name):
+			h.images[img.Tool] = append(has, img.Name)
+		default:
+			return failure(hostdriver.Failed, "see whether it is called that", "%s cannot pull the image %s: %s: not found; nothing was staged", img.Tool, img.Name, img.Name)
+		}
+	}
+	return nil
 }
 
 // receive takes in what is missing, all or nothing.

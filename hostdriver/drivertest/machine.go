@@ -34,6 +34,9 @@ type Machine interface {
 	// FillDisk leaves no room on the filesystem of /var/lib and /etc; FreeDisk undoes it.
 	FillDisk()
 	FreeDisk()
+	// Images puts a tool for containers (docker or podman) there which has some images, and
+	// whose registry has others.
+	Images(tool string, has, registry []string)
 	// HideBus takes away what a watch needs that is yet to begin; ShowBus brings it back.
 	HideBus()
 	ShowBus()

@@ -17,7 +17,7 @@ import (
 // stage sends the manifest with the script; the host answers with what it lacks and with
 // what it has of that, and only the rest is then sent, on the same command's standard input.
 func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error) {
-	s := d.mutation(f, "facts", "entry", "reserve", "stage", "release", "trial")
+	s := d.mutation(f, "facts", "entry", "reserve", "images", "stage", "release", "trial")
 	manifest, err := encodeManifest(op.Manifest, s.nonce)
 	if err != nil {
 		return nil, err
@@ -33,6 +33,14 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 			keys = append(keys, releaseKey(e.Name))
 		}
 	}
+	var images []string
+	for _, img := range op.Images {
+		if err := img.Check(); err != nil {
+			return nil, err
+		}
+		images = append(images, img.Tool+"\t"+img.Name)
+	}
+	s.set("IMAGES", strings.Join(images, "\n"))
 	s.set("GEN", fmt.Sprint(op.Manifest.Generation))
 	s.set("MANIFEST", strings.TrimSuffix(manifest, "\n"))
 	s.set("BLOBS", parcels.blobLines())

@@ -111,7 +111,8 @@ mkdir -p /etc/systemd/system/user@.service.d
 printf '[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%%%i\n' >/etc/systemd/system/user@.service.d/pam.conf
 for d in /var/lib/evenkeel /etc/contract; do while umount "$d" 2>/dev/null; do :; done; done
 rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/contract /etc/systemd/system/contract* /run/systemd/system/contract* \
-	/lib/systemd/system/contract* /etc/tmpfiles.d/contract.conf /etc/systemd/system/*.wants/contract* /etc/systemd/system/*.requires/contract* /etc/systemd/user/contract*
+	/lib/systemd/system/contract* /etc/tmpfiles.d/contract.conf /etc/systemd/system/*.wants/contract* /etc/systemd/system/*.requires/contract* \
+	/etc/systemd/user/contract* /usr/local/bin/docker /usr/local/bin/podman
 userdel contract 2>/dev/null
 [ ! -e /usr/bin/systemd-stdio-bridge.hidden ] || mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge
 systemctl unmask contract-m.service 2>/dev/null
@@ -189,6 +190,21 @@ func (m *labMachine) FreeDisk() {
 	m.do(`for d in /var/lib/evenkeel /etc/contract; do
 	rm "$d/fill" && cp -a "$d" /tmp/kept && umount "$d" && cp -a /tmp/kept/. "$d" && rm -r /tmp/kept
 done`)
+}
+
+// Images writes a tool that does as docker and podman do, as far as a driver asks them.
+func (m *labMachine) Images(tool string, has, registry []string) {
+	m.WriteFile("/var/lib/contract/images", strings.Join(has, "\n")+"\n", 0o644)
+	m.WriteFile("/var/lib/contract/registry", strings.Join(registry, "\n")+"\n", 0o644)
+	m.WriteFile("/usr/local/bin/"+tool, `#!/bin/sh
+for name; do :; done
+cd /var/lib/contract || exit
+case "$1 $2" in
+"image inspect") grep -qxF -e "$name" images || { echo "no such image: $name" >&2; exit 1; } ;;
+"pull -q") grep -xF -e "$name" registry >>images || { echo "$name: not found" >&2; exit 125; } ;;
+*) echo "unknown: $*" >&2; exit 125 ;;
+esac
+`, 0o755)
 }
 
 func (m *labMachine) CutNext(moment drivertest.Moment) { m.line.cutNext(moment) }

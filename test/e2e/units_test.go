@@ -178,7 +178,7 @@ var kindCases = []kindCase{
 func TestUnitKinds(t *testing.T) {
 	s := newBareStage(t, 1)
 	h := s.hosts[0]
-	for name, text := range map[string]string{"/usr/local/bin/docker": dockerStandIn, "/usr/lib/systemd/system-generators/quadlet-stand-in": quadletStandIn} {
+	for name, text := range map[string]string{"/usr/local/bin/docker": dockerStandIn, "/usr/local/bin/podman": "#!/bin/sh\n# It has every image.\n", "/usr/lib/systemd/system-generators/quadlet-stand-in": quadletStandIn} {
 		if err := h.WriteFile(name, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -3,12 +3,14 @@
 # Set by the controller: GEN, MANIFEST (its text), BLOBS (lines: digest, size),
 # RELEASES (lines, tab separated: key, digest that names it, size, form, owner, group, path,
 # digest of its stream), KEYS
-# (lines: key of each release that the manifest names), and what trial.sh needs.
+# (lines: key of each release that the manifest names), IMAGES (see images.sh), and what
+# trial.sh needs.
 # What the record "need" names is then read from standard input, in that order.
 
 op_stage() {
 	begin_change
 	stage_again
+	pull_images
 	rm -rf -- "$D/blobs/.in" "$D/generations/.new"
 	keep_reserve || stage_fail "cannot set room aside in $D for the way back: $why" "$ADVICE_DISK"
 	need=
