@@ -42,8 +42,10 @@ race: ## all tests that need no hosts, with the race detector
 	EVENKEEL_LAB=off CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 lab-test: build nullspace ## all tests on real hosts
+	@rm -f bin/without
 	go test -count=1 -timeout 15m -tags planted -run Planted ./test/sim
 	go test -count=1 -timeout 45m -p 1 ./test/... ./hostdriver/...
+	@[ ! -s bin/without ] || { echo "NOT TRIED HERE:"; cat bin/without; }
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
 	go run ./test/sim $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),50000))

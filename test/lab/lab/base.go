@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -102,6 +103,21 @@ func (b Base) check() error {
 
 var suiteForm = regexp.MustCompile(`^[a-z]{2,20}$`)
 
+// ErrArchive tells that a distribution's archive didn't give what an image is made of.
+var ErrArchive = errors.New("its archive didn't give it")
+
+// Build makes the image now, if this recipe has none yet, so that a test can tell what it can't have from what fails.
+func (b Base) Build(ctx context.Context, log io.Writer) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	if err := Install(ctx, log); err != nil {
+		return err
+	}
+	_, err := b.build(ctx, &logger{w: log})
+	return err
+}
+
 // build returns the image's directory, making the image if this recipe has none yet. An image appears in one rename and is
 // never changed after, for hosts may be mounted over it. Of several builders, one builds and the others wait for it.
 func (b Base) build(ctx context.Context, log *logger) (string, error) {
@@ -183,7 +199,8 @@ func (b Base) buildIn(ctx context.Context, root string) error {
 		}
 		return within(ctx, root, extendScript, append([]string{cmp.Or(b.Shell, "-")}, b.further()...)...)
 	}
-	args := []string{"--variant=minbase", "--include=" + strings.Join(basePackages, ",")}
+	// An archive whose signature does not hold, or cannot be checked, makes no image.
+	args := []string{"--force-check-gpg", "--variant=minbase", "--include=" + strings.Join(basePackages, ",")}
 	mirror, script, setting := os.Getenv("EVENKEEL_LAB_MIRROR"), "", "EVENKEEL_LAB_MIRROR"
 	if slices.Contains(ubuntu, b.suite()) {
 		key := filepath.Join(filepath.Dir(root), "ubuntu.gpg")
@@ -203,7 +220,7 @@ func (b Base) buildIn(ctx context.Context, root string) error {
 		args = append(args, script)
 	}
 	if out, err := run(ctx, "", "debootstrap", args...); err != nil {
-		return fmt.Errorf("debootstrap ($%s names another mirror than its own): %w%s", setting, err, said(out))
+		return fmt.Errorf("%w: debootstrap ($%s names another mirror than its own): %w%s", ErrArchive, setting, err, said(out))
 	}
 	return within(ctx, root, baseScript)
 }

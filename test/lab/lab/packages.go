@@ -21,6 +21,9 @@ var needed = []struct{ program, pkg string }{
 	{"haproxy", "haproxy"},
 }
 
+// debianKeyring is what Debian's archives are checked against as an image is made; debootstrap only recommends its package.
+const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
 // Needs says what this machine lacks to hold a lab that no package can give it, in one line with the mend; nil if nothing.
 func Needs() error {
 	if os.Geteuid() != 0 {
@@ -53,6 +56,9 @@ func Install(ctx context.Context, log io.Writer, further ...string) error {
 		if _, err := exec.LookPath(n.program); err != nil {
 			absent = append(absent, n.pkg)
 		}
+	}
+	if _, err := os.Stat(debianKeyring); err != nil {
+		absent = append(absent, "debian-archive-keyring")
 	}
 	for _, pkg := range further {
 		if !installed(ctx, pkg) {
