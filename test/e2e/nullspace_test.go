@@ -88,7 +88,7 @@ func TestNullspace(t *testing.T) {
 	s.on(s.hosts[3], "systemctl is-active nullspace-economy-snapshot.timer && systemctl start nullspace-economy-snapshot.service && ls /var/lib/nullspace/economy/")
 	// Confined as they are, none fails or restarts, and the key is a credential that no environment has.
 	for _, h := range s.hosts {
-		if n := s.on(h, "systemctl show -p NRestarts --value 'nullspace-*.service' | sort -u | tr -d '\\n'; systemctl --failed --plain --no-legend 'nullspace-*'"); n != "0" {
+		if n := s.on(h, "systemctl show -p NRestarts --value 'nullspace-*.service' | sort -u | tr -d '\\n'; systemctl list-units --state=failed --plain --no-legend 'nullspace-*'"); n != "0" {
 			t.Errorf("%s: restarts and failures: %s", h.Name(), n)
 		}
 		contains(t, s.on(h, "cat /etc/systemd/journald.conf.d/nullspace.conf /etc/tmpfiles.d/nullspace.conf; cat /proc/sys/net/core/somaxconn; stat -c '%A %U' /var/lib/nullspace"), "Storage=persistent", "4096", "drwxr-xr-x root")
@@ -119,6 +119,11 @@ func TestNullspace(t *testing.T) {
 		t.Error("a reload restarted the gateway")
 	}
 	s.run(0, "plan")
+
+	// A host whose website is to be a container.
+	s.edit("inventory/lab.yaml", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge, runtime: podman")
+	out, _ = s.run(1, "plan")
+	contains(t, out, "/etc/containers/systemd/nullspace-website-podman.container", "start   nullspace-website-podman.service", "stop    nullspace-website.service")
 }
 
 func lastLine(s string) string {
