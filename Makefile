@@ -44,7 +44,7 @@ race: ## all tests that need no hosts, with the race detector
 lab-test: build nullspace ## all tests on real hosts
 	@rm -f bin/without
 	go test -count=1 -timeout 15m -tags planted -run Planted ./test/sim
-	go test -count=1 -timeout 45m -p 1 ./test/... ./hostdriver/...
+	sh test/labtests.sh
 	@[ ! -s bin/without ] || { echo "NOT TRIED HERE:"; cat bin/without; }
 
 sim: ## the simulation: SEED=n replays one, SEEDS=n runs that many
