@@ -86,6 +86,9 @@ func TestNullspace(t *testing.T) {
 	// The env file is the service's alone, its user exists, the timer waits.
 	s.on(s.hosts[0], `test "$(stat -c %U:%a /etc/nullspace/gateway.env)" = root:600 && id nullspace`)
 	s.on(s.hosts[3], "systemctl is-active nullspace-economy-snapshot.timer && systemctl start nullspace-economy-snapshot.service && ls /var/lib/nullspace/economy/")
+	// An older snapshot is migrated by the next release, before anything is switched.
+	s.on(s.hosts[3], `cd /var/lib/nullspace/economy && echo '{"takenAt":"2026-03-01T14:00:00Z","instance":"h4","version":"1","state":{}}' >economy-20260301T140000Z.json && chown nullspace: economy-20260301T140000Z.json`)
+	contains(t, s.on(s.hosts[3], "journalctl -t evenkeel-hook --no-pager -o cat"), "migrated=0", "exit status 0")
 	// Confined as they are, none fails or restarts, and the key is a credential that no environment has.
 	for _, h := range s.hosts {
 		if n := s.on(h, "systemctl show -p NRestarts --value 'nullspace-*.service' | sort -u | tr -d '\\n'; systemctl list-units --state=failed --plain --no-legend 'nullspace-*'"); n != "0" {
@@ -112,12 +115,16 @@ func TestNullspace(t *testing.T) {
 	s.file("services/nullspace-website/index.html", "<p>hello\n")
 	edit := strings.Replace(read(t, s, "services/nullspace-node/node.env.tmpl"), "=", "= ", 1)
 	s.file("services/nullspace-node/node.env.tmpl", edit+"NODE_NOTE=1\n")
+	s.edit("services/nullspace-economy-snapshot/service.yaml", `run: '"$EVENKEEL_RELEASE" migrate'`, `run: '"$EVENKEEL_RELEASE" migrate && echo again'`)
+	out, _ = s.run(1, "plan")
+	contains(t, out, "migrate")
 	before := s.on(s.hosts[0], "systemctl show -p MainPID --value nullspace-gateway")
 	out, _ = s.run(0, "apply", "--yes")
 	contains(t, out, "converged")
 	if after := s.on(s.hosts[0], "systemctl show -p MainPID --value nullspace-gateway"); after != before {
 		t.Error("a reload restarted the gateway")
 	}
+	contains(t, s.on(s.hosts[3], "journalctl -t evenkeel-hook --no-pager -o cat; grep format /var/lib/nullspace/economy/economy-20260301T140000Z.json"), "migrated=1", "again", `"format": 2`)
 	s.run(0, "plan")
 
 	// A host whose website is to be a container.

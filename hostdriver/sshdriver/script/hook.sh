@@ -105,7 +105,8 @@ hook_line() (
 	exec 3>&- 9>&-
 	cd -- "$place" || exit 126
 	HOME=$home USER=${RUNAS:-root} LOGNAME=${RUNAS:-root}
-	export HOME USER LOGNAME
+	EVENKEEL_RELEASE=$RELEASE
+	export HOME USER LOGNAME EVENKEEL_RELEASE
 	unset TZ QUOTING_STYLE SYSTEMD_COLORS SYSTEMD_PAGER
 	exports
 	umask 022

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,9 +63,24 @@ func syncDir(path string) error {
 // prune removes the oldest snapshots beyond those to keep, and returns how many
 // went.
 func (s shelf) prune() (int, error) {
-	entries, err := os.ReadDir(s.dir)
+	names, err := s.names()
 	if err != nil {
 		return 0, fmt.Errorf("cannot prune snapshots: %w", err)
+	}
+	surplus := max(0, len(names)-s.keep)
+	for i, name := range names[:surplus] {
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
+			return i, fmt.Errorf("cannot prune snapshots: %w", err)
+		}
+	}
+	return surplus, nil
+}
+
+// names are the snapshots, oldest first.
+func (s shelf) names() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
 	for _, entry := range entries {
@@ -73,11 +89,49 @@ func (s shelf) prune() (int, error) {
 		}
 	}
 	slices.Sort(names)
-	surplus := max(0, len(names)-s.keep)
-	for i, name := range names[:surplus] {
-		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
-			return i, fmt.Errorf("cannot prune snapshots: %w", err)
+	return names, nil
+}
+
+// migrate brings all snapshots to this program's format and returns how many were of an
+// older one. Each is replaced whole, so that it may be cut and run again. A directory that
+// is not there yet has none.
+func (s shelf) migrate() (int, error) {
+	names, err := s.names()
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot migrate snapshots: %w", err)
+	}
+	n := 0
+	for _, name := range names {
+		migrated, err := s.migrateOne(name)
+		if err != nil {
+			return n, fmt.Errorf("cannot migrate %s: %w", name, err)
+		}
+		if migrated {
+			n++
 		}
 	}
-	return surplus, nil
+	return n, nil
+}
+
+func (s shelf) migrateOne(name string) (bool, error) {
+	content, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		return false, err
+	}
+	var snapshot Snapshot
+	if err := json.Unmarshal(content, &snapshot); err != nil {
+		return false, err
+	}
+	switch {
+	case snapshot.Format == format:
+		return false, nil
+	case snapshot.Format > format:
+		return false, fmt.Errorf("it is of format %d, and this program knows %d at most", snapshot.Format, format)
+	}
+	snapshot.Format = format
+	_, err = s.put(snapshot)
+	return true, err
 }

@@ -107,3 +107,54 @@ func TestAFailedRunLeavesNothing(t *testing.T) {
 		t.Errorf("the directory holds %s", got)
 	}
 }
+
+func migrate(dir string) error {
+	env := service.MapEnv(map[string]string{"SNAPSHOT_DIR": dir})
+	return command(service.NewProcess("economy-snapshot", env, io.Discard), []string{"migrate"})
+}
+
+func TestAnOldShelfIsMigratedOnce(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "economy-20260301T140000Z.json")
+	if err := os.WriteFile(old, []byte(`{"takenAt": "2026-03-01T14:00:00Z", "instance": "core-1", "version": "1", "state": {"tick": 7}}`), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	var before string
+	for range 2 {
+		if err := migrate(dir); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var taken Snapshot
+		if err := json.Unmarshal(content, &taken); err != nil || taken.Format != format || taken.Instance != "core-1" || !strings.Contains(string(taken.State), "7") {
+			t.Fatalf("%v: %s", err, content)
+		}
+		if before != "" && before != string(content) {
+			t.Errorf("migrated twice: %s, then %s", before, content)
+		}
+		before = string(content)
+	}
+	if got := names(t, dir); got != "economy-20260301T140000Z.json" {
+		t.Errorf("the directory holds %s", got)
+	}
+}
+
+func TestAShelfThatIsNotThereNeedsNoMigration(t *testing.T) {
+	if err := migrate(filepath.Join(t.TempDir(), "economy")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestANewerShelfIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "economy-20260301T140000Z.json")
+	if err := os.WriteFile(path, []byte(`{"format": 9}`), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(dir); err == nil || !strings.Contains(err.Error(), "format 9") {
+		t.Errorf("%v", err)
+	}
+}
