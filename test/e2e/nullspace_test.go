@@ -131,6 +131,13 @@ func TestNullspace(t *testing.T) {
 	s.edit("inventory/lab.yaml", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge, runtime: podman")
 	out, _ = s.run(1, "plan")
 	contains(t, out, "/etc/containers/systemd/nullspace-website-podman.container", "start   nullspace-website-podman.service", "stop    nullspace-website.service")
+	// Without podman it stays as it is, and nothing of it is disturbed.
+	website := s.on(s.hosts[2], "systemctl show -p MainPID --value nullspace-website")
+	out, errs = s.run(2, "apply", "--yes")
+	contains(t, out+errs, "there is no podman", "install podman there")
+	if now := s.on(s.hosts[2], "systemctl show -p MainPID --value nullspace-website"); now != website {
+		t.Errorf("the website was disturbed: %s, then %s", website, now)
+	}
 }
 
 func lastLine(s string) string {
