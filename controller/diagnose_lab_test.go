@@ -45,8 +45,8 @@ var brokenHosts = map[string]broken{
 	"chdir":       {unit: failing("WorkingDirectory=/srv/none", "ExecStart=/bin/sleep 9"), want: []string{"WorkingDirectory=/srv/none", "does not exist"}},
 	"binary":      {unit: failing("ExecStart=/opt/none/run"), want: []string{"/opt/none/run is missing", "203/EXEC", "artifacts"}},
 	"mode":        {unit: failing("ExecStart=/opt/%[1]s"), before: "echo x >/opt/%[1]s; chmod 644 /opt/%[1]s", want: []string{"/opt/mode may not be executed", "chmod"}},
-	"interpreter": {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '#!/opt/none/python3\\n' >/opt/%[1]s; chmod 755 /opt/%[1]s", want: []string{"/opt/interpreter is there", "interpreter"}},
-	"format":      {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '\\177ELFxxxx' >/opt/%[1]s; chmod 755 /opt/%[1]s", want: []string{"/opt/format is no program of this machine"}},
+	"interpreter": {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '#!/opt/none/python3\\n' >/opt/%[1]s; chmod 755 /opt/%[1]s", want: []string{"/opt/interpreter is there", "interpreter", "its first line names /opt/none/python3", "install it there"}},
+	"format":      {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '\\177ELFxxxx' >/opt/%[1]s; chmod 755 /opt/%[1]s", want: []string{"/opt/format is no program of this machine", "it is built for another machine"}},
 	"library": {unit: failing("ExecStart=/opt/%[1]s"), before: "printf '#!/bin/sh\\necho \"/opt/app: error while loading shared libraries: libnone.so.1: cannot open shared object file: No such file or directory\" >&2\\nexit 127\\n' >/opt/%[1]s; chmod 755 /opt/%[1]s",
 		want: []string{"a library that it needs is missing: libnone.so.1", "ldd"}},
 	"user":  {unit: failing("User=nosuch", "ExecStart=/bin/sleep 9"), want: []string{"its user does not exist", "User=nosuch", "users"}},
@@ -160,6 +160,26 @@ func named(text, name string) string {
 }
 
 // TestBrokenHostsAreExplained breaks one real host in every way, and asks why.
+// explained asks again where the journal may not have had it yet: what a process that ended at
+// once said is taken in later than systemd tells of its end, on a host with much to do.
+func explained(t *testing.T, ctx context.Context, f *Fleet, v *View, name string) Explanation {
+	t.Helper()
+	for try := 0; ; try++ {
+		e, err := f.Explain(ctx, v, "web-1", name)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var said strings.Builder
+		for _, c := range e.Causes {
+			said.WriteString(c.Cause + c.Mend)
+		}
+		if try == 3 || !slices.ContainsFunc(brokenHosts[name].want, func(w string) bool { return !strings.Contains(said.String(), w) }) {
+			return e
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
 func TestBrokenHostsAreExplained(t *testing.T) {
 	lab.Require(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -192,10 +212,7 @@ func TestBrokenHostsAreExplained(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(brokenHosts)) {
 		b := brokenHosts[name]
-		e, err := f.Explain(ctx, v, "web-1", name)
-		if err != nil {
-			t.Fatal(name, err)
-		}
+		e := explained(t, ctx, f, v, name)
 		var said strings.Builder
 		for _, c := range e.Causes {
 			fmt.Fprintf(&said, "%s: %s — %s\n", c.Subject, c.Cause, c.Mend)

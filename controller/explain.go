@@ -123,6 +123,7 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		if ok {
 			entries := f.journalOf(ctx, in.Desired.Host, &inst)
 			e.units(&inst, o, entries)
+			e.Causes = append(e.Causes, f.tried(ctx, in, &inst)...)
 			e.env(&inst)
 			e.JournalLost = f.journalLost(ctx, in.Desired.Host)
 		}

@@ -21,7 +21,7 @@ end_to_end() { # LANE PATTERN
 end_to_end 1 "$(pattern '!= 0')" &
 first=$!
 failed=0
-go test -count=1 -timeout 45m -p 1 $(go list ./test/... ./hostdriver/... | grep -v '/test/e2e$') || failed=1
+go test -count=1 -timeout 45m -p 1 $(go list ./controller ./rollout/... ./test/... ./hostdriver/... | grep -v '/test/e2e$') || failed=1
 end_to_end 2 "$(pattern '== 0')" || failed=1
 wait "$first" || failed=1
 exit "$failed"

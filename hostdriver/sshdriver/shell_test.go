@@ -216,7 +216,7 @@ func clearStep(ctx context.Context, d *Driver, host inventory.Host) error {
 func TestAConnectionKeepsAShell(t *testing.T) {
 	d, host, conn := keptSSHD(t)
 	c := conn()
-	c.shells.patience = time.Second
+	c.shells.patience = 3 * time.Second
 	for i := range 4 {
 		if err := clearStep(t.Context(), d, host); err != nil {
 			t.Fatal(err)
