@@ -121,7 +121,8 @@ func sessionHangs(s *stage) {
 	defer restore()
 	s.onlyOnce(func(r *running) {
 		r.reaches("h1 ledger: switch → restart")
-		s.on(s.hosts[0], "pkill -STOP -f '[s]shd: deploy'")
+		// The host notes what it is about to start: then the request is there, and its answer is not.
+		s.on(s.hosts[0], "n=0; until [ -e /var/lib/evenkeel/wanted/ledger.service ] || [ $n -gt 1000 ]; do sleep 0.01; n=$((n+1)); done; pkill -STOP -f '[s]shd: deploy'")
 		time.Sleep(5 * time.Second)
 		if strings.Contains(r.output(), "h2 ledger: precheck") {
 			s.t.Errorf("the next host was begun:\n%s", r.output())
