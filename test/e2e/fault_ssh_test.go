@@ -188,6 +188,7 @@ func maxStartups(s *stage) {
 // from there for a while. That is waited for, and not made longer by asking.
 func penalties(s *stage) {
 	h := s.hosts[0]
+	defer s.retune("minHealthyTime: 500ms", "minHealthyTime: 2s")() // it must not be over before sshd punishes
 	restore := s.sshd(h, "PerSourcePenalties authfail:7s noauth:7s grace-exceeded:7s crash:1s min:1s max:30s")
 	key := filepath.Join(s.t.TempDir(), "wrong")
 	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput()
