@@ -71,6 +71,9 @@ func (a *admission) goOn(v *Visit) {
 
 // send takes over the commands of a visit that was let go.
 func (a *admission) send(m mover, was Visit) {
+	for _, at := range a.r.disturbs[m.v.ID] {
+		m.v.Mends = m.v.Mends || a.tally(at).sick(m.v.Host)
+	}
 	from := len(a.out)
 	a.out = append(a.out, m.out...)
 	a.gone = append(a.gone, gone{v: m.v, was: was, from: from, to: len(a.out)})
@@ -261,6 +264,25 @@ func (a *admission) mayMend(v *Visit) (may, fresh bool) {
 		may = may && (!waits || h.Kind == HaltBudget && a.inFlight(at, v) == 0 && a.tally(at).sick(v.Host))
 	}
 	return may, fresh
+}
+
+// mendsNoMore is why a visit whose host was down when it began must disturb nothing now, or nil:
+// by a later look it is up again by itself, and others are down.
+func (s *State) mendsNoMore(v *Visit) *Halt {
+	if !v.Mends || v.Switched || v.Restarted || v.Recover {
+		return nil
+	}
+	a := admission{s: s, standing: s.standing()}
+	for _, at := range a.r.disturbs[v.ID] {
+		if s.Services[at].LookedAt <= v.Began || a.tally(at).sick(v.Host) {
+			continue
+		}
+		if h, waits := a.holds(at, v); waits && h.Kind == HaltBudget {
+			h.Reason += "; " + v.Host + " is up again by itself"
+			return &h
+		}
+	}
+	return nil
 }
 
 // waiting tells whether v waits to begin or to go on, and nobody but the budget keeps it.

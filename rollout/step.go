@@ -328,6 +328,15 @@ func (m *mover) next() {
 			v.Phase, v.Since, v.Attempt = PhaseBudget, m.s.At, v.Attempt+1
 			return
 		}
+		if o.phase == PhaseStop || o.phase == PhaseSwitch || o.phase == PhaseUnits {
+			if h := m.s.mendsNoMore(v); h != nil {
+				if m.s.Halted == nil {
+					m.s.Halted = h
+				}
+				m.leave(ResultStopped, h.Reason)
+				return
+			}
+		}
 		m.enter(o.phase)
 		return
 	}

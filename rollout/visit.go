@@ -79,6 +79,8 @@ type Progress struct {
 	// last undrain is confirmed.
 	Drained  []hostdriver.DrainRecord `json:"drained,omitempty"`
 	Draining bool                     `json:"draining,omitempty"`
+	// Mends tells that its host was down itself when it began, so that it took nobody down.
+	Mends bool `json:"mends,omitempty"`
 	// InRotation tells that, undrained, it was seen to get traffic again.
 	InRotation bool `json:"inRotation,omitempty"`
 	Reverting  bool `json:"reverting,omitempty"`
