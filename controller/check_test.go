@@ -133,7 +133,9 @@ func TestExplain(t *testing.T) {
 	gone.Observation, gone.Reason = nil, "unreachable: why"
 	v := &View{Errors: map[string]error{"web-2": &hostdriver.Error{Kind: hostdriver.Unreachable, Mend: "power it on", Err: errors.New("why")}}}
 	v.Input.Hosts = append(v.Input.Hosts, in, gone)
-	f := &Fleet{Driver: fakeHosts{}}
+	j := newJournals("web-1")
+	j.hosts["web-1"].entries = []hostdriver.JournalEntry{{At: logDay, Unit: "gateway.service", Identifier: "gateway", Priority: 3, Message: "token verysecret refused"}}
+	f := &Fleet{Driver: fakeHosts{}, Journals: j}
 	e, err := f.Explain(context.Background(), v, "web-1", "gateway")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +148,9 @@ func TestExplain(t *testing.T) {
 	}
 	if len(e.Env) != 1 || fmt.Sprint(e.Env[0].Keys, e.Env[0].Secret) != "[A TOKEN] [TOKEN]" {
 		t.Errorf("env: %+v", e.Env)
+	}
+	if len(e.Journal) != 1 || !strings.Contains(fmt.Sprint(e.Journal), "token [redacted] refused") {
+		t.Errorf("journal: %+v", e.Journal)
 	}
 	if s := fmt.Sprintf("%+v", e); strings.Contains(s, "verysecret") {
 		t.Errorf("a secret is in %s", s)

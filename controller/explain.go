@@ -121,7 +121,7 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		e.Facts = &HostFacts{Systemd: o.Systemd, Clock: o.Clock, Generation: o.Manifest.Generation, Applied: o.Manifest.Revision, Kept: o.Kept, Holder: o.Holder, Claim: o.Claim, Step: o.Step}
 		e.differences(v, in, service)
 		if ok {
-			entries := f.journalOf(ctx, in.Desired.Host, &inst)
+			entries := f.journalOf(ctx, in.Desired, &inst)
 			e.units(&inst, o, entries)
 			e.Causes = append(e.Causes, f.tried(ctx, in, &inst)...)
 			e.env(&inst)
@@ -160,8 +160,13 @@ func (e *Explanation) differences(v *View, in *rollout.HostInput, service string
 	}
 }
 
-// journalOf is the end of the instance's journal; what cannot be read is left out.
-func (f *Fleet) journalOf(ctx context.Context, host inventory.Host, inst *desired.Instance) []hostdriver.JournalEntry {
+// journalOf is the end of the instance's journal, without the secrets of the host; what cannot be
+// read is left out.
+func (f *Fleet) journalOf(ctx context.Context, hs desired.HostState, inst *desired.Instance) []hostdriver.JournalEntry {
+	host := hs.Host
+	var secrets desired.Redaction
+	secrets.Host(hs)
+	redactor := secrets.Replacer()
 	var names []string
 	for _, u := range inst.Units {
 		if !hostdriver.IsTemplate(u.Name) {
@@ -175,6 +180,9 @@ func (f *Fleet) journalOf(ctx context.Context, host inventory.Host, inst *desire
 	defer cancel()
 	var entries []hostdriver.JournalEntry
 	err := f.Journals.Journal(ctx, host, hostdriver.JournalQuery{Units: names, Lines: explainRead}, func(e hostdriver.JournalEntry) error {
+		if redactor != nil {
+			e.Message, e.Identifier = redactor.Replace(e.Message), redactor.Replace(e.Identifier)
+		}
 		entries = append(entries, e)
 		return nil
 	})

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/inventory"
 )
@@ -99,14 +100,14 @@ func (f *Fleet) Logs(ctx context.Context, q LogQuery, sink LogSink) (answered in
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := &logMerge{journals: f.Journals, query: q, sink: sink, units: units, redactor: secrets.redactor(), began: time.Now(), places: make(chan struct{}, f.concurrency())}
+	m := &logMerge{journals: f.Journals, query: q, sink: sink, units: units, redactor: secrets.Replacer(), began: time.Now(), places: make(chan struct{}, f.concurrency())}
 	return m.run(ctx)
 }
 
 // logUnits are, by host, the units of a service, and the secrets that the hosts have;
 // Hosts of f choose among them. Where q hides them, those of all hosts are secrets.
-func (f *Fleet) logUnits(ctx context.Context, q LogQuery) (map[*inventory.Host][]string, loggedSecrets, error) {
-	service, secrets := q.Service, loggedSecrets{}
+func (f *Fleet) logUnits(ctx context.Context, q LogQuery) (map[*inventory.Host][]string, desired.Redaction, error) {
+	service, secrets := q.Service, desired.Redaction{}
 	units := map[*inventory.Host][]string{}
 	on := 0
 	for i := range f.Revision.Inventory.Hosts {
@@ -118,7 +119,7 @@ func (f *Fleet) logUnits(ctx context.Context, q LogQuery) (map[*inventory.Host][
 		// What is wrong with another file of the service is no reason not to read its
 		// journal: the units are known all the same.
 		hs, _ := f.Revision.Resolve(ctx, *h)
-		secrets.ofHost(hs)
+		secrets.Host(hs)
 		inst, ok := hs.Instance(service)
 		if !ok || !wanted {
 			continue

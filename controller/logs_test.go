@@ -66,7 +66,9 @@ func (j *journals) Journal(ctx context.Context, host inventory.Host, q hostdrive
 		next = max(0, len(f.entries)-q.Lines)
 	}
 	j.mu.Unlock()
-	q.Begun(logDay)
+	if q.Begun != nil {
+		q.Begun(logDay)
+	}
 	if f.silent {
 		<-ctx.Done()
 		return context.Cause(ctx)

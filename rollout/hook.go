@@ -3,7 +3,6 @@ package rollout
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
@@ -218,9 +217,14 @@ func (h *HostInput) HookFailure(op hostdriver.Hook, res hostdriver.Result) error
 	case res.Exit > 128:
 		how = fmt.Sprintf("it was ended by signal %d", res.Exit-128)
 	}
-	secrets := h.secretsOf(op.Service)
-	text := hostdriver.LastLines([]byte(withoutSecrets(string(res.Output), secrets)), hookLines, hookBytes)
-	if text = withoutSecrets(text, secrets); text != "" {
+	var secrets desired.Redaction
+	secrets.Host(h.Desired)
+	hide := func(text string) string { return text }
+	if r := secrets.Replacer(); r != nil {
+		hide = r.Replace
+	}
+	// Once more when it is printable, for what is taken out may have stood inside a secret.
+	if text := hide(hostdriver.LastLines([]byte(hide(string(res.Output))), hookLines, hookBytes)); text != "" {
 		how += ": " + text
 	}
 	mend := "see what it says; it runs again with the next apply"
@@ -229,31 +233,6 @@ func (h *HostInput) HookFailure(op hostdriver.Hook, res hostdriver.Result) error
 	}
 	return &hostdriver.Error{Kind: hostdriver.Failed, Host: h.Desired.Host.Name, Op: fmt.Sprintf("run hook %s of %s", op.Name, op.Service),
 		Err: fmt.Errorf("%s", how), Mend: mend}
-}
-
-// secretsOf are the secret values of a service's env files, longest first.
-func (h *HostInput) secretsOf(service string) []string {
-	var out []string
-	inst := h.Instance(service)
-	if inst == nil {
-		return nil
-	}
-	for i := range inst.Files {
-		for _, e := range inst.Files[i].Vars {
-			if value := string(e.Value.Bytes()); e.Secret && strings.TrimSpace(value) != "" {
-				out = append(out, value)
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
-	return out
-}
-
-func withoutSecrets(text string, secrets []string) string {
-	for _, s := range secrets {
-		text = strings.ReplaceAll(text, s, "[redacted]")
-	}
-	return text
 }
 
 // beginHooks notes that the hooks that run once are about to be.

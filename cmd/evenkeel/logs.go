@@ -174,15 +174,7 @@ func (a *app) logs(ctx context.Context, q controller.LogQuery) error {
 		},
 		Back: func(host string) { a.say(show.Clean(host) + " answers again") },
 	})
-	switch {
-	case errors.Is(err, context.Canceled) && q.Follow:
-		return nil
-	case err != nil:
-		return err
-	case lost > 0:
-		return exitCode(4)
-	}
-	return nil
+	return logsEnd(err, q.Follow, lost)
 }
 
 // serverLogs shows what the controller reads of its hosts.
@@ -201,8 +193,13 @@ func (a *app) serverLogs(ctx context.Context, c *client.Client, q controller.Log
 		Back:   func(host string) { a.say(show.Clean(host) + " answers again") },
 		Broken: func(err error) { a.log.Warn().Err(err).Msg("the stream of logs broke; trying again") },
 	})
+	return logsEnd(err, q.Follow, lost)
+}
+
+// logsEnd is how the command ends, with so many hosts that did not answer.
+func logsEnd(err error, follow bool, lost int) error {
 	switch {
-	case errors.Is(err, context.Canceled) && q.Follow:
+	case errors.Is(err, context.Canceled) && follow:
 		return nil
 	case err != nil:
 		return err

@@ -1,4 +1,4 @@
-package controller
+package desired
 
 import (
 	"bytes"
@@ -8,11 +8,9 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/evenkeel/evenkeel/desired"
 )
 
-// What counts as a secret in what a service logs. Something shorter would be found in
+// What counts as a secret in what a program says. Something shorter would be found in
 // words that have nothing to do with it.
 const (
 	leastSecret = 6 // bytes of a value
@@ -21,11 +19,12 @@ const (
 
 const redactedWord = "[redacted]"
 
-// loggedSecrets are the secrets that a revision gives to hosts: whatever a service logs
-// of them is not shown. What it makes of them (a hash, half of one) cannot be known.
-type loggedSecrets struct{ values map[string]bool }
+// Redaction hides the secrets that a revision gives to hosts in what a program says there: its
+// log, the output of a hook. What it makes of them (a hash, half of one) cannot be known. The
+// zero value hides nothing.
+type Redaction struct{ values map[string]bool }
 
-func (s *loggedSecrets) add(value string, least int) {
+func (s *Redaction) add(value string, least int) {
 	if len(value) >= least && utf8.ValidString(value) {
 		if s.values == nil {
 			s.values = map[string]bool{}
@@ -34,8 +33,8 @@ func (s *loggedSecrets) add(value string, least int) {
 	}
 }
 
-// ofHost adds those of a host.
-func (s *loggedSecrets) ofHost(hs desired.HostState) {
+// Host adds the secrets of a host.
+func (s *Redaction) Host(hs HostState) {
 	for i := range hs.Instances {
 		for j := range hs.Instances[i].Files {
 			s.ofFile(&hs.Instances[i].Files[j])
@@ -43,14 +42,14 @@ func (s *loggedSecrets) ofHost(hs desired.HostState) {
 	}
 }
 
-func (s *loggedSecrets) ofFile(f *desired.File) {
+func (s *Redaction) ofFile(f *File) {
 	for _, v := range f.Vars {
 		if v.Secret {
 			s.lines(string(v.Value.Bytes()))
 		}
 	}
 	switch {
-	case !f.Secret || f.Kind == desired.FileEnv:
+	case !f.Secret || f.Kind == FileEnv:
 	case f.Sealing != nil:
 		s.lines(string(f.Sealing.Plain.Bytes()))
 	default:
@@ -61,7 +60,7 @@ func (s *loggedSecrets) ofFile(f *desired.File) {
 
 // lines adds a value, and each of its lines, for a process that writes them to its
 // output makes an entry of each.
-func (s *loggedSecrets) lines(value string) {
+func (s *Redaction) lines(value string) {
 	value = strings.TrimSpace(value)
 	s.add(value, leastSecret)
 	if !strings.Contains(value, "\n") {
@@ -76,7 +75,7 @@ func (s *loggedSecrets) lines(value string) {
 }
 
 // inside adds what stands behind a colon or an equals sign, as in YAML, JSON and INI.
-func (s *loggedSecrets) inside(text string) {
+func (s *Redaction) inside(text string) {
 	for line := range strings.Lines(text) {
 		if i := strings.IndexAny(line, ":="); i >= 0 {
 			s.add(strings.Trim(line[i+1:], " \t\r\n,\"'{}[]"), leastLine)
@@ -84,9 +83,9 @@ func (s *loggedSecrets) inside(text string) {
 	}
 }
 
-// redactor replaces them, as they are and as they stand in JSON, in a URL or in base64.
-// It is nil where there are none.
-func (s *loggedSecrets) redactor() *strings.Replacer {
+// Replacer replaces them by "[redacted]", as they are and as they stand in JSON, in a URL or
+// in base64. It is nil where there are none.
+func (s *Redaction) Replacer() *strings.Replacer {
 	if len(s.values) == 0 {
 		return nil
 	}
