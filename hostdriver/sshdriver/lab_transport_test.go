@@ -80,7 +80,8 @@ func (w *labTransport) again(t *testing.T, p *Pool) *Conn {
 			return c
 		}
 	}
-	t.Fatal(err)
+	said, _ := w.host.Enter(t.Context(), "ls /run/nologin; journalctl -q -u ssh -n 30 --no-pager")
+	t.Fatalf("%v\nits sshd: %s", err, said)
 	return nil
 }
 
@@ -307,7 +308,7 @@ func (w *labTransport) partition(t *testing.T) {
 
 // hang: the kernel accepts connections, and nobody is there.
 func (w *labTransport) hang(t *testing.T) {
-	p := w.pool(t, func(o *Options) { o.ConnectTimeout = 500 * time.Millisecond })
+	p := w.pool(t, func(o *Options) { o.ConnectTimeout = 2 * time.Second })
 	c := w.conn(t, p)
 	if err := w.host.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
