@@ -47,6 +47,7 @@ func (l *pacedLine) send(n int) {
 	l.mu.Unlock()
 	l.p.wrote(n)
 	l.most = max(l.most, l.p.sent-l.p.taken)
+	synctest.Wait() // a question asked here is under way before the next packet
 }
 
 func TestPacer(t *testing.T) {
