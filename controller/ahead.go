@@ -92,7 +92,7 @@ func (fx *effects) prepare(ctx context.Context, v rollout.Visit) {
 	quick, end := context.WithTimeout(ctx, quickOp)
 	defer end()
 	o, err := fx.look(quick, v, h)
-	if err != nil || fx.apply(quick, h, h.Needs(&v)) != nil {
+	if err != nil || fx.apply(quick, h, h.Needs(&v, o)) != nil {
 		return
 	}
 	a.seen, a.looked = o, true

@@ -292,7 +292,7 @@ func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Vis
 	if e.Drains, err = fx.toDrain(ctx, v, h); err != nil || ahead {
 		return err
 	}
-	return fx.apply(ctx, h, h.Needs(&v))
+	return fx.apply(ctx, h, h.Needs(&v, o))
 }
 
 // balanced tells whether any of what the visit takes out of traffic is behind a balancer.

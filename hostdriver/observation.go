@@ -1,6 +1,9 @@
 package hostdriver
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Query is what to read. The host adds what its own manifest names, so that
 // things no longer desired are seen as well.
@@ -63,7 +66,7 @@ type Observation struct {
 	At       time.Time     // the controller's clock when the reading ended
 	Took     time.Duration // how long the round trip took
 	BootID   string
-	Clock    time.Time // the host's wall clock
+	Clock    time.Time // the host's wall clock; not in a light reading
 	Systemd  string    // its version, such as "252"
 	Encrypts bool      // systemd there encrypts credentials: it has systemd-creds, as since 250
 	Paths    map[string]PathState
@@ -169,6 +172,12 @@ type UnitState struct {
 	ConditionOK   bool
 	CanReload     bool
 	RestartPolicy string
+}
+
+// Free tells that nothing stands in the way of a job for the unit: it is not masked, and none
+// is queued.
+func (u UnitState) Free() bool {
+	return u.Load != "masked" && !strings.HasPrefix(u.File, "masked") && u.Job == "0"
 }
 
 // Running tells whether a process of the unit exists or the unit is otherwise up.

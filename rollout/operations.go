@@ -59,8 +59,9 @@ func (h *HostInput) Begun(o hostdriver.Observation, f hostdriver.Fence) string {
 	return orElse(o.Step.Holder, "somebody")
 }
 
-// Needs is the room and the units that a visit depends on.
-func (h *HostInput) Needs(v *Visit) hostdriver.Precheck {
+// Needs is the room and the units that a visit depends on. Units are not asked for of which
+// o, a look of a moment ago, shows that nothing is in the way.
+func (h *HostInput) Needs(v *Visit, o hostdriver.Observation) hostdriver.Precheck {
 	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
 	for _, name := range v.Services {
 		inst := h.Instance(name)
@@ -84,6 +85,9 @@ func (h *HostInput) Needs(v *Visit) hostdriver.Precheck {
 		}
 	}
 	for _, a := range v.Actions {
+		if u, told := o.Units[a.Unit]; told && u.Free() {
+			continue
+		}
 		if !slices.Contains(p.Units, a.Unit) {
 			p.Units = append(p.Units, a.Unit)
 		}

@@ -95,8 +95,6 @@ func (p *observationParser) take(rec record) error {
 		return p.takeManager(rec)
 	case "host":
 		return p.takeHost(rec)
-	case "clock":
-		return p.takeClock(rec)
 	case "procs":
 		return p.takeProcs(rec)
 	case "env":
@@ -126,9 +124,6 @@ func (p *observationParser) complete() error {
 	}
 	p.settleWanted()
 	if p.query.Light {
-		if !p.seen["clock"] {
-			return errors.New("the reply lacks the host's clock")
-		}
 		return nil
 	}
 	if !p.seen["stat"] || !p.seen["torn"] || !p.seen["sum"] || !p.seen["procs"] || len(p.query.Disk) > 0 && !p.seen["disk"] {

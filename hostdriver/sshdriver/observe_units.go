@@ -297,11 +297,6 @@ func (p *observationParser) takeHost(rec record) error {
 	return err
 }
 
-func (p *observationParser) takeClock(rec record) (err error) {
-	p.obs.Clock, err = parseEpochTime(strings.TrimSpace(string(rec.body)))
-	return err
-}
-
 // takeEnv reads how the environment of a unit's process compares.
 func (p *observationParser) takeEnv(rec record) error {
 	unit, pid, match := rec.arg(0), rec.arg(1), hostdriver.EnvMatch(rec.arg(2))

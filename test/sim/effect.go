@@ -160,7 +160,7 @@ func (x *effect) precheck() error {
 	if x.e.Drains, err = x.toDrain(); err != nil {
 		return err
 	}
-	return x.apply(x.h.Needs(x.v))
+	return x.apply(x.h.Needs(x.v, o))
 }
 
 func (x *effect) stage() error {

@@ -138,7 +138,8 @@ and_others() {
 
 # enable_new: units that only this generation has are enabled before the reload, which
 # then need not come twice: it is the dearest thing in a switch. What is not plain about
-# one is left to set_units, which looks at all of them anyway.
+# one is left to set_units, which looks at all of them anyway. Of one that had no file
+# before ($unknown) nothing is to be asked.
 enable_new() {
 	turned_on= list= i=0
 	while [ "$i" -lt "$count" ]; do
@@ -152,15 +153,24 @@ enable_new() {
 		esac
 	done
 	[ "$list" ] || return 0
-	# One word for each that is there, in their order.
-	files=$(systemctl is-enabled -- $list 2>/dev/null)
-	new=$list list=
-	set -- $new
-	for file in $files; do
-		[ "$file" = disabled ] && list="$list$NL${1-}"
-		[ $# = 0 ] || shift
+	asked=
+	for name in $list; do
+		case ${unknown-} in
+		*"$NL$name$NL"*) ;;
+		*) asked=1 ;;
+		esac
 	done
-	[ $# = 0 ] && [ "$list" ] || return 0
+	if [ "$asked" ]; then
+		# One word for each that is there, in their order.
+		files=$(systemctl is-enabled -- $list 2>/dev/null)
+		new=$list list=
+		set -- $new
+		for file in $files; do
+			[ "$file" = disabled ] && list="$list$NL${1-}"
+			[ $# = 0 ] || shift
+		done
+		[ $# = 0 ] && [ "$list" ] || return 0
+	fi
 	turned_on=1
 	systemctl --no-reload enable -- $list >/dev/null 2>&1
 	return 0

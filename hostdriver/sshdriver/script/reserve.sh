@@ -4,7 +4,7 @@
 # keep_reserve: allocated, not only promised.
 keep_reserve() {
 	[ ! -s "$D/reserve" ] || return 0
-	rm -f -- "$D/reserve.new"
+	[ ! -e "$D/reserve.new" ] || rm -f -- "$D/reserve.new"
 	fallocate -l 1048576 -- "$D/reserve.new" 2>/dev/null ||
 		try dd if=/dev/urandom of="$D/reserve.new" bs=65536 count=16 status=none && try mv -f -- "$D/reserve.new" "$D/reserve" && return 0
 	rm -f -- "$D/reserve.new"

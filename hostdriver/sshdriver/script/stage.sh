@@ -11,9 +11,9 @@ op_stage() {
 	begin_change
 	stage_again
 	pull_images
-	rm -rf -- "$D/blobs/.in" "$D/generations/.new"
+	clear_staging
 	keep_reserve || stage_fail "cannot set room aside in $D for the way back: $why" "$ADVICE_DISK"
-	need=
+	need= unsynced=
 	need_blobs
 	need_releases
 	tell_offers
@@ -29,6 +29,13 @@ op_stage() {
 	done
 	try_trial || stage_manifest
 	finish
+}
+
+# clear_staging: what a request that was cut has left.
+clear_staging() {
+	for f in "$D/blobs/.in" "$D/generations/.new"; do
+		[ ! -e "$f" ] || rm -rf -- "$f"
+	done
 }
 
 stage_fail() {
@@ -135,8 +142,8 @@ stage_blobs() {
 		*) stage_fail "a file arrived damaged or cut" "try again; if it stays so, look at the host's disk and memory" ;;
 		esac
 	done
-	try sync -- "$@" && try mv -f -t "$D/blobs" -- "$@" && try sync -- "$D/blobs" ||
-		stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
+	try sync -- "$@" && try mv -f -t "$D/blobs" -- "$@" || stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
+	unsynced=$D/blobs
 	rmdir -- "$in"
 }
 
@@ -169,7 +176,10 @@ own_release() {
 # stage_manifest keeps the manifest beside links to its blobs, so that a blob's link
 # count tells whether any generation needs it.
 stage_manifest() {
-	[ -d "$D/generations/$GEN" ] && return
+	if [ -d "$D/generations/$GEN" ]; then
+		[ -z "$unsynced" ] || try sync -- "$unsynced" || stage_fail "cannot write to $unsynced: $why" "$ADVICE_DISK"
+		return
+	fi
 	new=$D/generations/.new
 	try mkdir -p -- "$new/blobs" "$new/releases" || stage_fail "cannot write to $D: $why" "$ADVICE_DISK"
 	printf '%s\n' "$MANIFEST" >"$new/manifest" || stage_fail "cannot write to $D/generations" "$ADVICE_DISK"
@@ -197,6 +207,6 @@ stage_manifest() {
 		true >"$new/releases/$key" || stage_fail "cannot write to $D/generations" "$ADVICE_DISK"
 	done
 	[ -z "$blobs" ] || try ln -f -t "$new/blobs" -- $blobs || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"
-	try sync -- "$new/manifest" "$new/blobs" "$new/releases" "$new" && try mv -T -- "$new" "$D/generations/$GEN" &&
+	try sync -- "$new/manifest" "$new/blobs" "$new/releases" "$new" $unsynced && try mv -T -- "$new" "$D/generations/$GEN" &&
 		try sync -- "$D/generations" || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"
 }

@@ -118,7 +118,8 @@ keep_times() {
 	return 0
 }
 
-# was_surveyed lists what is known already, "PATH DIGEST" with a tab between.
+# was_surveyed lists what is known already, "PATH DIGEST" with a tab between; "-" of what
+# was not there.
 was_surveyed() {
 	surveyed=$NL i=0
 	while [ "$i" -lt "$count" ]; do
@@ -126,6 +127,7 @@ was_surveyed() {
 		eval "name=\$P$i stat=\$T$i sum=\$H$i"
 		case $stat in
 		8*) [ -z "$sum" ] || surveyed="$surveyed$name$TAB$sum$NL" ;;
+		'') [ -z "$name" ] || surveyed="$surveyed$name$TAB-$NL" ;;
 		esac
 	done
 }
@@ -136,6 +138,7 @@ digest_of() {
 	*"$NL$1$TAB"*)
 		now=${surveyed#*"$NL$1$TAB"}
 		now=${now%%"$NL"*}
+		[ "$now" != - ] || now=other # it has come since
 		return
 		;;
 	esac
@@ -179,7 +182,7 @@ either() {
 # have: the way back to it then restores them.
 save_found() {
 	[ "$from" != "$TO" ] || return 0
-	lines= i=0
+	lines= list= i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
 		entry "$i"
@@ -188,7 +191,9 @@ save_found() {
 		*"$NL$key$NL"*) continue ;;
 		esac
 		found_line || return 1
+		[ "$kind" != unit ] || list="$list$NL$name"
 	done
+	[ -z "$list" ] || found_units $list || return 1
 	if [ -z "$lines" ]; then
 		drop "$D/generations/$from/found"
 		return
@@ -219,12 +224,21 @@ found_line() {
 		lines="$lines${NL}directory$TAB-$TAB$name$TAB-$TAB$5$TAB$7$TAB$2$TAB-$TAB-$TAB-"
 		;;
 	esac
-	[ "$kind" = unit ] || return 0
-	states_of "$name" || return 1
-	case $files in
-	"${NL}enabled") lines="$lines${NL}unit$TAB-$TAB$name$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}yes$TAB-" ;;
-	"${NL}disabled") lines="$lines${NL}unit$TAB-$TAB$name$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}no$TAB-" ;;
-	esac
+	return 0
+}
+
+# found_units UNIT…: whether they were enabled; $unknown are those that had no file.
+found_units() {
+	states_of "$@" || return 1
+	unknown=$NL
+	for file in $files; do
+		case $file in
+		enabled) lines="$lines${NL}unit$TAB-$TAB$1$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}yes$TAB-" ;;
+		disabled) lines="$lines${NL}unit$TAB-$TAB$1$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}no$TAB-" ;;
+		-) unknown="$unknown$1$NL" ;;
+		esac
+		shift
+	done
 }
 
 keep_blob() {

@@ -432,11 +432,16 @@ try_ports() {
 	done
 }
 
+# verify ARGUMENT…: what systemd-analyze verify says, in $said.
+verify() {
+	said=$(SYSTEMD_UNIT_PATH=$R/verify: timeout 20 systemd-analyze verify --man=no "$@" 2>&1)
+}
+
 # try_units: the staged unit files, and this host's drop-ins, as this host's systemd reads
 # them. That programs are not in their place yet is no finding.
 try_units() {
 	command -v systemd-analyze >/dev/null || return 0
-	rm -rf -- "$R/verify"
+	[ ! -e "$R/verify" ] || rm -rf -- "$R/verify"
 	mkdir -p -- "$R/verify"
 	set --
 	for line in $VERIFY; do
@@ -463,11 +468,10 @@ try_units() {
 			cp -- "$name" "$to"
 		fi
 	done
-	only=
-	case $(systemd-analyze --help 2>/dev/null) in
-	*--recursive-errors*) only=--recursive-errors=no ;;
+	verify --recursive-errors=no "$@"
+	case $said in
+	*"unrecognized option '--recursive-errors"*) verify "$@" ;; # older than systemd 250
 	esac
-	said=$(SYSTEMD_UNIT_PATH=$R/verify: timeout 20 systemd-analyze verify --man=no $only "$@" 2>&1)
 	rm -rf -- "$R/verify"
 	for line in $said; do
 		case $line in

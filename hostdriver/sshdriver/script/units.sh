@@ -125,7 +125,7 @@ act() {
 	start | restart)
 		# Manual starts count toward the start limit as crashes do. What is wanted here must
 		# not be refused for it, least of all after a restart has stopped the unit.
-		long_up || $ctl reset-failed -- "$bare" 2>/dev/null
+		never_up || long_up || $ctl reset-failed -- "$bare" 2>/dev/null
 		;;
 	esac
 	case $verb.$unit in
@@ -156,6 +156,11 @@ turn_socket() {
 	[ $# -gt 0 ] && [ -n "$($ctl show --value -p MainPID -- "$@" | tr -d '0\n')" ] || return 0
 	try timeout "$TIMEOUT" $ctl --job-mode=fail --no-ask-password stop -- "$bare" 9>&- &&
 		try timeout "$TIMEOUT" $ctl --job-mode=fail --no-ask-password stop -- "$@" 9>&-
+}
+
+# never_up: whether the unit was not started since systemd knows it.
+never_up() {
+	[ "$id$active$result" = inactivesuccess ]
 }
 
 # long_up: whether the last start of the unit is of so long ago that it counts toward no
