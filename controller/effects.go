@@ -278,7 +278,9 @@ func (fx *effects) record(st State, v rollout.Visit, h *handled) hostdriver.Step
 // what the step would trip over.
 func (fx *effects) precheck(ctx context.Context, e *rollout.Event, v rollout.Visit, h *handled) error {
 	o, ahead := fx.lookedAhead(ctx, v.ID)
-	if !ahead {
+	if seen, fresh := h.stillAsSeen(&v); fresh && !ahead {
+		o = seen
+	} else if !ahead {
 		var err error
 		if o, err = fx.look(ctx, v, h); err != nil {
 			return err
@@ -301,6 +303,23 @@ func balanced(v *rollout.Visit, h *handled) bool {
 		inst := h.instance(name)
 		return inst != nil && len(inst.Drain) > 0
 	})
+}
+
+// seenHolds is for how long the look that the plan was made by still counts for a visit that
+// disturbs nothing.
+const seenHolds = 10 * time.Second
+
+// stillAsSeen is the look that the plan was made by, where another would tell a visit nothing
+// that it depends on: it disturbs nothing, nothing was done on the host since, and the host
+// itself refuses what comes of it if somebody else has come in between.
+func (h *handled) stillAsSeen(v *rollout.Visit) (hostdriver.Observation, bool) {
+	o := h.Observation
+	if o == nil || !v.Quiet || v.Tries > 0 || time.Since(o.At) > seenHolds {
+		return hostdriver.Observation{}, false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *o, h.word.IsZero()
 }
 
 // look looks at the host and its units, and finds out whether somebody else is at work.

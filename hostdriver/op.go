@@ -135,6 +135,9 @@ type Switch struct {
 	// Reenable are units that are enabled, and linked otherwise than their [Install] says in
 	// the generation: what links them is made anew (systemctl reenable).
 	Reenable []string
+	// Unknown are units of the generation of which a look has shown that they had no file: what
+	// they were before is not asked for.
+	Unknown []string
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,5 +105,38 @@ func TestNeedsOfTheSecondService(t *testing.T) {
 	}
 	if starts != 2 {
 		t.Errorf("%d starts, want 2: %+v", starts, d.Changes)
+	}
+}
+
+// A look of a moment ago need not be taken again: neither of units in whose way nothing is,
+// nor of those that had no file.
+func TestWhatWasSeenIsNotAskedAgain(t *testing.T) {
+	hs, o := ledger(), settled()
+	h := &HostInput{Desired: hs, Observation: &o}
+	unit := hs.Instances[0].Units[0].Name
+	v := &Visit{Host: hs.Host.Name, Services: []string{hs.Instances[0].Service}, Actions: []UnitAction{{Unit: unit, Verb: "restart"}}}
+	for _, tt := range []struct {
+		name         string
+		state        hostdriver.UnitState
+		ask, unknown bool
+	}{
+		{"free", hostdriver.UnitState{Load: "loaded", File: "enabled", Job: "0"}, false, false},
+		{"masked", hostdriver.UnitState{Load: "masked", File: "masked", Job: "0"}, true, false},
+		{"masked since it was loaded", hostdriver.UnitState{Load: "loaded", File: "masked-runtime", Job: "0"}, true, false},
+		{"a job queued", hostdriver.UnitState{Load: "loaded", File: "enabled", Job: "17"}, true, false},
+		{"new", hostdriver.UnitState{Load: "not-found", Job: "0"}, false, true},
+		{"gone, and loaded still", hostdriver.UnitState{Load: "loaded", Job: "0"}, false, false},
+	} {
+		o.Units[unit] = tt.state
+		if got := slices.Contains(h.Needs(v, o).Units, unit); got != tt.ask {
+			t.Errorf("%s: asked for is %v, want %v", tt.name, got, tt.ask)
+		}
+		op := h.Switch(v, o.Manifest, hostdriver.StepRecord{})
+		if got := slices.Contains(op.Unknown, unit); got != tt.unknown {
+			t.Errorf("%s: unknown is %v, want %v", tt.name, got, tt.unknown)
+		}
+	}
+	if !slices.Contains(h.Needs(v, hostdriver.Observation{}).Units, unit) {
+		t.Error("a unit that was not looked at is not asked for")
 	}
 }

@@ -154,7 +154,7 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
 	if v.Undo == nil && !v.Reverting {
-		op.Alike, op.Renew = h.alike(v), h.renew(v)
+		op.Alike, op.Renew, op.Unknown = h.alike(v), h.renew(v), h.unknown(v)
 	}
 	op.Back, op.Reenable = v.Reverting, h.reenable(v, current)
 	switch {
@@ -188,6 +188,23 @@ func (h *HostInput) alike(v *Visit) []hostdriver.Expect {
 		for i := range inst.Files {
 			if f := &inst.Files[i]; meansTheSame(f, h.Observation.Paths[f.Path]) {
 				out = append(out, hostdriver.Expect{Path: f.Path, SHA256: f.SHA256})
+			}
+		}
+	}
+	return out
+}
+
+// unknown are the units of a visit that had no file when the plan was made.
+func (h *HostInput) unknown(v *Visit) []string {
+	var out []string
+	for _, name := range v.Services {
+		inst := h.Instance(name)
+		if inst == nil {
+			continue
+		}
+		for i := range inst.Units {
+			if u, told := h.Observation.Units[inst.Units[i].Name]; told && u.Load == "not-found" && u.File == "" {
+				out = append(out, inst.Units[i].Name)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
@@ -50,6 +51,7 @@ func (h *FakeHost) observe(q hostdriver.Query) hostdriver.Observation {
 	h.observeManagers(&o)
 	h.settleWanted(&o)
 	if q.Light {
+		o.Clock = time.Time{}
 		for name, u := range o.Units {
 			u.Links = nil
 			o.Units[name] = u

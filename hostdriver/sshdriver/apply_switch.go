@@ -45,6 +45,11 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 			return nil, err
 		}
 	}
+	for _, name := range op.Unknown {
+		if err := hostdriver.CheckUnit(name); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range op.Leave {
 		if strings.ContainsAny(name, "\t\n") {
 			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
@@ -60,6 +65,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.set("LEAVE", strings.Join(op.Leave, "\n"))
 	s.setList("RENEW", op.Renew)
 	s.setList("REENABLE", op.Reenable)
+	s.setList("UNKNOWN", op.Unknown)
 	s.setInt("KEEP", int64(keep))
 	s.setFlag("BACK", op.Back)
 	if err := s.setRecord(op.Record); err != nil {

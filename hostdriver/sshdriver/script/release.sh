@@ -78,7 +78,7 @@ stage_release() {
 	advice="see whether the filesystem of $dir is full or read-only: df $dir; df -i $dir"
 	[ -d "$dir" ] || (umask 022 && try mkdir -p -- "$dir") || stage_fail "cannot make $dir" "$advice"
 	beside=$dir/.evenkeel-new.$1
-	rm -rf -- "$beside"
+	[ ! -e "$beside" ] && [ ! -L "$beside" ] || rm -rf -- "$beside"
 	IFS=' ' read -r id encoding base size from recipe || stage_fail "the release $7 was not sent" "try again"
 	part=$dir/.evenkeel-part.$1.$id
 	clear_parts "$1"
@@ -93,7 +93,8 @@ stage_release() {
 	file) release_file "$@" ;;
 	tar) release_tar "$@" ;;
 	esac
-	rm -f -- "$part" "$R/recipe"
+	[ ! -e "$part" ] || rm -f -- "$part"
+	[ "$recipe" = 0 ] || rm -f -- "$R/recipe"
 	if [ "$sum" != "$8" ]; then
 		[ "$from$recipe" = 00 ] || rec retry
 		[ "$recipe" = 0 ] || rm -f -- "$D/chunks/$base"
@@ -108,11 +109,14 @@ stage_release() {
 	try sync $filesystem -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
 	forget_hooks "$1" || stage_fail "$why" "$ADVICE_DISK"
 	# Whatever has its name was no release of ours, or no longer is as it was.
-	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
-	try mv -fT -- "$beside" "$7" && try sync -- "$dir" || stage_fail "cannot put $7 in its place: $why" "$advice"
-	rm -rf -- "$beside.old"
+	old=
+	[ -e "$7" ] && [ "$4" = tar ] && { old=$beside.old && try mv -fT -- "$7" "$old" || stage_fail "cannot move $7 away: $why" "$advice"; }
+	try mv -fT -- "$beside" "$7" || stage_fail "cannot put $7 in its place: $why" "$advice"
+	[ -z "$old" ] || rm -rf -- "$old"
 	release_record "$@"
-	put "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
+	# It is there for good once that holds of the generation that needs it.
+	jot "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
+	unsynced="$unsynced$NL$dir$NL$D/releases/$1$NL$D/releases"
 	keep_index "$1"
 	beside=$D/generations/.new
 }
@@ -164,7 +168,7 @@ pick_hash() {
 # receive_part: the bytes of $part from $from on. One that is cut off stays, unless it is
 # small, for the next time.
 receive_part() {
-	[ "$from" = 0 ] && rm -f -- "$part"
+	[ "$from" != 0 ] || [ ! -e "$part" ] || rm -f -- "$part"
 	try dd bs=65536 count=$((size - from)) iflag=count_bytes,fullblock oflag=append conv=notrunc status=none of="$part" || {
 		rm -f -- "$part"
 		stage_fail "cannot write $7: $why" "$advice"

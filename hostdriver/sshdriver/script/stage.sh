@@ -143,7 +143,7 @@ stage_blobs() {
 		esac
 	done
 	try sync -- "$@" && try mv -f -t "$D/blobs" -- "$@" || stage_fail "cannot write to $D/blobs: $why" "$ADVICE_DISK"
-	unsynced=$D/blobs
+	unsynced=$NL$D/blobs
 	rmdir -- "$in"
 }
 
@@ -168,7 +168,7 @@ owners() {
 # own_release PATH FORM OWNER GROUP
 own_release() {
 	case $2 in
-	file) try chown -- "$3:$4" "$1" && try chmod 0755 -- "$1" ;;
+	file) { [ "$3$4" = rootroot ] && [ -O "$1" ] && [ -G "$1" ] || try chown -- "$3:$4" "$1"; } && try chmod 0755 -- "$1" ;;
 	tar) try chown -hR -- "$3:$4" "$1" && try chmod 0755 -- "$1" ;;
 	esac
 }
@@ -177,7 +177,7 @@ own_release() {
 # count tells whether any generation needs it.
 stage_manifest() {
 	if [ -d "$D/generations/$GEN" ]; then
-		[ -z "$unsynced" ] || try sync -- "$unsynced" || stage_fail "cannot write to $unsynced: $why" "$ADVICE_DISK"
+		[ -z "$unsynced" ] || try sync -- $unsynced || stage_fail "cannot write to $D: $why" "$ADVICE_DISK"
 		return
 	fi
 	new=$D/generations/.new

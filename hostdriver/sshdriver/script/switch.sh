@@ -2,7 +2,7 @@
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
 # and units of the generation that stay as they are), ALIKE (lines: digest, tab, path), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
-# FORGET, RENEW (see settings.sh), REENABLE (units, a line each), DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
+# FORGET, RENEW (see settings.sh), REENABLE and UNKNOWN (units, a line each), DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
 	begin_change
@@ -182,6 +182,7 @@ either() {
 # have: the way back to it then restores them.
 save_found() {
 	[ "$from" != "$TO" ] || return 0
+	unknown=$NL$UNKNOWN$NL
 	lines= list= i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
@@ -191,7 +192,11 @@ save_found() {
 		*"$NL$key$NL"*) continue ;;
 		esac
 		found_line || return 1
-		[ "$kind" != unit ] || list="$list$NL$name"
+		[ "$kind" = unit ] || continue
+		case $unknown in
+		*"$NL$name$NL"*) ;;
+		*) list="$list$NL$name" ;;
+		esac
 	done
 	[ -z "$list" ] || found_units $list || return 1
 	if [ -z "$lines" ]; then
@@ -227,10 +232,9 @@ found_line() {
 	return 0
 }
 
-# found_units UNIT…: whether they were enabled; $unknown are those that had no file.
+# found_units UNIT…: whether they were enabled; those that had no file go to $unknown.
 found_units() {
 	states_of "$@" || return 1
-	unknown=$NL
 	for file in $files; do
 		case $file in
 		enabled) lines="$lines${NL}unit$TAB-$TAB$1$TAB-$TAB-$TAB-$TAB-$TAB-${TAB}yes$TAB-" ;;
