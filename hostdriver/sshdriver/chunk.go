@@ -54,6 +54,7 @@ type outline struct {
 	mean     int64
 	files    []string // relative to the release, "" the release itself
 	segments []segment
+	proof    string // see trailer
 }
 
 // meanChunk is the mean size of chunks, in bytes, for a release of that size.
@@ -333,6 +334,7 @@ type place struct {
 type base struct {
 	mean   int64
 	chunks map[chunkID]place
+	sizes  map[string]int64 // of its files
 }
 
 // parseIndex reads what a host has kept. Whatever is in there, no more comes of it than a
@@ -344,7 +346,7 @@ func parseIndex(packed []byte) (*base, error) {
 	}
 	lines := bufio.NewScanner(io.LimitReader(z, maxIndexText))
 	lines.Buffer(nil, 64<<10)
-	b := &base{chunks: map[chunkID]place{}}
+	b := &base{chunks: map[chunkID]place{}, sizes: map[string]int64{}}
 	if !lines.Scan() {
 		return nil, errors.Join(errors.New("it is empty"), lines.Err())
 	}
@@ -370,6 +372,7 @@ func parseIndex(packed []byte) (*base, error) {
 		now.size = length
 		b.chunks[chunkID(n)] = now
 		now.at += length
+		b.sizes[now.file] = now.at
 	}
 	return b, lines.Err()
 }

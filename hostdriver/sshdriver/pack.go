@@ -46,8 +46,9 @@ type pack struct {
 	recipe   []byte
 	open     func(from int64) (io.ReadCloser, error)
 
-	index func() ([]byte, error) // for the next one; nil for a small release
-	close func()
+	key     *proofKey               // of its proof; nil for a small release
+	trailer func() (trailer, error) // nil for a small release
+	close   func()
 }
 
 // packKey tells packs apart.
@@ -173,13 +174,14 @@ func (p *packer) end() {
 // buildPack makes the pack of a release for hosts with that base (nil: none).
 func buildPack(r hostdriver.Release, b *base, enc encoding) (*pack, error) {
 	if r.Size < smallRelease {
-		return wholePack(r, nil), nil
+		return wholePack(r), nil
 	}
 	mean := meanChunk(r.Size)
 	if b != nil {
 		mean = b.mean
 	}
-	outlines := sync.OnceValues(func() (*outline, error) { return outlineOf(r, mean) })
+	key := newProofKey()
+	outlines := sync.OnceValues(func() (*outline, error) { return outlineOf(r, mean, key) })
 	var steps []step
 	if b != nil {
 		l, err := outlines()
@@ -188,41 +190,47 @@ func buildPack(r hostdriver.Release, b *base, enc encoding) (*pack, error) {
 		}
 		steps = b.plan(l)
 	}
-	index := sync.OnceValues(func() ([]byte, error) {
+	p, err := wholePack(r), error(nil)
+	if steps != nil || enc != plain || r.Form != hostdriver.FormFile {
+		p, err = spoolPack(r, b, steps, enc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.key, p.trailer = key, sync.OnceValues(func() (trailer, error) {
 		l, err := outlines()
 		if err != nil {
-			return nil, err
+			return trailer{}, err
 		}
-		return l.index()
+		index, err := l.index()
+		if len(index) > maxIndex {
+			index = nil
+		}
+		return trailer{index, l.proof}, err
 	})
-	if steps == nil && enc == plain && r.Form == hostdriver.FormFile {
-		go func() { _, _ = index() }() // while the first bytes are on their way
-		return wholePack(r, index), nil
-	}
-	p, err := spoolPack(r, steps, enc)
-	if err == nil {
-		p.index = index
-		go func() { _, _ = index() }()
-	}
-	return p, err
+	go func() { _, _ = p.trailer() }() // while the first bytes are on their way
+	return p, nil
 }
 
-func outlineOf(r hostdriver.Release, mean int64) (*outline, error) {
+func outlineOf(r hostdriver.Release, mean int64, key *proofKey) (*outline, error) {
 	from, err := r.Open()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the release %s: %w", r.Path, err)
 	}
 	defer from.Close()
-	l, err := readOutline(io.LimitReader(from, r.Size), r.Form, mean)
+	w := newWitness(key)
+	l, err := readOutline(io.TeeReader(io.LimitReader(from, r.Size), w), r.Form, mean)
+	w.end()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the release %s: %w", r.Path, err)
 	}
+	l.proof = w.proof(r.Travels())
 	return l, nil
 }
 
 // wholePack sends the stream as it is.
-func wholePack(r hostdriver.Release, index func() ([]byte, error)) *pack {
-	return &pack{id: r.Travels()[:16], encoding: plain, size: r.Size, index: index, close: func() {},
+func wholePack(r hostdriver.Release) *pack {
+	return &pack{id: r.Travels()[:16], encoding: plain, size: r.Size, close: func() {},
 		open: func(from int64) (io.ReadCloser, error) {
 			f, err := r.Open()
 			if err != nil {
@@ -241,7 +249,7 @@ func wholePack(r hostdriver.Release, index func() ([]byte, error)) *pack {
 }
 
 // spoolPack writes what is to be sent into a file without a name.
-func spoolPack(r hostdriver.Release, steps []step, enc encoding) (_ *pack, err error) {
+func spoolPack(r hostdriver.Release, b *base, steps []step, enc encoding) (_ *pack, err error) {
 	if steps == nil {
 		steps = []step{{size: r.Size}}
 	}
@@ -267,6 +275,9 @@ func spoolPack(r hostdriver.Release, steps []step, enc encoding) (_ *pack, err e
 		}}
 	if len(steps) > 1 || steps[0].copied {
 		p.recipe = recipeText(steps)
+		if r.Form == hostdriver.FormFile {
+			p.recipe = fileRecipe(steps, b.sizes[""])
+		}
 	}
 	out.sum.Write(p.recipe)
 	p.id = hex.EncodeToString(out.sum.Sum(nil)[:8])

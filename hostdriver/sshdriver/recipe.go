@@ -7,7 +7,9 @@ import (
 
 // A recipe tells a host how to put a release's stream together: lines "n BYTES" for what
 // was sent, "c FROM BYTES NAME" (tab separated) for a part of a file of the base. Each line
-// is a process there.
+// is a process there. A lone file is written where it can be gone back in: "e FROM" takes
+// all of the base from there on, and "p AT BYTES" writes what was sent over what is at that
+// place already.
 
 const (
 	leastCopy = 32 << 10 // bytes: a shorter part is rather sent than copied
@@ -87,4 +89,43 @@ func recipeText(steps []step) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// mostOver is the longest part, in bytes, that is rather copied to be overwritten than left
+// out: that takes less than another process.
+const mostOver = 2 << 20
+
+// fileRecipe is recipeText for a lone file over a base of that size. What was changed in
+// place parts no copy: one goes over it, and what was sent is then written there.
+func fileRecipe(steps []step, baseSize int64) []byte {
+	var b bytes.Buffer
+	var at int64
+	for i := 0; i < len(steps); i++ {
+		s := steps[i]
+		if !s.copied {
+			fmt.Fprintf(&b, "n\t%d\n", s.size)
+			at += s.size
+			continue
+		}
+		size := s.size
+		var over bytes.Buffer
+		for i+2 < len(steps) && goesOn(s.from.at+size, steps[i+1], steps[i+2]) {
+			fmt.Fprintf(&over, "p\t%d\t%d\n", at+size, steps[i+1].size)
+			size += steps[i+1].size + steps[i+2].size
+			i += 2
+		}
+		if s.from.at+size == baseSize {
+			fmt.Fprintf(&b, "e\t%d\n", s.from.at)
+		} else {
+			fmt.Fprintf(&b, "c\t%d\t%d\t\n", s.from.at, size)
+		}
+		b.Write(over.Bytes())
+		at += size
+	}
+	return b.Bytes()
+}
+
+// goesOn tells whether a copy that ends there in the base goes on after a part that is sent.
+func goesOn(end int64, sent, next step) bool {
+	return !sent.copied && sent.size <= mostOver && next.copied && next.from.at == end+sent.size
 }

@@ -346,7 +346,7 @@ func TestReleaseIsReadOnceForAllHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := got.index(); err != nil {
+		if _, err := got.trailer(); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, done)

@@ -70,9 +70,9 @@ func saysRetry(records []record) bool {
 }
 
 // shipment is what is sent for one release: a line
-// "ID ENCODING BASE SIZE FROM RECIPESIZE", the recipe, the pack's bytes from FROM on, a
-// line with the size of the index for the next one, and that. The pack is made, or waited
-// for, when its turn comes.
+// "ID ENCODING BASE SIZE FROM RECIPESIZE KEY", the recipe, the pack's bytes from FROM on, a
+// line with the size of the index for the next one and the proof (see trailer), and the
+// index. The pack is made, or waited for, when its turn comes.
 type shipment struct {
 	parcels *parcels
 	release hostdriver.Release
@@ -128,9 +128,9 @@ func (s *shipment) begin() error {
 		return fmt.Errorf("cannot open the release %s: %w", s.release.Path, err)
 	}
 	s.open = body
-	head := fmt.Sprintf("%s %s %s %d %d %d\n", p.id, p.encoding, baseKey, p.size, from, len(p.recipe))
+	head := fmt.Sprintf("%s %s %s %d %d %d %s\n", p.id, p.encoding, baseKey, p.size, from, len(p.recipe), p.key.text())
 	s.parcels.sent.Add(p.size - from + int64(len(p.recipe)))
-	s.parts = []io.Reader{strings.NewReader(head), bytes.NewReader(p.recipe), &exactly{r: body, left: p.size - from, release: s.release}, &indexReader{parcels: s.parcels, index: p.index}}
+	s.parts = []io.Reader{strings.NewReader(head), bytes.NewReader(p.recipe), &exactly{r: body, left: p.size - from, release: s.release}, &trailerReader{parcels: s.parcels, trailer: p.trailer}}
 	return nil
 }
 
@@ -198,27 +198,24 @@ func (e *exactly) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// indexReader gives the index once all before it was sent.
-type indexReader struct {
+// trailerReader gives the trailer once all before it was sent.
+type trailerReader struct {
 	parcels *parcels
-	index   func() ([]byte, error) // nil: none
+	trailer func() (trailer, error) // nil: none
 	text    *bytes.Reader
 }
 
-func (x *indexReader) Read(b []byte) (int, error) {
+func (x *trailerReader) Read(b []byte) (int, error) {
 	if x.text == nil {
-		var index []byte
-		if x.index != nil {
+		t := trailer{proof: "-"}
+		if x.trailer != nil {
 			var err error
-			if index, err = x.index(); err != nil {
+			if t, err = x.trailer(); err != nil {
 				return 0, err
 			}
-			if len(index) > maxIndex {
-				index = nil
-			}
 		}
-		x.parcels.sent.Add(int64(len(index)))
-		x.text = bytes.NewReader(append(fmt.Appendf(nil, "%d\n", len(index)), index...))
+		x.parcels.sent.Add(int64(len(t.index)))
+		x.text = bytes.NewReader(append([]byte(t.line()), t.index...))
 	}
 	return x.text.Read(b)
 }
