@@ -10,11 +10,10 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -37,8 +36,8 @@ const (
 	maxIndexText = 32 << 20
 )
 
-// chunkID tells chunks apart. A mistake costs a transfer, for what is put together is
-// digested as a whole.
+// chunkID tells chunks apart (XXH64). A mistake costs a transfer, for what is put together is
+// proven as a whole.
 type chunkID uint64
 
 // segment is a piece of a release's stream: a chunk of a file, or what is between files.
@@ -68,7 +67,7 @@ func meanChunk(size int64) int64 {
 
 // readOutline cuts a release's stream into segments.
 func readOutline(r io.Reader, form hostdriver.ReleaseForm, mean int64) (*outline, error) {
-	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean), digests: newDigester()}
+	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean)}
 	var err error
 	if form == hostdriver.FormFile {
 		s.out.files = []string{""}
@@ -76,56 +75,10 @@ func readOutline(r io.Reader, form hostdriver.ReleaseForm, mean int64) (*outline
 	} else {
 		err = s.tar()
 	}
-	s.digests.wait()
 	if err != nil {
 		return nil, err
 	}
-	for i, id := range s.ids {
-		if id != nil {
-			s.out.segments[i].id = *id
-		}
-	}
 	return s.out, nil
-}
-
-// digester takes the digests of chunks while the next ones are cut.
-type digester struct {
-	jobs chan digestJob
-	done sync.WaitGroup
-	free sync.Pool // of *[]byte
-}
-
-type digestJob struct {
-	chunk *[]byte
-	into  *chunkID
-}
-
-func newDigester() *digester {
-	d := &digester{jobs: make(chan digestJob, 64), free: sync.Pool{New: func() any { return new([]byte) }}}
-	for range min(4, runtime.GOMAXPROCS(0)) {
-		d.done.Go(func() {
-			for j := range d.jobs {
-				sum := sha256.Sum256(*j.chunk)
-				*j.into = chunkID(binary.BigEndian.Uint64(sum[:8]))
-				d.free.Put(j.chunk)
-			}
-		})
-	}
-	return d
-}
-
-// of returns where the digest of a chunk, which is only lent, will be after wait.
-func (d *digester) of(chunk []byte) *chunkID {
-	b := d.free.Get().(*[]byte)
-	*b = append((*b)[:0], chunk...)
-	into := new(chunkID)
-	d.jobs <- digestJob{b, into}
-	return into
-}
-
-func (d *digester) wait() {
-	close(d.jobs)
-	d.done.Wait()
 }
 
 // counted counts what is read.
@@ -145,19 +98,12 @@ type scanner struct {
 	out  *outline
 	done int64 // of the stream, in segments
 	cut  *cutter
-
-	digests *digester
-	ids     []*chunkID // of the segments; nil: none
-}
-
-func (s *scanner) add(g segment, id *chunkID) {
-	s.out.segments, s.ids = append(s.out.segments, g), append(s.ids, id)
 }
 
 // between makes a segment of what was read since the last one.
 func (s *scanner) between() {
 	if n := s.in.n - s.done; n > 0 {
-		s.add(segment{size: n, file: -1}, nil)
+		s.out.segments = append(s.out.segments, segment{size: n, file: -1})
 		s.done = s.in.n
 	}
 }
@@ -189,7 +135,7 @@ func (s *scanner) tar() error {
 			return err
 		}
 		if s.in.n != s.done {
-			s.out.segments, s.ids = s.out.segments[:from], s.ids[:from]
+			s.out.segments = s.out.segments[:from]
 			s.done = 0
 			for _, g := range s.out.segments {
 				s.done += g.size
@@ -215,7 +161,7 @@ func (s *scanner) forget(file int) {
 // file cuts one file into chunks.
 func (s *scanner) file(number int, r io.Reader) error {
 	return s.cut.each(r, func(at int64, chunk []byte) {
-		s.add(segment{size: int64(len(chunk)), file: number, at: at}, s.digests.of(chunk))
+		s.out.segments = append(s.out.segments, segment{size: int64(len(chunk)), id: chunkID(xxhash.Sum64(chunk)), file: number, at: at})
 		s.done += int64(len(chunk))
 	})
 }
@@ -297,7 +243,7 @@ var gear = func() (table [256]uint64) {
 	return table
 }()
 
-const indexTitle = "evenkeel chunks 1"
+const indexTitle = "evenkeel chunks 2"
 
 // index is the outline as the host keeps it: gzip of a title with the mean, then for each
 // file a line "f NAME", and for each chunk of it "ID SIZE".

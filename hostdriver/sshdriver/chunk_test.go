@@ -100,7 +100,7 @@ func FuzzParseIndex(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	f.Add([]byte("evenkeel chunks 1 16384\n"))
+	f.Add([]byte("evenkeel chunks 2 16384\n"))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		b, err := parseIndex(packed)
 		if err != nil {

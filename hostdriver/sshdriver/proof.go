@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/poly1305" //lint:ignore SA1019 a tag over a stream of any length is what it is for; the ciphers that are named instead take a message whole
 )
@@ -37,35 +39,50 @@ func (k *proofKey) text() string {
 
 // witness takes SHA-256 and tag of what is written to it, beside the writer.
 type witness struct {
-	jobs chan *[]byte
-	free sync.Pool
+	free sync.Pool // of *shown
 	done sync.WaitGroup
 	sum  hash.Hash
 	tag  *poly1305.MAC
+	sums chan *shown
+	tags chan *shown
+}
+
+// shown is a piece of what was written; the second who has read it gives it back.
+type shown struct {
+	bytes []byte
+	left  atomic.Int32
 }
 
 func newWitness(k *proofKey) *witness {
-	w := &witness{jobs: make(chan *[]byte, 16), free: sync.Pool{New: func() any { return new([]byte) }}, sum: sha256.New(), tag: poly1305.New((*[32]byte)(k))}
-	w.done.Go(func() {
-		for b := range w.jobs {
-			w.sum.Write(*b)
-			_, _ = w.tag.Write(*b) // never fails
-			w.free.Put(b)
-		}
-	})
+	w := &witness{free: sync.Pool{New: func() any { return new(shown) }}, sum: sha256.New(), tag: poly1305.New((*[32]byte)(k)),
+		sums: make(chan *shown, 16), tags: make(chan *shown, 16)}
+	w.done.Go(func() { w.take(w.sums, w.sum) })
+	w.done.Go(func() { w.take(w.tags, w.tag) })
 	return w
 }
 
+func (w *witness) take(from <-chan *shown, to io.Writer) {
+	for b := range from {
+		_, _ = to.Write(b.bytes) // neither ever fails
+		if b.left.Add(-1) == 0 {
+			w.free.Put(b)
+		}
+	}
+}
+
 func (w *witness) Write(p []byte) (int, error) {
-	b := w.free.Get().(*[]byte)
-	*b = append((*b)[:0], p...)
-	w.jobs <- b
+	b := w.free.Get().(*shown)
+	b.bytes = append(b.bytes[:0], p...)
+	b.left.Store(2)
+	w.sums <- b
+	w.tags <- b
 	return len(p), nil
 }
 
 // end is called once, and nothing is written after it.
 func (w *witness) end() {
-	close(w.jobs)
+	close(w.sums)
+	close(w.tags)
 	w.done.Wait()
 }
 

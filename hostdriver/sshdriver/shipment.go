@@ -137,20 +137,24 @@ func (s *shipment) begin() error {
 // pack is what to send to this host, and the key of the base that it is for, or "-".
 func (s *shipment) pack() (*pack, string, error) {
 	r := s.release
-	var b *base
 	key := packKey{stream: r.Travels(), form: r.Form, encoding: s.parcels.driver.encodingFor(r, s.tools)}
 	if s.said.base != "" {
-		// What a host has kept and nobody can read is as good as none.
-		if b, _ = parseIndex(s.said.index); b != nil {
-			sum := sha256.Sum256(s.said.index)
-			key.base = hex.EncodeToString(sum[:])
-			if key.encoding == plain && s.parcels.driver.compression != CompressNever {
-				key.encoding = gzipped // of what has changed there is little
-			}
-		}
+		sum := sha256.Sum256(s.said.index)
+		key.base = hex.EncodeToString(sum[:])
 	}
 	s.parcels.uses(key)
-	p, done, err := s.parcels.driver.packs.get(s.parcels.ctx, key, func() (*pack, error) { return buildPack(r, b, key.encoding) })
+	p, done, err := s.parcels.driver.packs.get(s.parcels.ctx, key, func() (*pack, error) {
+		// What a host has kept and nobody can read is as good as none.
+		b, err := parseIndex(s.said.index)
+		enc := key.encoding
+		switch {
+		case err != nil:
+			b = nil
+		case enc == plain && s.parcels.driver.compression != CompressNever:
+			enc = gzipped // of what has changed there is little
+		}
+		return buildPack(r, b, enc)
+	})
 	if err != nil {
 		return nil, "", err
 	}

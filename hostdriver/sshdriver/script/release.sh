@@ -96,8 +96,7 @@ stage_release() {
 	file) release_file "$@" ;;
 	tar) release_tar "$@" ;;
 	esac
-	[ ! -e "$part" ] || rm -f -- "$part"
-	[ "$recipe" = 0 ] || rm -f -- "$R/recipe"
+	[ "$recipe$encoding" = 0none ] && [ ! -e "$part" ] || rm -f -- "$part" "$R/recipe"
 	if [ "$sum" != "$8" ]; then
 		[ "$from$recipe" = 00 ] || rec retry
 		[ "$recipe" = 0 ] || rm -f -- "$D/chunks/$base"
@@ -110,10 +109,9 @@ stage_release() {
 	try sync $filesystem -- "$beside" || stage_fail "cannot write $7: $why" "$advice"
 	forget_hooks "$1" || stage_fail "$why" "$ADVICE_DISK"
 	# Whatever has its name was no release of ours, or no longer is as it was.
-	old=
-	[ -e "$7" ] && [ "$4" = tar ] && { old=$beside.old && try mv -fT -- "$7" "$old" || stage_fail "cannot move $7 away: $why" "$advice"; }
+	[ -e "$7" ] && [ "$4" = tar ] && { try mv -fT -- "$7" "$beside.old" || stage_fail "cannot move $7 away: $why" "$advice"; }
 	try mv -fT -- "$beside" "$7" || stage_fail "cannot put $7 in its place: $why" "$advice"
-	[ -z "$old" ] || rm -rf -- "$old"
+	[ ! -e "$beside.old" ] || rm -rf -- "$beside.old"
 	release_record "$@"
 	# It is there for good once that holds of the generation that needs it.
 	jot "$D/releases/$1" "$record" || stage_fail "$why" "$ADVICE_DISK"
@@ -167,10 +165,11 @@ pick_hash() {
 }
 
 # sum_of FILE SIZE DIGEST: its digest, in $sum. That its tag is right tells as much, in a third
-# of the time. Where it is not, or openssl has no such thing, the digest decides. The key is
-# seen by who looks at processes here, so what it is about is complete by then, and root's.
+# of the time. Where it is not, or openssl has no such thing, the digest decides. Who sees
+# processes, here or on another host, sees the key: what is put together of a base that is
+# another user's, who might change it meanwhile, is digested.
 sum_of() {
-	if [ "$2" -ge 1048576 ] && [ "$tag" != - ] &&
+	if [ "$2" -ge 1048576 ] && [ "$tag" != - ] && { [ "$recipe" = 0 ] || [ -O "$path" ]; } &&
 		[ "$(openssl mac -macopt hexkey:"$mackey" -in "$1" Poly1305 2>/dev/null)" = "$tag" ]; then
 		sum=$3
 		return
@@ -183,7 +182,9 @@ sum_of() {
 # receive_part: the bytes of $part from $from on. One that is cut off stays, unless it is
 # small, for the next time.
 receive_part() {
-	[ "$from" != 0 ] || [ ! -e "$part" ] || rm -f -- "$part"
+	if [ "$from" = 0 ] && { [ -e "$part" ] || [ -L "$part" ]; }; then
+		rm -f -- "$part"
+	fi
 	try dd bs=65536 count=$((size - from)) iflag=count_bytes,fullblock oflag=append conv=notrunc status=none of="$part" || {
 		rm -f -- "$part"
 		stage_fail "cannot write $7: $why" "$advice"
