@@ -73,12 +73,12 @@ func readThrough(unpack bool, open func() (io.ReadCloser, error)) (*bundle, erro
 		if err := checkTar(travel); err != nil {
 			return nil, err
 		}
-		if _, err := io.Copy(io.Discard, travel); err != nil {
+		if err := travel.drain(); err != nil {
 			return nil, err
 		}
 		b.size, b.sha256 = travel.n, travel.sum()
 	}
-	if _, err := io.Copy(io.Discard, whole); err != nil {
+	if err := whole.drain(); err != nil {
 		return nil, err
 	}
 	b.sourceSHA256, b.sourceSize = whole.sum(), whole.n
@@ -98,12 +98,47 @@ type meter struct {
 func newMeter(r io.Reader) *meter { return &meter{r: r, h: sha256.New()} }
 
 func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
+	n, err := m.read(p)
 	m.h.Write(p[:n])
+	return n, err
+}
+
+// read leaves the digest to the caller.
+func (m *meter) read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
 	if m.n += int64(n); m.n > maxArtifact {
 		return n, fmt.Errorf("it has more than %d bytes", int64(maxArtifact))
 	}
 	return n, err
+}
+
+const drainBuffer = 256 << 10
+
+// drain reads the rest. One piece is digested while the next one is read.
+func (m *meter) drain() error {
+	full, free := make(chan []byte, 1), make(chan []byte, 2)
+	free <- make([]byte, drainBuffer)
+	free <- make([]byte, drainBuffer)
+	var digesting sync.WaitGroup
+	digesting.Go(func() {
+		for b := range full {
+			m.h.Write(b)
+			free <- b[:cap(b)]
+		}
+	})
+	defer digesting.Wait()
+	defer close(full)
+	for {
+		b := <-free
+		n, err := m.read(b)
+		full <- b[:n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (m *meter) sum() string { return hex.EncodeToString(m.h.Sum(nil)) }
