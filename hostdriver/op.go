@@ -41,6 +41,8 @@ type Precheck struct {
 	Units      []string // must not be masked and have no job queued
 	// Trial is what is to be started, where nothing is staged for it.
 	Trial Trial
+	// Pulls are releases that the host is to fetch by itself: it must have what that takes.
+	Pulls []Release
 }
 
 // Stage brings a generation to the host without touching anything that is in
@@ -68,7 +70,7 @@ type Image struct {
 type Release struct {
 	Path   string
 	SHA256 string // names it: the last part of Path
-	Size   int64  // of the stream as it travels (see Form)
+	Size   int64  // of the stream as it travels (see Form); not asked of one that is pulled
 	// Stream is the stream's digest, where that is another: of a bundle that is
 	// compressed where it is kept. "": SHA256.
 	Stream string
@@ -76,6 +78,10 @@ type Release struct {
 	Owner  string
 	Group  string
 	Open   func() (io.ReadCloser, error) `json:"-"`
+	// Pull, where set, has the host fetch the source, whose digest is SHA256, by itself, and
+	// unpack it as it would have come: nothing travels, and Open is not called. A tar may
+	// then be compressed, or a zip. What is not right is a failure, and nothing is staged.
+	Pull *Pull
 }
 
 // Travels is the digest of the stream as it travels.

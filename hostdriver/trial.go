@@ -109,6 +109,7 @@ const (
 	ReadOnly          FindingReason = "read-only"
 	UnitMasked        FindingReason = "unit-masked"
 	JobQueued         FindingReason = "job-queued"
+	CannotPull        FindingReason = "cannot-pull"
 	UnitInvalid       FindingReason = "unit-invalid"
 	ProgramMissing    FindingReason = "program-missing"
 	NotExecutable     FindingReason = "not-executable"

@@ -30,6 +30,9 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 	if err := s.setTrial(op.Trial); err != nil {
 		return nil, err
 	}
+	if err := s.setPulls(op.Pulls, d.pullTimes); err != nil {
+		return nil, err
+	}
 	result := func(records []record) (hostdriver.Result, error) {
 		var found []hostdriver.Finding
 		var warnings []string
@@ -41,6 +44,8 @@ func (d *Driver) precheck(f hostdriver.Fence, op hostdriver.Precheck) (*change, 
 				more, err = roomFindings(op, dirs.list, r)
 			case "units":
 				more, err = unitFindings(r, ownJobs(records))
+			case "pulls":
+				more, err = pullFindings(op.Pulls, r)
 			case "trial":
 				more, warnings, err = trialFindings(op.Trial, r)
 			}

@@ -46,6 +46,9 @@ func (d *Driver) stage(f hostdriver.Fence, op hostdriver.Stage) (*change, error)
 	s.set("BLOBS", parcels.blobLines())
 	s.set("RELEASES", parcels.releaseLines())
 	s.setList("KEYS", keys)
+	if err := s.setPulls(parcels.pulls, d.pullTimes); err != nil {
+		return nil, err
+	}
 	if err := s.setTrial(op.Trial); err != nil {
 		return nil, err
 	}
@@ -62,6 +65,7 @@ type parcels struct {
 	blobs    map[string]hostdriver.Content
 	digests  []string // of the blobs, sorted
 	releases []hostdriver.Release
+	pulls    []hostdriver.Release // what the host fetches by itself
 	trial    hostdriver.Trial
 	sent     atomic.Int64
 
@@ -74,7 +78,8 @@ type parcels struct {
 }
 
 // blame: a host that got too little says so, but the cause is on this side.
-func (p *parcels) blame(e *hostdriver.Error, _ []record) {
+func (p *parcels) blame(e *hostdriver.Error, records []record) {
+	pullFailure(p.pulls, e, records)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, key := range p.packs {
@@ -101,7 +106,7 @@ func (p *parcels) unreadable(err error) error {
 }
 
 func packParcels(op hostdriver.Stage) (*parcels, error) {
-	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), releases: op.Releases, trial: op.Trial}
+	p := &parcels{blobs: op.Blobs, digests: slices.Sorted(maps.Keys(op.Blobs)), trial: op.Trial}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	for digest, c := range op.Blobs {
 		if !hostdriver.IsDigest(digest) || c.SHA256() != digest {
@@ -111,6 +116,11 @@ func packParcels(op hostdriver.Stage) (*parcels, error) {
 	for _, r := range op.Releases {
 		if err := checkRelease(r); err != nil {
 			return nil, fmt.Errorf("release %q: %w", r.Path, err)
+		}
+		if r.Pull != nil {
+			p.pulls = append(p.pulls, r)
+		} else {
+			p.releases = append(p.releases, r)
 		}
 	}
 	return p, nil
@@ -132,10 +142,12 @@ func checkRelease(r hostdriver.Release) error {
 		return fmt.Errorf("the path does not end in the digest %s", r.SHA256)
 	case !hostdriver.IsDigest(r.Travels()):
 		return fmt.Errorf("%q is not a SHA-256 digest", r.Travels())
-	case r.Size < 0:
-		return fmt.Errorf("its size is %d", r.Size)
 	case r.Form != hostdriver.FormFile && r.Form != hostdriver.FormTar:
 		return fmt.Errorf("the form %q is not known", r.Form)
+	case r.Pull != nil:
+		return r.Pull.Check()
+	case r.Size < 0:
+		return fmt.Errorf("its size is %d", r.Size)
 	case r.Open == nil:
 		return fmt.Errorf("there is nothing to open")
 	}
@@ -153,9 +165,7 @@ func (p *parcels) blobLines() string {
 func (p *parcels) releaseLines() string {
 	var lines []string
 	for _, r := range p.releases {
-		owner := firstOf(r.Owner, "root")
-		lines = append(lines, strings.Join([]string{releaseKey(r.Path), r.SHA256, fmt.Sprint(r.Size), string(r.Form),
-			owner, firstOf(r.Group, owner), r.Path, r.Travels()}, "\t"))
+		lines = append(lines, releaseLine(r, r.Size, r.Travels()))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -28,6 +28,7 @@ type Driver struct {
 	packs       *packer
 	compression Compression
 	bandwidth   *rate.Limiter // of releases, over all hosts; nil: not bounded
+	pullTimes   pullTimes
 
 	mu    sync.Mutex
 	known map[string]ownManifest // by host name
@@ -53,7 +54,7 @@ func New(o Options) (*Driver, error) {
 }
 
 func newDriver(l line, p places) *Driver {
-	return &Driver{line: l, places: p, lockWait: lockWait, watchTimes: hostWatchTimes, packs: newPacker(), compression: CompressAuto, known: map[string]ownManifest{}}
+	return &Driver{line: l, places: p, lockWait: lockWait, watchTimes: hostWatchTimes, packs: newPacker(), compression: CompressAuto, pullTimes: hostPullTimes, known: map[string]ownManifest{}}
 }
 
 // Pool is the connections, for who needs a host in another way than the ports.

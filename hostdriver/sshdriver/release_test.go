@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,8 +79,9 @@ func (h *shellHost) holds(path string, want []byte) {
 }
 
 // without hides a program from the host.
-func (h *shellHost) without(name string) {
+func (h *shellHost) without(names ...string) {
 	h.t.Helper()
+	h.lacking = append(h.lacking, names...)
 	dir := filepath.Join(h.dir, "few")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		h.t.Fatal(err)
@@ -87,9 +89,11 @@ func (h *shellHost) without(name string) {
 	for _, from := range strings.Split(realPath, ":") {
 		entries, _ := os.ReadDir(from)
 		for _, e := range entries {
-			if e.Name() != name {
-				_ = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name()))
+			if slices.Contains(h.lacking, e.Name()) {
+				_ = os.Remove(filepath.Join(dir, e.Name()))
+				continue
 			}
+			_ = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name()))
 		}
 	}
 	h.places.path = h.dir + "/bin:" + dir

@@ -35,6 +35,8 @@ type shellHost struct {
 	stays   bool   // one shell for all requests, as on a connection that is kept
 	kept    *shell // that one
 	started int    // how many there were
+
+	lacking []string // what was taken out of its PATH
 }
 
 var testShells = map[string][]string{"dash": {"dash"}, "bash": {"bash", "--posix"}, "busybox": {"busybox", "sh"}}

@@ -2,13 +2,14 @@
 # no lock: a host whose disk is full or read-only must be able to say so.
 #
 # Set by the controller: ROOMS (lines, tab separated: directory, bytes, inodes), UNITS,
-# what trial.sh needs, and the fence.
+# PULLS (see pull.sh), what trial.sh needs, and the fence.
 
 op_precheck() {
 	be_root
 	[ -d "$D" ] && check_epoch
 	check_rooms
 	check_units
+	[ -z "$PULLS" ] || check_pulls
 	MANIFEST=
 	try_trial
 	finish

@@ -103,6 +103,12 @@ stage_release() {
 		stage_fail "the release $7 arrived damaged or cut" "try again; if it stays so, compare the artifact with its sha256"
 	fi
 	[ "$index" = 0 ] || receive "$index" "$D/chunks/$1.new" || stage_fail "cannot write to $D: $why" "$ADVICE_DISK"
+	settle_release "$@"
+}
+
+# settle_release KEY DIGEST SIZE FORM OWNER GROUP PATH: what is whole beside its place gets its owner and is
+# put there. Set: index.
+settle_release() {
 	owners "$5" "$6" || stage_fail "$why" "$mend"
 	own_release "$beside" "$4" "$5" "$6" || stage_fail "cannot give $7 to $5:$6: $why" "does that user exist there? the service may declare it"
 	[ "$4" = file ] && filesystem= || filesystem=-f
@@ -270,6 +276,11 @@ release_tar() {
 		pick_hash "$3"
 		stream_tar "$@"
 	fi
+	list_release "$@"
+}
+
+# list_release KEY … PATH: what the release has brought, by which it is known.
+list_release() {
 	why=$(cd "$beside" && find . ! -type d -print0 2>&1 >"$D/lists/$1.new") && try mv -f -- "$D/lists/$1.new" "$D/lists/$1" ||
 		stage_fail "cannot list the release $7: $why" "$ADVICE_DISK"
 }

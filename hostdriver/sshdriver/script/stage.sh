@@ -2,7 +2,7 @@
 #
 # Set by the controller: GEN, MANIFEST (its text), BLOBS (lines: digest, size),
 # RELEASES (lines, tab separated: key, digest that names it, size, form, owner, group, path,
-# digest of its stream), KEYS
+# digest of its stream), PULLS (see pull.sh), KEYS
 # (lines: key of each release that the manifest names), IMAGES (see images.sh), and what
 # trial.sh needs.
 # What the record "need" names is then read from standard input, in that order.
@@ -14,6 +14,7 @@ op_stage() {
 	clear_staging
 	keep_reserve || stage_fail "cannot set room aside in $D for the way back: $why" "$ADVICE_DISK"
 	need= unsynced=
+	[ -z "$PULLS" ] || pull_releases
 	need_blobs
 	need_releases
 	tell_offers
