@@ -21,7 +21,7 @@ func Contract(t *testing.T, newHarness NewHarness) {
 		name  string
 		cases []contractCase
 	}{
-		{"observe", observeCases}, {"fence", fenceCases}, {"stage", stageCases}, {"switch", switchCases}, {"generations", generationCases},
+		{"observe", observeCases}, {"fence", fenceCases}, {"stage", stageCases}, {"pull", pullCases}, {"switch", switchCases}, {"generations", generationCases},
 		{"units", unitCases}, {"users", userCases}, {"ops", opCases}, {"hooks", hookCases}, {"trial", trialCases}, {"faults", faultCases}, {"watch", watchCases},
 	}
 	for _, g := range groups {

@@ -117,6 +117,14 @@ func (h *FakeHost) precheck(op hostdriver.Precheck) error {
 			add(hostdriver.JobQueued, u, "see systemctl list-jobs there", "%s has a job queued, number %s", u, st.Job)
 		}
 	}
+	for _, r := range op.Pulls {
+		if err := r.Pull.Check(); err != nil {
+			return failure(hostdriver.Refused, "correct the fleet repo", "%w", err)
+		}
+		if f := h.cannotPull(r); f != "" {
+			found = append(found, r.PullFinding(f))
+		}
+	}
 	return hostdriver.FindingsError(append(found, h.try(op.Trial, nil)...))
 }
 

@@ -64,6 +64,9 @@ type FakeHost struct {
 
 	images, registry map[string][]string // by tool; which tools there are, images tells
 
+	fetcher string // what it has to fetch with
+	web     fakeWeb
+
 	watches     []*fakeWatch
 	reloads     int  // daemon-reloads, and changes of enablement
 	unwatchable bool // lacks what a watch needs

@@ -93,6 +93,14 @@ func (h *FakeHost) receive(op hostdriver.Stage) (int64, error) {
 		if n := h.nodes[r.Path]; n != nil && n.release == r.SHA256 && h.asStaged(n) {
 			continue
 		}
+		if r.Pull != nil {
+			n, err := h.fetch(r)
+			if err != nil {
+				return 0, err
+			}
+			releases[r.Path] = n
+			continue
+		}
 		n, err := h.unpack(r)
 		if err != nil {
 			return 0, err
@@ -137,6 +145,13 @@ func (h *FakeHost) unpack(r hostdriver.Release) (*node, error) {
 	if c.SHA256() != r.Travels() {
 		return nil, failure(hostdriver.Failed, "compare the artifact with its sha256", "the release %s arrived damaged or cut; nothing of it was kept", r.Path)
 	}
+	return h.releaseNode(r, data)
+}
+
+// releaseNode is a release whose bytes, as they travel, are these.
+func (h *FakeHost) releaseNode(r hostdriver.Release, data []byte) (*node, error) {
+	var err error
+	c := hostdriver.NewContent(data)
 	n := &node{kind: hostdriver.PathFile, data: c, owner: orRoot(r.Owner), mode: 0o755, release: r.SHA256, changed: h.fleet.now()}
 	n.group = n.owner
 	if r.Group != "" {

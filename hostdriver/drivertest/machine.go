@@ -37,6 +37,13 @@ type Machine interface {
 	// Images puts a tool for containers (docker or podman) there which has some images, and
 	// whose registry has others.
 	Images(tool string, has, registry []string)
+	// Fetcher leaves the host one tool to fetch with: curl, wget, busybox, or "" for none.
+	Fetcher(tool string)
+	// Publish has an https server that the host trusts serve data at path, from now on, and
+	// returns the URL. Redirect has it send on who asks for path, Asked tells how often anybody has.
+	Publish(path string, data []byte) (url string)
+	Redirect(path, to string)
+	Asked(path string) int
 	// HideBus takes away what a watch needs that is yet to begin; ShowBus brings it back.
 	HideBus()
 	ShowBus()

@@ -21,7 +21,7 @@ import (
 // through sudo.
 func TestContractOnRealHost(t *testing.T) {
 	lab.Require(t)
-	l := newLab(t, 2)
+	l := newLab(t, 2, fetchTools...)
 	for i, user := range []string{"root", "deploy"} {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
@@ -32,11 +32,11 @@ func TestContractOnRealHost(t *testing.T) {
 }
 
 // newLab makes hosts of Debian 12, or of what EVENKEEL_LAB_SUITE says, such as trixie.
-func newLab(t testing.TB, hosts int) *lab.Lab {
+func newLab(t testing.TB, hosts int, packages ...string) *lab.Lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: hosts, Base: lab.Base{Suite: os.Getenv("EVENKEEL_LAB_SUITE")}})
+	l, err := lab.New(ctx, lab.Options{Hosts: hosts, Base: lab.Base{Suite: os.Getenv("EVENKEEL_LAB_SUITE"), Packages: packages}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func newLabDriver(t testing.TB, l *lab.Lab, user string) *Driver {
 }
 
 func labHarness(t *testing.T, l *lab.Lab, host *lab.Host, user string) drivertest.Harness {
-	m := &labMachine{t: t, host: host}
+	m := &labMachine{t: t, host: host, gateway: l.Gateway()}
 	m.wipe()
 	d, stale := newLabDriver(t, l, user), newLabDriver(t, l, user)
 	d.lockWait, stale.lockWait = 30*time.Second, 30*time.Second
@@ -80,6 +80,9 @@ type labMachine struct {
 	t    *testing.T
 	host *lab.Host
 	line *cutLine
+
+	gateway string  // the tester's address, as the host sees it
+	web     *origin // made when it is first needed
 }
 
 func (m *labMachine) do(format string, a ...any) string {
@@ -114,6 +117,7 @@ rm -rf /var/lib/evenkeel /run/evenkeel /etc/contract /var/lib/contract /opt/cont
 	/lib/systemd/system/contract* /etc/tmpfiles.d/contract.conf /etc/systemd/system/*.wants/contract* /etc/systemd/system/*.requires/contract* \
 	/etc/systemd/user/contract* /usr/local/bin/docker /usr/local/bin/podman
 userdel contract 2>/dev/null
+for f in curl wget busybox; do [ ! -e /usr/bin/$f.hidden ] || mv /usr/bin/$f.hidden /usr/bin/$f; done
 [ ! -e /usr/bin/systemd-stdio-bridge.hidden ] || mv /usr/bin/systemd-stdio-bridge.hidden /usr/bin/systemd-stdio-bridge
 systemctl unmask contract-m.service 2>/dev/null
 systemctl daemon-reload

@@ -4,9 +4,18 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,18 +44,38 @@ type origin struct {
 	deaf     bool  // to Range
 	headless bool  // refuses HEAD
 	redirect string
+	away     map[string]string // by path
 	asked    []string // method, URL and Range of each request
 	sent     int64
 }
 
-func newOrigin(t testing.TB) *origin {
+func newOrigin(t testing.TB) *origin { return newOriginAt(t, "127.0.0.1") }
+
+// newOriginAt listens on an address of this machine.
+func newOriginAt(t testing.TB, address string) *origin {
 	t.Helper()
-	o := &origin{files: map[string][]byte{}}
+	o := &origin{files: map[string][]byte{}, away: map[string]string{}}
 	o.Server = httptest.NewUnstartedServer(http.HandlerFunc(o.serve))
-	o.Config.ErrorLog = nil
+	o.Config.ErrorLog = log.New(io.Discard, "", 0)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		Subject: pkix.Name{CommonName: "origin " + address}, IPAddresses: []net.IP{net.ParseIP(address)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, &cert, &cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	_ = o.Listener.Close()
+	if o.Listener, err = net.Listen("tcp", address+":0"); err != nil {
+		t.Fatal(err)
+	}
 	o.StartTLS()
 	t.Cleanup(o.Close)
-	o.ca = writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.Certificate().Raw})))
+	o.ca = writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	return o
 }
 
@@ -57,6 +86,9 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 	o.asked = append(o.asked, r.Method+" "+r.URL.String()+" "+r.Header.Get("Range"))
 	o.mu.Unlock()
 	switch {
+	case o.away[r.URL.Path] != "":
+		http.Redirect(w, r, o.away[r.URL.Path], http.StatusFound)
+		return
 	case redirect != "" && !strings.HasPrefix(r.URL.Path, "/there"):
 		http.Redirect(w, r, redirect, http.StatusFound)
 		return
@@ -396,7 +428,7 @@ func TestPullOnAFullDisk(t *testing.T) {
 		big := o.pulled(small+"/.releases/a", "/big", hostdriver.FormFile, noise(31, 32<<20))
 		h.refusesPull(1, big, "33554432 bytes are needed", "make room there")
 		if o.sent > 16<<20 { // what a server may send before anybody has read its first line
-			t.Errorf("%d bytes were fetched for a disk that is too small", o.sent)
+			t.Errorf("%d bytes were fetched for a disk that is too small: %v", o.sent, o.requests())
 		}
 		bomb := o.pulled(small+"/.releases/a", "/bomb.tar.gz", hostdriver.FormTar, gzipOf(t, bundleOf(t, make([]byte, 5<<20))))
 		h.refusesPull(1, bomb, "5242880 bytes are needed", "make room there")

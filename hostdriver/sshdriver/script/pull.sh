@@ -143,7 +143,7 @@ fetch_part() {
 		[ "$left" -gt 0 ] || pull_fail time "${cause:-}"
 		room=$(df --output=avail -B1 -- "$dir" | tail -n 1)
 		room=$((${room:-0}))
-		length=
+		said= away= cause=
 		"fetch_$fetcher"
 		[ -z "$away" ] || { rm -f -- "$part" && pull_fail redirect "$away"; }
 		has=$(stat -c %s -- "$part" 2>/dev/null)
@@ -193,7 +193,8 @@ too_big() {
 }
 
 # fetching INPUT COMMAND…: runs it, and notes what it and the server say. It keeps the lock: what
-# outlives this shell would go on writing.
+# outlives this shell would go on writing. What the tool itself leaves running (an openssl that
+# reads all that a server sends) is ended: timeout has made it a process group.
 fetching() {
 	{
 		printf '%s' "$1" | (
@@ -202,9 +203,12 @@ fetching() {
 			exec 3>&-
 			HOME=${HOME:-/root}
 			export HOME
-			exec timeout -k 5 "$left" "$@"
+			exec 4<&0
+			timeout -k 5 "$left" "$@" <&4 &
+			wait $!
+			echo $? >"$R/pull.status"
+			kill -s KILL -- -$! 2>/dev/null
 		) 2>&1
-		echo $? >"$R/pull.status"
 	} | {
 		head -c 65536
 		cat >/dev/null
@@ -216,7 +220,7 @@ fetching() {
 # read_log: of the last answer its status and length, in $said and $length; where it was sent on to
 # something that is not https, in $away; what the tool says, in $cause.
 read_log() {
-	said= away= cause= last=
+	said= away= cause= last= length=
 	while IFS=" $TAB$CR" read -r word value rest; do
 		case $word in
 		HTTP/*) said=$value length= ;;
