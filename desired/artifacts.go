@@ -98,7 +98,18 @@ func (a *compiledArtifact) of(ctx context.Context, store *artifacts, sc *scope) 
 	if digest != "" && !sha256Hex.MatchString(digest) {
 		return Artifact{}, &Fault{Pos: a.digestAt, Rule: "wrong-value", Message: "sha256 is not 64 lower-case hexadecimal digits", Mend: "sha256sum FILE writes it"}
 	}
-	b, err := store.get(ctx, source, digest, a.unpacks(source))
+	if a.spec.Pull == pullHost {
+		if message, mend := checkPullSource(source); message != "" {
+			return Artifact{}, &Fault{Pos: a.sourceAt, Rule: "artifact", Message: message, Mend: mend}
+		}
+	}
+	var b *bundle
+	var err error
+	if a.readHere() {
+		b, err = store.get(ctx, source, digest, a.unpacks(source))
+	} else {
+		b = store.pinned(source, digest, a.unpacks(source))
+	}
 	if err != nil {
 		f := sourceFault(err, a.sourceAt)
 		if f.Rule == "unreadable" {
@@ -107,12 +118,12 @@ func (a *compiledArtifact) of(ctx context.Context, store *artifacts, sc *scope) 
 		return Artifact{}, f
 	}
 	if digest != "" && digest != b.sourceSHA256 {
-		return Artifact{}, &Fault{Pos: a.digestAt, Rule: "artifact", Message: fmt.Sprintf("%s has the sha256 %s, not %s", source, b.sourceSHA256, digest),
+		return Artifact{}, &Fault{Pos: a.digestAt, Rule: "artifact", Message: fmt.Sprintf("%s has the sha256 %s, not %s", hostdriver.RedactURLs(source), b.sourceSHA256, digest),
 			Mend: "write its sha256, or put the right file there"}
 	}
-	if a.spec.Signature != nil && b.raw != nil {
+	if a.spec.Signature != nil && (b.raw != nil || !a.readHere() && store.store != nil) {
 		if err := store.proven(ctx, a.spec.Signature, source, b); err != nil {
-			return Artifact{}, &Fault{Pos: a.signatureAt, Rule: "artifact", Message: "artifact " + fault.Quote(source) + ": " + err.Error(),
+			return Artifact{}, &Fault{Pos: a.signatureAt, Rule: "artifact", Message: "artifact " + fault.Quote(hostdriver.RedactURLs(source)) + ": " + hostdriver.RedactURLs(err.Error()),
 				Mend: "see who has made that file, and whether it is the one that was signed"}
 		}
 	}
@@ -138,7 +149,7 @@ func (a *compiledArtifact) artifact(source string, b *bundle) Artifact {
 		Name: a.spec.Name, SHA256: b.sourceSHA256, Size: b.sourceSize, StreamSHA256: b.sha256, StreamSize: b.size,
 		Link: a.spec.Path, Release: path.Join(path.Dir(a.spec.Path), ".releases", a.spec.Name, b.sourceSHA256),
 		Form: b.form, Owner: or(a.spec.Owner, "root"), Group: or(a.spec.Group, "root"),
-		Source: source, Open: b.open, ChangeMode: changeOf(a.spec.ChangeMode),
+		Source: source, Pull: a.pull(source), Open: b.open, ChangeMode: changeOf(a.spec.ChangeMode),
 	}
 }
 
@@ -244,7 +255,7 @@ func (s *artifacts) load(ctx context.Context, source, digest string, unpack bool
 		if errors.As(err, &m) && m.Mend() != "" {
 			mend = m.Mend()
 		}
-		return nil, &sourceError{rule: "artifact", message: "cannot fetch " + fault.Quote(source) + ": " + err.Error(), mend: mend}
+		return nil, &sourceError{rule: "artifact", message: "cannot fetch " + fault.Quote(hostdriver.RedactURLs(source)) + ": " + hostdriver.RedactURLs(err.Error()), mend: mend}
 	}
 	return readBundle(source, unpack, file.Open)
 }

@@ -220,6 +220,13 @@ func (c *serviceCheck) artifact(at string, a ArtifactSpec) {
 		message, mend := checkArtifactSource(a.Source, a.SHA256)
 		c.addIf(at+".source", "artifact", message, mend)
 	}
+	if a.Pull == pullHost && !isTemplate(a.Source) && a.Source != "" {
+		message, mend := checkPullSource(a.Source)
+		c.addIf(at+".pull", "artifact", message, mend)
+	}
+	if key, message, mend := a.checkPull(); message != "" {
+		c.add(at+"."+key, "artifact", message, mend)
+	}
 	if IsGitArchive(a.Source) && (a.Unpack == "none" || a.Unpack == "zip") {
 		c.add(at+".unpack", "artifact", "the archive of a commit is always unpacked, as a tar", "drop unpack")
 	}

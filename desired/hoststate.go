@@ -169,6 +169,9 @@ type Artifact struct {
 	Owner        string
 	Group        string
 	Source       string
+	// Pull is how the host fetches the source by itself; nil where it is sent. Then sizes
+	// and StreamSHA256 may not be known, and Open may be nil.
+	Pull *hostdriver.Pull
 	// Open gives the bytes as they travel (see hostdriver.ReleaseForm): of a bundle
 	// the uncompressed tar. It is nil where the source is not at hand.
 	Open       func() (io.ReadCloser, error) `json:"-"`

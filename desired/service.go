@@ -159,6 +159,8 @@ type ArtifactSpec struct {
 	Group      string         `yaml:"group"`                                                      // default root
 	Unpack     string         `yaml:"unpack" jsonschema:"enum=tar,enum=zip,enum=none"`            // default by the source's name: .tar, .tar.gz, .tgz, .tar.zst and .zip are unpacked
 	Signature  *SignatureSpec `yaml:"signature"`                                                  // what proves, beside sha256, whose it is
+	Pull       string         `yaml:"pull" jsonschema:"enum=controller,enum=host"`                // who fetches it: the controller (default), which sends it; or each host by itself, from its https:// URL
+	Bandwidth  string         `yaml:"bandwidth"`                                                  // of pull: host, how much a second a host fetches at most: 10MB, 500KiB; default unbounded
 	ChangeMode ChangeMode     `yaml:"changeMode" jsonschema:"enum=restart,enum=reload,enum=none"` // what a change means for the units that use it; default restart
 }
 

@@ -76,11 +76,14 @@ func (h *HostInput) Needs(v *Visit, o hostdriver.Observation) hostdriver.Prechec
 		for _, a := range inst.Artifacts {
 			if h.Observation.Paths[a.Release].Type == hostdriver.PathAbsent {
 				dir := path.Dir(a.Release)
-				p.NeedBytes[dir] += a.Size
-				if a.Form == hostdriver.FormTar { // as it comes, and unpacked
-					p.NeedBytes[dir] += a.StreamSize
+				p.NeedBytes[dir] += max(0, a.Size) // not known of what the host fetches, which sees for itself
+				if a.Form == hostdriver.FormTar {  // as it comes, and unpacked
+					p.NeedBytes[dir] += max(0, a.StreamSize)
 				}
 				p.NeedInodes[dir]++
+				if a.Pull != nil {
+					p.Pulls = append(p.Pulls, release(&a))
+				}
 			}
 		}
 	}
@@ -117,11 +120,7 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 			}
 		}
 		for _, a := range inst.Artifacts {
-			r := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Open: a.Open}
-			if a.Form == hostdriver.FormTar {
-				r.Stream, r.Size = a.StreamSHA256, a.StreamSize
-			}
-			op.Releases = append(op.Releases, r)
+			op.Releases = append(op.Releases, release(&a))
 		}
 		for _, img := range inst.Images {
 			if !slices.Contains(op.Images, img) {
@@ -130,6 +129,15 @@ func (h *HostInput) Stage(v *Visit, current hostdriver.Manifest, kept []uint64) 
 		}
 	}
 	return op
+}
+
+// release is an artifact as it comes to a host.
+func release(a *desired.Artifact) hostdriver.Release {
+	r := hostdriver.Release{Path: a.Release, SHA256: a.SHA256, Size: a.Size, Form: a.Form, Owner: a.Owner, Group: a.Group, Pull: a.Pull, Open: a.Open}
+	if a.Form == hostdriver.FormTar {
+		r.Stream, r.Size = a.StreamSHA256, a.StreamSize
+	}
+	return r
 }
 
 // Switch is a visit's switch, or its way back, over the manifest that the host has now.

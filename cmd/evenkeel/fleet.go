@@ -92,7 +92,7 @@ func (a *app) sshOptions(rev *desired.Revision) sshdriver.Options {
 
 // options are how hosts are reached, by the operator's settings.
 func (s SSHSettings) options(become bool, jump func(name string) (sshdriver.Target, bool)) sshdriver.Options {
-	bandwidth, _ := parseBandwidth(s.Bandwidth) // checked with the settings
+	bandwidth, _ := desired.ParseBandwidth(s.Bandwidth) // checked with the settings
 	return sshdriver.Options{Bandwidth: bandwidth, Compression: sshdriver.Compression(s.Compress), User: s.User, IdentityFiles: s.Identity, KnownHosts: s.KnownHosts, Become: become, Concurrency: s.Concurrency,
 		ConnectTimeout: s.ConnectTimeout, ResolveJump: jump}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/inventory/fault"
 )
 
@@ -267,7 +268,7 @@ func (s Settings) check() error {
 	if _, err := zerolog.ParseLevel(s.Log.Level); err != nil {
 		return mendable("use trace, debug, info, warn or error", "cannot use log level %s", fault.Quote(s.Log.Level))
 	}
-	if _, err := parseBandwidth(s.SSH.Bandwidth); err != nil {
+	if _, err := desired.ParseBandwidth(s.SSH.Bandwidth); err != nil {
 		return mendable("write it as 10MB or 500KiB (a second), or leave it out", "ssh.bandwidth: %w", err)
 	}
 	switch s.SSH.Compress {

@@ -35,6 +35,7 @@ type Store struct {
 	dir    string
 	client *http.Client
 	stall  time.Duration
+	pause  time.Duration       // before a fetch that failed is tried again; it doubles
 	logins auth.CredentialFunc // for registries; nil: none
 
 	// Git gives how the git repository at a URL is reached: URL, Branch, Tag and Dir of
@@ -64,14 +65,14 @@ func New(dir string, transport http.RoundTripper) (*Store, error) {
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if req.URL.Scheme != "https" {
-			return fmt.Errorf("redirected to %s, which is not https", req.URL.Redacted())
+			return &refusalError{fmt.Errorf("redirected to %s, which is not https", req.URL.Redacted())}
 		}
 		if len(via) >= maxRedirect {
-			return fmt.Errorf("redirected more than %d times", maxRedirect)
+			return &refusalError{fmt.Errorf("redirected more than %d times", maxRedirect)}
 		}
 		return nil
 	}}
-	return &Store{dir: dir, client: client, stall: stallAfter, logins: dockerLogins(), busy: map[string]*sync.Mutex{}}, nil
+	return &Store{dir: dir, client: client, stall: stallAfter, pause: firstPause, logins: dockerLogins(), busy: map[string]*sync.Mutex{}}, nil
 }
 
 // Fetch makes sure that the artifact is in the cache, whole and with that digest.
@@ -129,55 +130,6 @@ func verify(path, digest string) (int64, error) {
 	return n, nil
 }
 
-// download fetches into a file beside path and renames it there once it is whole.
-func (s *Store) download(ctx context.Context, url, digest, path string) (size int64, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	body, err := s.open(ctx, url, digest)
-	if err != nil {
-		return 0, causeOf(ctx, err)
-	}
-	defer body.Close()
-	tmp, err := os.CreateTemp(s.dir, ".fetching-*")
-	if err != nil {
-		return 0, fmt.Errorf("cannot write the artifact cache: %w", err)
-	}
-	defer func() {
-		_ = tmp.Close()
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	h := sha256.New()
-	watched := watch(body, s.stall, cancel)
-	defer watched.stop()
-	size, err = io.Copy(io.MultiWriter(tmp, h), io.LimitReader(watched, maxBytes+1))
-	if err == nil { // a server may end an answer because we gave it up
-		err = context.Cause(ctx)
-	}
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("it broke off after %d bytes: %w", size, causeOf(ctx, err))
-	case size > maxBytes:
-		return 0, fmt.Errorf("it has more than %d bytes", int64(maxBytes))
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
-		return 0, fmt.Errorf("it has the sha256 %s, not %s", got, digest)
-	}
-	if err := settle(tmp, path); err != nil {
-		return 0, fmt.Errorf("cannot write the artifact cache: %w", err)
-	}
-	return size, nil
-}
-
-// open begins to read what the URL names.
-func (s *Store) open(ctx context.Context, url, digest string) (io.ReadCloser, error) {
-	if reference, ok := strings.CutPrefix(url, "oci://"); ok {
-		return s.layer(ctx, reference, digest)
-	}
-	return s.get(ctx, url)
-}
-
 // local is a file of this machine, which is read where it is. Whether it is the right one
 // turns out when it is read.
 func local(name string) (desired.ArtifactFile, error) {
@@ -219,29 +171,37 @@ func (s *Store) FetchSignature(ctx context.Context, url string) ([]byte, error) 
 	return b, err
 }
 
+// get asks for all of a file.
 func (s *Store) get(ctx context.Context, url string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	if req.URL.Scheme != "https" {
-		return nil, fmt.Errorf("%s is not https", req.URL.Redacted())
-	}
-	// Without this a server's gzip would be undone on the way, and the digest with it.
-	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := s.client.Do(req)
+	resp, err := s.ask(ctx, url, 0, "")
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("the server answered %s", resp.Status)
-	}
-	if resp.ContentLength > maxBytes {
-		resp.Body.Close()
-		return nil, fmt.Errorf("it has more than %d bytes", int64(maxBytes))
+		return nil, &answerError{resp}
 	}
 	return resp.Body, nil
+}
+
+// ask asks for a file from a byte on: where validator is given, only if it is still that one.
+func (s *Store) ask(ctx context.Context, url string, from int64, validator string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, &refusalError{err}
+	}
+	if req.URL.Scheme != "https" {
+		return nil, &refusalError{fmt.Errorf("%s is not https", req.URL.Redacted())}
+	}
+	// Without this a server's gzip would be undone on the way, and the digest with it.
+	req.Header.Set("Accept-Encoding", "identity")
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		if validator != "" {
+			req.Header.Set("If-Range", validator)
+		}
+	}
+	return s.client.Do(req)
 }
 
 // settle makes a written file durable under its name.

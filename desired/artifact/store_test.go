@@ -34,6 +34,7 @@ func serve(t *testing.T, h http.HandlerFunc) (*Store, string, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.pause = time.Millisecond
 	t.Cleanup(func() {
 		srv.Client().CloseIdleConnections()
 		srv.Close()

@@ -45,7 +45,7 @@ type origin struct {
 	headless bool  // refuses HEAD
 	redirect string
 	away     map[string]string // by path
-	asked    []string // method, URL and Range of each request
+	asked    []string          // method, URL and Range of each request
 	sent     int64
 }
 

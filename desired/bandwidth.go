@@ -1,4 +1,4 @@
-package main
+package desired
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ var byteUnits = []struct {
 	size float64
 }{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
 
-// parseBandwidth reads bytes a second: "10MB", "1.5MiB", "500KiB", "125000". "" is 0, which
+// ParseBandwidth reads bytes a second: "10MB", "1.5MiB", "500KiB", "125000". "" is 0, which
 // is no bound.
-func parseBandwidth(text string) (int64, error) {
+func ParseBandwidth(text string) (int64, error) {
 	text = strings.TrimSuffix(strings.TrimSpace(text), "/s")
 	if text == "" {
 		return 0, nil
