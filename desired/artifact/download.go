@@ -17,7 +17,7 @@ import (
 
 // Bounds of trying again: a server that gets on is asked again, one that does not a few times.
 const (
-	maxIdle     = 4        // attempts in a row that brought less than leastGain
+	maxIdle     = 4        // attempts in a row that came no further by leastGain
 	leastGain   = 64 << 10 // bytes
 	maxAttempts = 100      // in all
 	firstPause  = time.Second
@@ -88,15 +88,14 @@ func (s *Store) download(ctx context.Context, url, digest, path string) (size in
 
 // all fetches until it is whole, or trying again is useless.
 func (t *transfer) all(ctx context.Context, digest string) error {
-	idle, pause := 0, t.store.pause
+	idle, pause, best := 0, t.store.pause, t.size
 	for attempt := 1; ; attempt++ {
-		before := t.size
 		err := t.once(ctx, digest)
 		if err == nil || ctx.Err() != nil || !t.mayGoOn(err) {
 			return err
 		}
-		if t.size >= before+leastGain {
-			idle, pause = 0, t.store.pause
+		if t.size >= best+leastGain {
+			idle, pause, best = 0, t.store.pause, t.size
 		} else {
 			idle++
 		}

@@ -110,7 +110,7 @@ func TestACutTransferGoesOn(t *testing.T) {
 			server.mu.Lock()
 			defer server.mu.Unlock()
 			if c.idle {
-				if err == nil || len(server.asked) > 2*maxAttempts {
+				if err == nil || len(server.asked) > 2*maxIdle {
 					t.Fatalf("%v, asked %d times", err, len(server.asked))
 				}
 				if left := entries(t, dir); len(left) > 0 {

@@ -392,8 +392,11 @@ func TestPullFaults(t *testing.T) {
 		h.refusesPull(1, wrong, "has the sha256 "+hostdriver.NewContent([]byte("what was not")).SHA256(), "not "+wrong.SHA256, "put the right file there")
 
 		cut := o.pulled(dir, "/cut"+query, hostdriver.FormFile, noise(30, 300_000))
-		o.set(func() { o.cutAfter = 1000; o.deaf = true })
+		o.set(func() { o.cutAfter = 200_000; o.deaf = true; o.asked = nil })
 		h.refusesPull(1, cut, "cannot fetch")
+		if n := len(o.requests()); n > 12 {
+			t.Errorf("it was asked %d times", n)
+		}
 		o.set(func() { o.cutAfter = 0; o.deaf = false })
 
 		plain := httptest.NewServer(http.HandlerFunc(o.serve))

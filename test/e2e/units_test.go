@@ -16,10 +16,16 @@ import (
 // newBareStage is a lab without a balancer, and an empty fleet repo.
 func newBareStage(t *testing.T, hosts int) *stage {
 	t.Helper()
+	return newBareStageOf(t, lab.Options{Hosts: hosts})
+}
+
+// newBareStageOf is newBareStage, on hosts of another kind.
+func newBareStageOf(t *testing.T, o lab.Options) *stage {
+	t.Helper()
 	lab.Require(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: hosts})
+	l, err := lab.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,8 +76,12 @@ pull_releases() {
 	rm -f -- "$R/pull" "$R/pull.status"
 }
 
-# pull_fail WORD [DETAIL]
+# pull_fail WORD [DETAIL]: what has come stays, where it may be of use.
 pull_fail() {
+	case $1 in
+	digest | entry | unpack | size | redirect | room) rm -f -- "$part" ;;
+	fetch | time) [ "$(stat -c %s -- "$part" 2>/dev/null || echo 0)" -ge "$SMALL" ] || rm -f -- "$part" ;;
+	esac
 	rm -f -- "$R/pull" "$R/pull.status"
 	rec pull "$pulled_key" "$1"
 	printf '%s\n' "${2:-}" >&3
@@ -135,7 +139,8 @@ part_is() {
 
 # fetch_part: what $part lacks. It is tried again a few times, and more often while it gets on.
 fetch_part() {
-	tries=0 pause=$PULLPAUSE probed=
+	tries=0 pause=$PULLPAUSE probed= best=$(stat -c %s -- "$part" 2>/dev/null)
+	best=${best:-0}
 	while :; do
 		was=$(stat -c %s -- "$part" 2>/dev/null)
 		was=${was:-0}
@@ -145,14 +150,14 @@ fetch_part() {
 		room=$((${room:-0}))
 		said= away= cause=
 		"fetch_$fetcher"
-		[ -z "$away" ] || { rm -f -- "$part" && pull_fail redirect "$away"; }
+		[ -z "$away" ] || pull_fail redirect "$away"
 		has=$(stat -c %s -- "$part" 2>/dev/null)
 		has=${has:-0}
-		[ "$has" -le "$MAXSOURCE" ] || { rm -f -- "$part" && pull_fail size "$has"; }
+		[ "$has" -le "$MAXSOURCE" ] || pull_fail size "$has"
 		[ "$status" = 0 ] && return
 		judge_fetch
-		if [ "$has" -ge $((was + SMALL)) ]; then
-			tries=0 pause=$PULLPAUSE
+		if [ "$has" -ge $((best + SMALL)) ]; then
+			tries=0 pause=$PULLPAUSE best=$has
 		else
 			tries=$((tries + 1))
 		fi
@@ -165,7 +170,7 @@ fetch_part() {
 
 # judge_fetch: what trying again cannot mend, and what must be begun anew.
 judge_fetch() {
-	[ "$(df --output=avail -B1 -- "$dir" | tail -n 1)" -ge "$SMALL" ] || { rm -f -- "$part" && pull_fail room "${length:-?} $room"; }
+	[ "$(df --output=avail -B1 -- "$dir" | tail -n 1)" -ge "$SMALL" ] || pull_fail room "${length:-?} $room"
 	case $said in
 	206 | 408 | 429) ;;
 	416)
@@ -173,7 +178,7 @@ judge_fetch() {
 		has=0
 		return
 		;;
-	4??) rm -f -- "$part" && pull_fail fetch "$cause" ;;
+	4??) pull_fail fetch "$cause" ;;
 	esac
 	[ "$fetcher" = curl ] || return 0
 	case $status in
@@ -355,7 +360,7 @@ judge_listing() {
 	room=$(df --output=avail -B1 -- "$dir" | tail -n 1)
 	room=$((${room:-0}))
 	[ "${#bytes}" -le 10 ] && [ "$bytes" -le "$MAXSOURCE" ] || pull_fail size "$bytes"
-	[ "$bytes" -le "$room" ] || { rm -f -- "$part" && pull_fail room "$bytes $room"; }
+	[ "$bytes" -le "$room" ] || pull_fail room "$bytes $room"
 }
 
 unpack_zip() {
