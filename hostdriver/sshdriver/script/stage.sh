@@ -28,8 +28,18 @@ op_stage() {
 		*"$NL$1$NL"*) stage_release "$@" ;;
 		esac
 	done
-	try_trial || stage_manifest
+	if try_trial; then
+		sync_staged
+	else
+		stage_manifest
+	fi
 	finish
+}
+
+# sync_staged: what is in its place, and not yet there for good ($unsynced); else that is done
+# together with the generation.
+sync_staged() {
+	[ -z "${unsynced-}" ] || try sync -- $unsynced
 }
 
 # clear_staging: what a request that was cut has left.
@@ -42,6 +52,7 @@ clear_staging() {
 stage_fail() {
 	rm -rf -- "$D/blobs/.in" "$D/generations/.new" "$beside"
 	rm -f -- "$R/recipe"
+	sync_staged
 	die failed "$1; nothing of it was kept" "$2"
 }
 beside=$D/generations/.new
@@ -178,7 +189,7 @@ own_release() {
 # count tells whether any generation needs it.
 stage_manifest() {
 	if [ -d "$D/generations/$GEN" ]; then
-		[ -z "$unsynced" ] || try sync -- $unsynced || stage_fail "cannot write to $D: $why" "$ADVICE_DISK"
+		sync_staged || die failed "cannot write to $D: $why" "$ADVICE_DISK"
 		return
 	fi
 	new=$D/generations/.new
