@@ -194,7 +194,7 @@ func (s *stage) ourRelease(ctx context.Context, file string, m measure) error {
 func releaseTable(r *results, o options) *table {
 	t := &table{title: fmt.Sprintf("A release of %d MiB to %d hosts", o.release, o.hosts), header: timesHeader("evenkeel"),
 		remarks: []string{"One file, of which a quarter can be compressed away; then with 1 % of it overwritten in 20 places and a few bytes put in. rsync: one process a host, all at once. " +
-			"evenkeel is the whole `evenkeel apply`: it also keeps the former release and syncs the new one to the disk before it counts, which the others do not."}}
+			"evenkeel is the whole `evenkeel apply`: it also keeps the former release and syncs the new one to the disk before it counts, which the others do not; the hosts' disks are in memory here."}}
 	for _, x := range []struct {
 		words string
 		m     measure
