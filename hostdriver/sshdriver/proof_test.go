@@ -199,3 +199,27 @@ func TestFileRecipeGivesTheRelease(t *testing.T) {
 		}
 	})
 }
+
+// The programs that follow a recipe may be busybox's as well, and there may be no openssl.
+func TestRecipeByBusybox(t *testing.T) {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("busybox is not here: apt-get install busybox-static")
+	}
+	h := newShellHost(t, "busybox")
+	h.without("openssl")
+	for _, applet := range []string{"dd", "cat", "gzip", "sha256sum"} {
+		if err := os.Symlink(busybox, h.path("bin/"+applet)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := noise(24, 3<<20)
+	dir := h.path("app/.releases/app")
+	one, two := releaseOf(dir, hostdriver.FormFile, data), releaseOf(dir, hostdriver.FormFile, changed(data))
+	h.apply(h.stageRelease(1, one))
+	h.apply(hostdriver.Switch{To: 1})
+	if sent := h.apply(h.stageRelease(2, two)).Staged; sent > 300_000 {
+		t.Errorf("%d bytes were sent", sent)
+	}
+	h.holds(two.Path, changed(data))
+}
