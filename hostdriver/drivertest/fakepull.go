@@ -32,16 +32,23 @@ func (h *FakeHost) Fetcher(tool string) {
 // Publish implements Machine.
 func (h *FakeHost) Publish(path string, data []byte) string {
 	h.do(func() {
-		if h.web.files == nil {
-			h.web.files, h.web.away, h.web.asked = map[string][]byte{}, map[string]string{}, map[string]int{}
-		}
+		h.web.begin()
 		h.web.files[path] = data
 	})
 	return fakeOrigin + path
 }
 
+func (w *fakeWeb) begin() {
+	if w.files == nil {
+		w.files, w.away, w.asked = map[string][]byte{}, map[string]string{}, map[string]int{}
+	}
+}
+
 // Redirect implements Machine.
-func (h *FakeHost) Redirect(path, to string) { h.do(func() { h.web.away[path] = to }) }
+func (h *FakeHost) Redirect(path, to string) { h.do(func() {
+		h.web.begin()
+		h.web.away[path] = to
+	}) }
 
 // Asked implements Machine.
 func (h *FakeHost) Asked(path string) (n int) {
@@ -110,9 +117,8 @@ func (h *FakeHost) fetch(r hostdriver.Release) (*node, error) {
 func (h *FakeHost) get(url string) ([]byte, hostdriver.PullFault, string) {
 	for range 6 {
 		at, _, _ := strings.Cut(strings.TrimPrefix(url, fakeOrigin), "?")
-		if h.web.asked != nil {
-			h.web.asked[at]++
-		}
+		h.web.begin()
+		h.web.asked[at]++
 		to, sentOn := h.web.away[at]
 		switch {
 		case sentOn && !strings.HasPrefix(to, "https://"):

@@ -189,8 +189,8 @@ func TestHostsPullByThemselves(t *testing.T) {
 			t.Errorf("it was fetched again: %v", server.asked)
 		}
 	})
-	pullFaults(s, server, func(second string) { repo(app, site, second) }, func() string {
-		return all(tree + "; cat /run/drains 2>/dev/null; find /opt ! -type d ! -name '.evenkeel-part.*'")
+	pullFaults(s, server, func(second string) { repo(app, site, second) }, func(h *lab.Host) string {
+		return s.on(h, tree+"; cat /run/drains 2>/dev/null; find /opt ! -type d ! -name '.evenkeel-part.*'")
 	})
 }
 
@@ -200,9 +200,9 @@ func (r *releaseServer) pulled(path, text string) string {
 }
 
 // pullFaults spoils a second artifact in each way that it can be spoilt.
-func pullFaults(s *stage, server *releaseServer, repo func(second string), state func() string) {
-	before := state()
-	do := func(what, second string, words ...string) {
+func pullFaults(s *stage, server *releaseServer, repo func(second string), state func(*lab.Host) string) {
+	// do expects that the faulty hosts fail, and nothing of them is disturbed.
+	do := func(faulty []*lab.Host, what, second string, words ...string) {
 		s.t.Run(what, func(t *testing.T) {
 			old := s.t
 			s.t = t
@@ -211,13 +211,19 @@ func pullFaults(s *stage, server *releaseServer, repo func(second string), state
 				second = "path: /opt/app/second, " + second
 			}
 			repo("    - {name: second, " + second + "}\n")
+			var before []string
+			for _, h := range faulty {
+				before = append(before, state(h))
+			}
 			out, errs := s.run(2, "apply", "--yes")
 			contains(t, out+errs, append(words, "not done: ")...)
 			if strings.Contains(out+errs, "hunter2") {
 				t.Errorf("it tells the password:\n%s%s", out, errs)
 			}
-			if now := state(); now != before {
-				t.Errorf("it was disturbed:\n%s\nbefore:\n%s", now, before)
+			for i, h := range faulty {
+				if now := state(h); now != before[i] {
+					t.Errorf("%s was disturbed:\n%s\nbefore:\n%s", h.Name(), now, before[i])
+				}
 			}
 		})
 	}
@@ -226,23 +232,24 @@ func pullFaults(s *stage, server *releaseServer, repo func(second string), state
 	out := gzipped(s, tarredOne(s, tar.Header{Name: "bin/out", Linkname: "../../../etc", Typeflag: tar.TypeSymlink}))
 	server.set(func() {
 		server.files["/tool"], server.files["/big"], server.files["/evil.tar.gz"], server.files["/out.tar.gz"] = "another tool", big, evil, out
+		server.files["/secret"], server.files["/third"] = "a secret tool", "a third tool"
 	})
 	url := server.URL
-	do("another file than the one that is pinned", server.pulled("/tool", "a tool"), "h1", url+"/tool has the sha256 "+sha256Of("another tool")+" there, not "+sha256Of("a tool"), "put the right file there")
-	do("a file that is gone", server.pulled("/gone", "gone"), "h1", "cannot fetch "+url+"/gone", "404", "log in and fetch it")
-	do("a server that sends on to http", server.pulled("/away", "away"), "is redirected to http://"+strings.TrimPrefix(url, "https://")+"/tool?[redacted], which is not https")
-	do("a disk that is too small", "path: /opt/small/second, "+server.pulled("/big", big), "3145728 bytes are needed on the filesystem of /opt/small/.releases/second", "make room there")
-	do("an archive with a file above its folder", server.pulled("/evil.tar.gz", evil), "cannot unpack "+url+"/evil.tar.gz", "outside its folder", "look who has made the archive")
-	do("an archive with a link to above its folder", server.pulled("/out.tar.gz", out), "cannot unpack "+url+"/out.tar.gz", "links to ../../../etc, outside its folder")
+	do(s.hosts, "another file than the one that is pinned", server.pulled("/tool", "a tool"), "h1", url+"/tool has the sha256 "+sha256Of("another tool")+" there, not "+sha256Of("a tool"), "put the right file there")
+	do(s.hosts, "a file that is gone", server.pulled("/gone", "gone"), "h1", "cannot fetch "+url+"/gone", "404", "log in and fetch it")
+	do(s.hosts, "a server that sends on to http", server.pulled("/away", "away"), "is redirected to http://"+strings.TrimPrefix(url, "https://")+"/tool?[redacted], which is not https")
+	do(s.hosts, "a disk that is too small", "path: /opt/small/second, "+server.pulled("/big", big), "3145728 bytes are needed on the filesystem of /opt/small/.releases/second", "make room there")
+	do(s.hosts, "an archive with a file above its folder", server.pulled("/evil.tar.gz", evil), "cannot unpack "+url+"/evil.tar.gz", "outside its folder", "look who has made the archive")
+	do(s.hosts, "an archive with a link to above its folder", server.pulled("/out.tar.gz", out), "cannot unpack "+url+"/out.tar.gz", "links to ../../../etc, outside its folder")
 	server.set(func() { server.cut = 1000 })
-	do("a server that ends again and again", server.pulled("/big", big), "cannot fetch "+url+"/big")
+	do(s.hosts, "a server that ends again and again", server.pulled("/big", big), "cannot fetch "+url+"/big")
 	server.set(func() { server.cut = 0 })
-	do("a password that busybox would show", strings.Replace(server.pulled("/tool", "another tool"), "/tool'", "/tool?token=hunter2'", 1), "h3", "cannot fetch "+url+"/tool?[redacted]", "has a query", "[cannot-pull]",
+	do(s.hosts[2:], "a password that busybox would show", strings.Replace(server.pulled("/secret", "a secret tool"), "/secret'", "/secret?token=hunter2'", 1), "h3", "cannot fetch "+url+"/secret?[redacted]", "has a query", "[cannot-pull]",
 		"pull: controller")
 	s.on(s.hosts[0], "mv /usr/bin/curl /usr/bin/hidden")
-	do("nothing to fetch with", server.pulled("/tool", "another tool"), "h1", "there is neither curl nor wget", "[cannot-pull]", "install curl there")
+	do(s.hosts[:1], "nothing to fetch with", server.pulled("/third", "a third tool"), "h1", "there is neither curl nor wget", "[cannot-pull]", "install curl there")
 	s.on(s.hosts[0], "mv /usr/bin/hidden /usr/bin/curl")
 	server.CloseClientConnections()
 	server.Close()
-	do("no server at all", server.pulled("/tool", "another tool"), "cannot fetch "+url+"/tool", "log in and fetch it")
+	do(s.hosts, "no server at all", server.pulled("/fourth", "a fourth tool"), "cannot fetch "+url+"/fourth", "log in and fetch it")
 }
