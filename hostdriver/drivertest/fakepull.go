@@ -45,10 +45,12 @@ func (w *fakeWeb) begin() {
 }
 
 // Redirect implements Machine.
-func (h *FakeHost) Redirect(path, to string) { h.do(func() {
+func (h *FakeHost) Redirect(path, to string) {
+	h.do(func() {
 		h.web.begin()
 		h.web.away[path] = to
-	}) }
+	})
+}
 
 // Asked implements Machine.
 func (h *FakeHost) Asked(path string) (n int) {
