@@ -41,6 +41,9 @@ func (p *patient) diagnosis() (c Cause, ok bool) {
 	if p.state.Restarts > 0 && p.state.Job != "" && p.state.Job != "0" { // the next try is on its way: that is not what is wrong
 		c.Cause, c.Mend = fmt.Sprintf("it does not stay up: systemd has restarted it %d times", p.state.Restarts), "journalctl -u "+p.unit.Name+" -n 50"
 	}
+	if p.state.Load == "not-found" && p.unit.Quadlet() && p.paths[p.unit.File].Type == hostdriver.PathFile {
+		c.Cause, c.Mend = "no unit is made of "+p.unit.File+", which is there: podman before 4.4 has no generator for it, or refuses it", "podman --version; journalctl -b -t podman-system-generator -t quadlet-generator; then systemctl daemon-reload"
+	}
 	failing := p.state.Active != "active" && p.state.Result != "" && p.state.Result != "success" || p.state.Restarts > 0
 	switch {
 	case p.state.Load != "loaded" || strings.HasPrefix(p.state.File, "masked"):
@@ -239,8 +242,9 @@ var words = []struct {
 	cause, mend string // %s: the unit; $1: what the first group has
 }{
 	{regexp.MustCompile(`(?:Unable to find image '|[Nn]o such image: |pull access denied for |initializing source docker://|manifest for )([^\s',]+?):?(?:[\s',]|$)|short-name "([^"]+)" did not resolve`), "the container image $1 is not on the host, and cannot be pulled", "docker pull $1, or podman pull $1, on the host tells why: a wrong name, a registry that does not answer, or no login"},
+	{regexp.MustCompile(`Cannot connect to the Docker daemon at (\S+/podman\.sock)`), "podman does not listen where Compose asks it ($1)", "systemctl enable --now podman.socket; then write Requires=podman.socket and After=podman.socket into %s"},
 	{regexp.MustCompile(`Cannot connect to the Docker daemon at ([^\s]+?)\.?(?:\s|$)`), "Docker does not run on the host ($1)", "systemctl status docker; then write Requires=docker.service and After=docker.service into %s"},
-	{regexp.MustCompile(`[Tt]he (?:container )?name "/?([^"]+)" is already in use`), "a container of that name is left over: $1", "docker rm -f $1, or podman rm -f $1; then write --rm or --replace into ExecStart= of %s"},
+	{regexp.MustCompile(`[Tt]he (?:container )?name "/?([^"]+)" is already in use`), "a container of that name is left over: $1", "docker rm -f $1, or podman rm -f $1; then write --replace into ExecStart= of %s, or ExecStartPre=-/usr/bin/docker rm -f $1 before it: --rm alone may come too late"},
 	{regexp.MustCompile(`error while loading shared libraries: ([^:\s]+)`), "a library that it needs is missing: $1", "systemctl show -p ExecStart %s; ldd that program; install the package, or bring it as an artifact"},
 	{regexp.MustCompile(`(?i)\btoo many open files\b|\bEMFILE\b`), "it has run out of open files, connections among them", "systemctl show -p LimitNOFILE %s; then raise LimitNOFILE= in the unit"},
 	{regexp.MustCompile(`(?i)\baddress already in use\b|\bEADDRINUSE\b`), "another process has its port", "ss -ltnp, on the host, tells which"},

@@ -13,7 +13,7 @@ import (
 // deeper are the findings that say more than systemd does: it tells that a program did not
 // start, and these tell what of it was not found.
 var deeper = []hostdriver.FindingReason{hostdriver.InterpreterAbsent, hostdriver.LoaderMissing, hostdriver.LibraryMissing, hostdriver.WrongMachine,
-	hostdriver.NoProgram, hostdriver.DirectoryClosed, hostdriver.EnvFileUnreadable, hostdriver.EnvFileUnparsable, hostdriver.PortTaken}
+	hostdriver.NoProgram, hostdriver.DirectoryClosed, hostdriver.EnvFileUnreadable, hostdriver.EnvFileUnparsable, hostdriver.PortTaken, hostdriver.GeneratorMissing, hostdriver.QuadletRefused}
 
 // tried is what the next start of the units that should run, and do not, would trip over, as the
 // host is now: what a rollout asks before it drains a host. Nothing is started. A host that

@@ -20,7 +20,7 @@ import (
 
 // containers tells whether the unit's start may run any.
 func (u *Unit) containers() bool {
-	if quadletUnit(path.Base(u.File)) != "" {
+	if u.Quadlet() {
 		return true
 	}
 	for _, d := range u.Text.Directives {
@@ -67,7 +67,7 @@ func (u *Unit) images(byPath map[string]*made) []hostdriver.Image {
 			out = append(out, img)
 		}
 	}
-	if quadletUnit(path.Base(u.File)) != "" {
+	if u.Quadlet() {
 		if text.Last("Container", "Pull") == "never" {
 			return nil
 		}

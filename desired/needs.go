@@ -76,6 +76,9 @@ func (u *Unit) readNeeds(text UnitFile) {
 	}
 }
 
+// Quadlet tells whether podman's generator makes the unit, of the file that is brought.
+func (u *Unit) Quadlet() bool { return quadletUnit(path.Base(u.File)) != "" }
+
 // Program is what a line of a unit's file runs.
 type Program struct {
 	Key  string // "ExecStart="

@@ -34,6 +34,8 @@ const (
 	// logrotate's: Unit is "" of these.
 	TryKernel    TrialKind = "kernel"
 	TryLogrotate TrialKind = "logrotate"
+	// A Quadlet file, of which podman's generator must make a unit.
+	TryQuadlet TrialKind = "quadlet"
 )
 
 // TrialNeed is one thing that a unit must find.
@@ -69,7 +71,7 @@ func (t Trial) Check() error {
 			}
 		}
 		switch n.Kind {
-		case TryProgram, TryDirectory, TryEnvFile, TryKernel, TryLogrotate:
+		case TryProgram, TryDirectory, TryEnvFile, TryKernel, TryLogrotate, TryQuadlet:
 			err = CheckPath(n.Name)
 		case TryUser, TryGroup:
 			err = CheckAccount(n.Name)
@@ -128,6 +130,8 @@ const (
 	PortTaken         FindingReason = "port-taken"
 	KernelUnknown     FindingReason = "kernel-parameter-unknown"
 	LogrotateRefuses  FindingReason = "logrotate-refuses"
+	GeneratorMissing  FindingReason = "quadlet-generator-missing"
+	QuadletRefused    FindingReason = "quadlet-refused"
 )
 
 // Finding is one thing that a step would trip over.
@@ -180,6 +184,10 @@ func (n TrialNeed) Found(reason FindingReason, detail string) Finding {
 		say("it is not UTF-8, for which systemd refuses the whole file", "save it as UTF-8")
 	case PortTaken:
 		say("another process has that port"+detail, "ss -ltnp, on the host, tells which; stop it, or take another port")
+	case GeneratorMissing:
+		say("nothing on the host makes a unit of it: "+detail, "install podman 4.4 or later there (Debian 12 has 4.3, Debian 13 has 5.4), or bring a service with ExecStart=/usr/bin/podman run")
+	case QuadletRefused:
+		say("podman's generator makes no unit of it: "+detail, "correct the file; podman-systemd.unit(5) of the host's podman tells what it may say")
 	default:
 		say("the host found "+string(reason), "look at it there")
 	}

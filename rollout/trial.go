@@ -61,11 +61,20 @@ func (t *trial) unit(h *HostInput, inst *desired.Instance, u *desired.Unit) {
 		t.Verify = append(t.Verify, x)
 	}
 	t.programs(h, inst, u, whole)
+	t.quadlet(h, inst, u, whole)
 	if !whole {
 		return
 	}
 	t.surroundings(u)
 	t.ports(h, inst, u)
+}
+
+// quadlet: the generator is tried with all Quadlet files of the generation, of which this one
+// may name others.
+func (t *trial) quadlet(h *HostInput, inst *desired.Instance, u *desired.Unit, whole bool) {
+	if u.Quadlet() && (whole || slices.ContainsFunc(inst.Files, func(f desired.File) bool { return f.Path == u.File && h.rewrites(&f) })) {
+		t.add(hostdriver.TrialNeed{Kind: hostdriver.TryQuadlet, Unit: u.Name, Key: "Quadlet file", Name: u.File})
+	}
 }
 
 // unitFiles are the unit's file and its drop-ins, as far as they are ours.

@@ -79,3 +79,29 @@ func TestTrialOfWhatChanges(t *testing.T) {
 		})
 	}
 }
+
+// A Quadlet file is tried where it changes, or nothing runs of it yet: by its generator.
+func TestTrialOfQuadlets(t *testing.T) {
+	const path = "/etc/containers/systemd/web.container"
+	need := []hostdriver.TrialNeed{{Kind: hostdriver.TryQuadlet, Unit: "web.service", Key: "Quadlet file", Name: path}}
+	for _, c := range []struct {
+		what, active, there string
+		want                []hostdriver.TrialNeed
+	}{
+		{"it changes", "active", "old", need},
+		{"it does not run", "inactive", "new", need},
+		{"something else changes", "active", "new", nil},
+	} {
+		got := tried(func(inst *desired.Instance, o *hostdriver.Observation) {
+			parsed, _ := desired.ParseUnit([]byte("[Container]\nImage=localhost/web:1\n"))
+			inst.Files = []desired.File{{Path: path, Kind: desired.FileUnit, Unit: "web.service", SHA256: "new"}}
+			inst.Units = []desired.Unit{{Name: "web.service", File: path, State: "started", Text: parsed}}
+			inst.Health = nil
+			o.Units["web.service"] = hostdriver.UnitState{Active: c.active}
+			o.Paths[path] = hostdriver.PathState{Type: hostdriver.PathFile, SHA256: c.there}
+		})
+		if diff := cmp.Diff(c.want, got.Needs); diff != "" || len(got.Verify) > 0 {
+			t.Errorf("%s: %s%v", c.what, diff, got.Verify)
+		}
+	}
+}

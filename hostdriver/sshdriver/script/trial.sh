@@ -21,7 +21,7 @@ try_trial() {
 		"link$TAB"* | "file$TAB"* | "directory$TAB"*) places="$places$NL$line" ;;
 		esac
 	done
-	asked= machine=
+	asked= machine= generator='?'
 	rec trial
 	for need in $TRIAL; do
 		IFS=$TAB
@@ -33,6 +33,7 @@ try_trial() {
 	try_as_users
 	[ -z "$PORTS" ] || try_ports
 	[ -z "$VERIFY" ] || try_units
+	rm -f -- "$R/quadlet.units" "$R/quadlet.said"
 	[ "$bad" ]
 }
 
@@ -407,6 +408,59 @@ try_logrotate() {
 		"error: "*"$at:"*) said=${said#error: } && said=${said##*"$at":} && found logrotate-refuses "$said" && return ;;
 		esac
 	done
+}
+
+# try_quadlet: a generator must be there, and make a unit of the file. podman's own is asked
+# (podman-systemd.unit(5)); of another one only that it is there is known.
+try_quadlet() {
+	[ "$generator" != '?' ] || ask_generator
+	case $generator in
+	'') found quadlet-generator-missing "$lacks" ;;
+	podman) tell_quadlet ;;
+	esac
+}
+
+# ask_generator: in $generator is podman, other or nothing, and what podman's makes of the
+# files as they will be in $R/quadlet.units, and says of them in $R/quadlet.said.
+ask_generator() {
+	generator= lacks='it has no podman'
+	! command -v podman >/dev/null || lacks="its podman ($(timeout 10 podman --version 2>/dev/null | tail -n 1)) brings no generator of Quadlet's"
+	set +f
+	for g in /run/systemd/system-generators/* /etc/systemd/system-generators/* /usr/local/lib/systemd/system-generators/* /usr/lib/systemd/system-generators/* /lib/systemd/system-generators/*; do
+		case $(readlink -f -- "$g") in
+		*/podman/quadlet | */podman-system-generator) [ ! -x "$g" ] || { generator=podman && break; } ;;
+		*quadlet*) [ ! -x "$g" ] || generator=other ;;
+		esac
+	done
+	set -f
+	[ "$generator" = podman ] || return 0
+	rm -rf -- "$R/quadlet"
+	mkdir -p -- "$R/quadlet"
+	[ ! -d /etc/containers/systemd ] || cp -RL -- /etc/containers/systemd/. "$R/quadlet" 2>/dev/null
+	for line in $places; do
+		case $line in
+		"file$TAB"*"$TAB/etc/containers/systemd/"*) ;;
+		*) continue ;;
+		esac
+		split "$line"
+		[ -f "$D/blobs/$sha" ] || continue
+		to=$R/quadlet/${name#/etc/containers/systemd/}
+		mkdir -p -- "${to%/*}" && cp -- "$D/blobs/$sha" "$to"
+	done
+	QUADLET_UNIT_DIRS=$R/quadlet timeout 20 "$g" -no-kmsg-log -dryrun >"$R/quadlet.units" 2>"$R/quadlet.said" </dev/null
+	rm -rf -- "$R/quadlet"
+	[ -e "$R/quadlet.said" ] || generator=other
+}
+
+tell_quadlet() {
+	makes=$t_unit
+	case $makes in
+	*@*) makes=${makes%%@*}@.service ;;
+	esac
+	! grep -qxF -e "---$t_unit---" -e "---$makes---" -- "$R/quadlet.units" || return 0
+	said=$(grep -F -- "converting \"${t_name##*/}\": " "$R/quadlet.said" | tail -n 1)
+	said=${said#*'": '}
+	found quadlet-refused "${said:-it makes no $makes of it (does ServiceName= name it otherwise?)}"
 }
 
 # try_port: see try_ports, for all of them are looked for at once.

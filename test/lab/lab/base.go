@@ -197,7 +197,10 @@ func (b Base) buildIn(ctx context.Context, root string) error {
 		if _, err := run(ctx, "", "cp", "-a", plain.dir(), root); err != nil {
 			return err
 		}
-		return within(ctx, root, extendScript, append([]string{cmp.Or(b.Shell, "-")}, b.further()...)...)
+		if err := within(ctx, root, extendScript, append([]string{cmp.Or(b.Shell, "-")}, b.further()...)...); err != nil {
+			return fmt.Errorf("%w: apt-get: %w", ErrArchive, err)
+		}
+		return nil
 	}
 	// An archive whose signature does not hold, or cannot be checked, makes no image.
 	args := []string{"--force-check-gpg", "--variant=minbase", "--include=" + strings.Join(basePackages, ",")}

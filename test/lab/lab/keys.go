@@ -75,6 +75,9 @@ type furnishing struct {
 
 const storageConf = "[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n"
 
+// Such a host has no controllers of control groups to give away, so no limit can be set.
+const containersConf = "[containers]\npids_limit = 0\n"
+
 // furnish writes into a fresh root what tells host i from the others: its identity, keys, name and who its peers are.
 func (r record) furnish(root string, i int, client, own keypair) error {
 	id := make([]byte, 16)
@@ -97,7 +100,7 @@ func (r record) furnish(root string, i int, client, own keypair) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot furnish %s: %w", hostName(i), err)
 		}
-		files = append(files, furnishing{"etc/containers/storage.conf", storageConf, 0o644})
+		files = append(files, furnishing{"etc/containers/storage.conf", storageConf, 0o644}, furnishing{"etc/containers/containers.conf", containersConf, 0o644})
 	}
 	for _, f := range files {
 		if err := os.WriteFile(filepath.Join(root, f.path), []byte(f.text), f.mode); err != nil {

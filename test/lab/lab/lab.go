@@ -26,7 +26,7 @@ type Options struct {
 	Bases      []Base    // what each is made of, h1 first, where they differ; Hosts may be 0 then
 	DiskSize   int64     // bytes of each host's disk, which is memory while in use; 0 is 2 GiB
 	DiskDir    string    // keep the disks here, on a real filesystem and of its size, instead of in memory
-	Containers bool      // let hosts run podman (with --cgroups=disabled): all capabilities, no seccomp filter, vfs storage
+	Containers bool      // let hosts run podman (with --network=host): all capabilities, no seccomp filter, vfs storage, no limit of PIDs
 	Network    bool      // let hosts change their own network: CAP_NET_ADMIN
 	Persistent bool      // the lab outlives this process, until Close or `go run ./test/lab down`
 	Log        io.Writer // gets a line for each thing that takes time; nil for none
