@@ -22,6 +22,7 @@ type patient struct {
 	changes []rollout.Change // of the service
 	foreign []string         // drop-ins that are not ours
 	behind  string           // in what way the process is not what it should be
+	drain   time.Duration    // how long the service's own drains may take
 	at      time.Time        // now, on the host's clock
 }
 
@@ -79,14 +80,42 @@ func (p *patient) hidden() (c Cause, ok bool) {
 		c.Cause, c.Mend = "it runs, and after a reboot it will not: it is not enabled", "systemctl enable "+p.unit.Name+", or evenkeel apply"
 	case p.unit.Enabled != nil && !*p.unit.Enabled && u.File == "enabled":
 		c.Cause, c.Mend = "it is enabled, which the fleet repo does not want: a reboot starts it", "systemctl disable "+p.unit.Name+", or evenkeel apply"
-	case strings.HasSuffix(p.unit.Name, ".timer") && !u.TimerNext.IsZero() && !p.at.IsZero() && p.at.Sub(u.TimerNext) > time.Minute:
-		c.Cause, c.Mend = "its run of "+u.TimerNext.UTC().Format(time.DateTime)+"Z is overdue", "systemctl status "+p.unit.Name+"; is what it starts still running?"
+	case strings.HasSuffix(p.unit.Name, ".timer") && p.noRun(&c):
 	case p.behind != "":
 		c.Cause, c.Mend = "it runs with something older than what it should: "+p.behind, "evenkeel apply restarts it, by the safe path"
 	default:
 		return c, false
 	}
 	return c, true
+}
+
+// noRun is about a timer that runs, and what it starts does not, or not when it should.
+func (p *patient) noRun(c *Cause) bool {
+	u, name := p.state, p.unit.Name
+	_, bare := hostdriver.SplitUnit(name)
+	starts := p.unit.Text.Last("Timer", "Unit")
+	if starts == "" {
+		starts = strings.TrimSuffix(bare, ".timer") + ".service"
+	}
+	late := func(due time.Time) bool { return !due.IsZero() && !p.at.IsZero() && p.at.Sub(due) > time.Minute }
+	clock := func(at time.Time) string { return at.UTC().Format(time.DateTime) + "Z" }
+	calendar := len(p.unit.Text.Values("Timer", "OnCalendar")) > 0
+	switch {
+	case u.Sub == "running" && calendar && late(u.TimerLast):
+		c.Cause = "what it starts has not ended since its run of " + clock(u.TimerLast) + ": a run that is due meanwhile is missed"
+		c.Mend = "systemctl status " + starts + "; where it hangs, systemctl stop " + starts + ", and write TimeoutStartSec= (of a oneshot) or RuntimeMaxSec= into it"
+	case u.Sub == "running":
+		return false
+	case late(u.TimerNext):
+		c.Cause, c.Mend = "its run of "+clock(u.TimerNext)+" is overdue", "systemctl list-timers "+name+"; systemctl restart "+name
+	case u.Sub == "elapsed" && calendar:
+		c.Cause, c.Mend = "it has no next run: OnCalendar= names a time that is over", "systemd-analyze calendar, with what OnCalendar= says, tells when it would be; systemctl cat "+name
+	case u.Sub == "elapsed" && (p.unit.Text.Last("Timer", "OnUnitActiveSec")+p.unit.Text.Last("Timer", "OnUnitInactiveSec") != ""):
+		c.Cause, c.Mend = "it has no next run: OnUnitActiveSec= counts from a run of "+starts+", and there was none", "write OnActiveSec= or OnBootSec= beside it, for the first run; systemctl start "+starts+" begins it now"
+	default:
+		return false
+	}
+	return true
 }
 
 // notOfItself is about a unit that is to be enabled, and that systemctl enable does nothing
@@ -195,10 +224,14 @@ func (p *patient) inExec(c *Cause) bool {
 	if program == "" {
 		return false
 	}
-	switch there := p.paths[program].Type; {
+	there, mode := p.paths[program].Type, p.paths[program].Mode
+	switch {
+	case p.hides(program) != "" && why != "Exec format error":
+		key := p.hides(program)
+		c.Cause, c.Mend = program+" is hidden from it by "+key+"= of the unit (203/EXEC)", "systemctl show -p "+key+" "+p.unit.Name+"; put the program elsewhere (/usr/local, /opt), or write "+key+"=no"
 	case why == "Exec format error":
 		c.Cause, c.Mend = program+" is no program of this machine: built for another architecture, or a script without #! (203/EXEC)", "file "+program+"; uname -m"
-	case why == "Permission denied":
+	case why == "Permission denied", why == "" && there == hostdriver.PathFile && mode != 0 && mode&0o111 == 0:
 		c.Cause, c.Mend = program+" may not be executed: its mode, or a folder above it (203/EXEC)", "namei -l "+program+"; then chmod a+x "+program
 	case there == hostdriver.PathFile && (why == "" || strings.HasPrefix(why, "No such file")):
 		c.Cause, c.Mend = program+" is there, and what would run it is not: the interpreter of its first line (#!), or its loader (203/EXEC)", "head -c 100 "+program+"; install that interpreter"
@@ -208,6 +241,23 @@ func (p *patient) inExec(c *Cause) bool {
 		return false
 	}
 	return true
+}
+
+// hides is the setting by which the unit does not see a path that others see, or "".
+func (p *patient) hides(name string) string {
+	below := func(folders ...string) bool {
+		return slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(name, f+"/") })
+	}
+	yes := func(key string, values ...string) bool {
+		return slices.Contains(append(values, "yes", "true", "1", "on"), strings.ToLower(p.unit.Text.Last("Service", key)))
+	}
+	switch {
+	case below("/home", "/root", "/run/user") && yes("ProtectHome", "tmpfs"):
+		return "ProtectHome"
+	case below("/tmp", "/var/tmp") && yes("PrivateTmp", "disconnected"):
+		return "PrivateTmp"
+	}
+	return ""
 }
 
 // timedOut tells a start that took too long from a stop that did.
@@ -229,11 +279,26 @@ func (p *patient) timedOut(c *Cause) bool {
 			c.Cause, c.Mend = "it did not start in time (TimeoutStartSec=)", "journalctl -u "+name+" -n 50"
 			return true
 		case strings.Contains(m, "stop-sig") && strings.Contains(m, "timed out"):
-			c.Cause, c.Mend = "it did not stop in time, and systemd killed it (TimeoutStopSec=): what was under way was cut off", "journalctl -u "+name+" -n 50; then raise TimeoutStopSec= above what it needs to drain"
+			limit := p.unit.Text.Last("Service", "TimeoutStopSec")
+			c.Cause, c.Mend = "it did not stop in time, and systemd killed it (TimeoutStopSec="+limit+"): what was under way was cut off", "journalctl -u "+name+" -n 50; then raise TimeoutStopSec= above what it needs to drain"
+			if stop := p.stopLimit(); stop < p.drain {
+				c.Cause += fmt.Sprintf("; its drain may take %s, and systemd waits %s", p.drain, stop)
+				c.Mend = fmt.Sprintf("write TimeoutStopSec=%d or more, or a shorter timeout of the drain; journalctl -u %s -n 50", int((p.drain+time.Second-1)/time.Second), name)
+			}
 			return true
 		}
 	}
 	return false
+}
+
+// stopLimit is how long systemd waits for its end: its default is 90 s.
+func (p *patient) stopLimit() time.Duration {
+	for _, key := range []string{"TimeoutStopSec", "TimeoutSec"} {
+		if d, ok := desired.ParseSpan(p.unit.Text.Last("Service", key)); ok {
+			return d
+		}
+	}
+	return 90 * time.Second
 }
 
 // words are what programs say of their troubles, whatever they are written in.
@@ -251,6 +316,7 @@ var words = []struct {
 	{regexp.MustCompile(`(?i)\bread-only file system\b|\bEROFS\b`), "it may not write where it wants to: ProtectSystem= of the unit, or a filesystem that is read-only", "systemctl cat %s; write ReadWritePaths= or StateDirectory=, or see findmnt"},
 	{regexp.MustCompile(`(?i)\bno space left on device\b|\bENOSPC\b`), "a filesystem is full, or out of inodes", "df -h; df -i"},
 	{regexp.MustCompile(`(?i)\bcannot allocate memory\b|\bout of memory\b|\bENOMEM\b`), "it gets no more memory", "systemctl show -p MemoryMax,MemoryCurrent %s; free -m"},
+	{regexp.MustCompile(`(?i)"?no new privileges"? flag is set|effective uid is not 0, is .*(?:nosuid|no new privileges)|must be setuid root`), "it wants more rights than it was given, which NoNewPrivileges= of the unit forbids (sudo, setuid programs)", "systemctl show -p NoNewPrivileges,User %s; do without sudo: give the unit its own User= or AmbientCapabilities=, or write NoNewPrivileges=no"},
 	{regexp.MustCompile(`(?i)\bpermission denied\b|\bEACCES\b|\boperation not permitted\b`), "it may not do what it wants to: a file's owner or mode, or the unit's confinement", "systemctl cat %s; namei -l FILE"},
 }
 
@@ -262,6 +328,9 @@ func (p *patient) ofJournal(failing bool, c *Cause) bool {
 	for _, e := range slices.Backward(p.sinceStart()) {
 		if bySystemd(e) {
 			continue
+		}
+		if p.unseen(e.Message, c) {
+			return true
 		}
 		for _, w := range words {
 			m := w.says.FindStringSubmatch(e.Message)
@@ -276,6 +345,25 @@ func (p *patient) ofJournal(failing bool, c *Cause) bool {
 		}
 	}
 	return p.wrongOwner(c) || p.readOtherwise(c)
+}
+
+// hiddenPath is a path in what a program says of something that it cannot find or enter.
+var hiddenPath = regexp.MustCompile(`((?:/home|/root|/run/user|/tmp|/var/tmp)/[^\s:'",;)]*).*(?i:no such file|permission denied|ENOENT|EACCES)|(?i:no such file|permission denied|ENOENT|EACCES).*?((?:/home|/root|/run/user|/tmp|/var/tmp)/[^\s:'",;)]*)`)
+
+// unseen is about a file that is there for all others.
+func (p *patient) unseen(said string, c *Cause) bool {
+	m := hiddenPath.FindStringSubmatch(said)
+	if m == nil {
+		return false
+	}
+	name := clipped(m[1]+m[2], 100)
+	key := p.hides(name)
+	if key == "" {
+		return false
+	}
+	c.Cause = name + " is hidden from it by " + key + "= of the unit, whether or not it is there"
+	c.Mend = "ls -l " + name + "; if it is there: put it elsewhere (/run, /var/lib, /srv), or write " + key + "=no into " + p.unit.Name
+	return true
 }
 
 // readOtherwise is about an env file on the host that systemd does not read as whoever has

@@ -95,6 +95,19 @@ var brokenHosts = map[string]broken{
 		want: []string{"/opt/none/other is missing", "99-hand.conf", "systemctl cat"}},
 	"dependency": {unit: "[Unit]\nRequires=%[1]s-db.service\nAfter=%[1]s-db.service\n" + runsForever, before: "printf '[Service]\\nType=oneshot\\nExecStart=/bin/false\\n' >/etc/systemd/system/%[1]s-db.service; systemctl daemon-reload", until: "true",
 		want: []string{"a unit that it needs", "list-dependencies"}},
+	"drainstop": {unit: "[Service]\nType=exec\nTimeoutStopSec=1\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\n[Install]\nWantedBy=multi-user.target\n", after: "sleep 0.3; systemctl stop %[1]s",
+		spec: "  drain: [{command: {drain: \"true\", undrain: \"true\", drained: \"true\", timeout: 25s}}]\n", want: []string{"its drain may take 25s, and systemd waits 1s", "TimeoutStopSec=25"}},
+	"home":       {unit: failing("ProtectHome=yes", "ExecStart=/home/plain/%[1]s"), before: "printf '#!/bin/sh\\nexec sleep infinity\\n' >/home/plain/%[1]s; chmod 755 /home/plain /home/plain/%[1]s", want: []string{"/home/plain/home is hidden from it by ProtectHome=", "ProtectHome=no"}},
+	"tmp":        {unit: failing("PrivateTmp=yes", "ExecStart=/bin/sh -c 'cat /tmp/%[1]s.conf && exec sleep infinity'"), before: "echo A=1 >/tmp/%[1]s.conf", want: []string{"/tmp/tmp.conf is hidden from it by PrivateTmp=", "/run"}},
+	"newpriv":    {unit: failing("User=deploy", "NoNewPrivileges=yes", "ExecStart=/bin/sh -c 'sudo -n true && exec sleep infinity'"), want: []string{"NoNewPrivileges=", "without sudo"}},
+	"notstarted": {unit: runsForever, start: "true", until: "true", want: []string{"never started", "systemctl"}},
+	"calendar": {unit: "[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n", files: map[string]string{"calendar.timer": "[Timer]\nOnCalendar=*:*:*\nAccuracySec=100ms\n[Install]\nWantedBy=timers.target\n"},
+		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer",
+		until: `[ "$(date +%%s)" -gt $(( $(date +%%s -d "$(systemctl show -p LastTriggerUSec --value %[1]s.timer)") + 61 )) ]`, want: []string{"what it starts has not ended since its run of", "is missed", "systemctl status calendar.service"}},
+	"timernever": {unit: "[Service]\nType=oneshot\nExecStart=/bin/true\n", files: map[string]string{"timernever.timer": "[Timer]\nOnUnitActiveSec=1h\n[Install]\nWantedBy=timers.target\n"},
+		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer", until: "true", want: []string{"it has no next run", "OnActiveSec="}},
+	"timerover": {unit: "[Service]\nType=oneshot\nExecStart=/bin/true\n", files: map[string]string{"timerover.timer": "[Timer]\nOnCalendar=2020-01-01\n[Install]\nWantedBy=timers.target\n"},
+		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer", until: "true", want: []string{"it has no next run", "systemd-analyze calendar"}},
 	"timer": {unit: "[Service]\nType=oneshot\nExecStart=/opt/none/job\n", files: map[string]string{"timer.timer": "[Timer]\nOnActiveSec=1\nAccuracySec=100ms\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"},
 		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer", want: []string{"/opt/none/job is missing"}},
 	"template": {unit: "[Service]\nType=exec\nExecStart=/opt/none/%%i\n[Install]\nWantedBy=multi-user.target\n", units: "{source: %[1]s.service, name: \"%[1]s@.service\"}, {name: \"%[1]s@a.service\", enabled: true, state: started}",
@@ -271,7 +284,7 @@ func breakAll(t *testing.T, ctx context.Context, h *lab.Host, repo fstest.MapFS)
 		if until == "" {
 			until = failed
 		}
-		fmt.Fprintf(&waits, "n=0; until { %[1]s; } 2>/dev/null; do n=$((n+1)); [ $n -lt 100 ] || { echo '%[2]s did not break'; systemctl show -p ActiveState,SubState,Result,NRestarts,ExecMainStatus '%[2]s.service'; break; }; sleep 0.1; done\n", named(until, name), name)
+		fmt.Fprintf(&waits, "n=0; until { %[1]s; } 2>/dev/null; do n=$((n+1)); [ $n -lt 900 ] || { echo '%[2]s did not break'; systemctl show -p ActiveState,SubState,Result,NRestarts,ExecMainStatus '%[2]s.service'; break; }; sleep 0.1; done\n", named(until, name), name)
 	}
 	if out, err := h.Enter(ctx, script.String()+waits.String()+"journalctl --sync"); err != nil || out != "" {
 		t.Error(out, err)

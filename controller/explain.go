@@ -231,7 +231,7 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, e
 			}
 		}
 		e.Units = append(e.Units, facts)
-		p := &patient{unit: u, state: got, paths: o.Paths, changes: e.Changes, foreign: facts.Foreign, behind: facts.Behind, at: o.Clock}
+		p := &patient{unit: u, state: got, paths: o.Paths, changes: e.Changes, foreign: facts.Foreign, behind: facts.Behind, drain: inst.DrainAtMost(), at: o.Clock}
 		for _, entry := range entries {
 			if entry.Unit == u.Name {
 				p.entries = append(p.entries, entry)

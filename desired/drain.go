@@ -43,3 +43,19 @@ func (d DrainSpec) By() string {
 	}
 	return ""
 }
+
+// DrainAtMost is how long the longest of its drains may take.
+func (in *Instance) DrainAtMost() time.Duration {
+	var most time.Duration
+	for _, d := range in.Drain {
+		if d.None != nil {
+			continue
+		}
+		wait := d.WaitAtMost()
+		if wait == 0 {
+			wait = in.Strategy.DrainTimeout
+		}
+		most = max(most, wait)
+	}
+	return most
+}

@@ -269,7 +269,7 @@ func FuzzLint(f *testing.F) {
 func TestValues(t *testing.T) {
 	for text, want := range map[string]time.Duration{"5": 5 * time.Second, "1h 30min": 90 * time.Minute, "2min30s": 150 * time.Second, "100ms": 100 * time.Millisecond, "1.5s": 1500 * time.Millisecond,
 		"infinity": forever, "0": 0, "1y": 31557600 * time.Second, "99999999y": forever, "": -1, "5x": -1, "s": -1, "1 2": 3 * time.Second, "-1": -1, "1h,": -1} {
-		got, ok := parseSpan(text)
+		got, ok := desired.ParseSpan(text)
 		if !ok {
 			got = -1
 		}

@@ -170,16 +170,7 @@ func (u *unit) timeouts(kind string) {
 	if stop == 0 {
 		stop = forever
 	}
-	var drain time.Duration
-	for _, d := range u.in.Drain {
-		if d.None == nil {
-			wait := d.WaitAtMost()
-			if wait == 0 {
-				wait = u.in.Strategy.DrainTimeout
-			}
-			drain = max(drain, wait)
-		}
-	}
+	drain := u.in.DrainAtMost()
 	if stop < drain && (u.State == "started") {
 		d, ok := u.last("Service", "TimeoutStopSec", "TimeoutSec")
 		pos := at(d)
@@ -190,7 +181,7 @@ func (u *unit) timeouts(kind string) {
 			fmt.Sprintf("write TimeoutStopSec=%d or more, or a shorter timeout of the drain", int((drain+time.Second-1)/time.Second)))
 	}
 	start, said := u.last("Service", "TimeoutStartSec", "TimeoutSec")
-	switch limit, ok := parseSpan(start.Value); {
+	switch limit, ok := desired.ParseSpan(start.Value); {
 	case kind == "oneshot" && (!said || start.Value == ""):
 		u.say(u.exec(), "start-timeout", "a Type=oneshot that hangs is never ended: it has no start timeout", "write TimeoutStartSec=")
 	case said && ok && kind != "oneshot" && limit > u.in.Strategy.HealthyDeadline && u.in.Strategy.HealthyDeadline > 0 && u.State == "started" && limit != forever:

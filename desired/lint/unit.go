@@ -163,7 +163,7 @@ func (u *unit) settings() {
 		problem, mend := "", ""
 		switch {
 		case slices.Contains(timeKeys[d.Section], d.Key):
-			if _, ok := parseSpan(d.Value); !ok {
+			if _, ok := desired.ParseSpan(d.Value); !ok {
 				problem, mend = "is no time", "such as 30s, 5min or 1h 30min (systemd.time(7))"
 			}
 		case slices.Contains(memoryKeys, d.Key):
@@ -279,7 +279,7 @@ func templateOf(name string) string {
 
 // span is a setting that is a time, or its default.
 func (u *unit) span(section, key string, standard time.Duration) time.Duration {
-	if d, ok := parseSpan(u.value(section, key)); ok {
+	if d, ok := desired.ParseSpan(u.value(section, key)); ok {
 		return d
 	}
 	return standard
