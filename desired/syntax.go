@@ -23,6 +23,9 @@ func SplitExec(line string) []string {
 // IsQuadlet tells whether podman's generator makes a unit of a file of that name.
 func IsQuadlet(name string) bool { return quadletUnit(name) != "" }
 
+// QuadletUnit is the service that podman generates of a Quadlet file, or "".
+func QuadletUnit(file string) string { return quadletUnit(file) }
+
 // CheckEnvKey says what is wrong with a variable's name; "" where nothing is.
 func CheckEnvKey(key string) string { return checkEnvKey(key) }
 

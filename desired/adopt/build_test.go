@@ -194,7 +194,7 @@ func TestWhatIsLeftAlone(t *testing.T) {
 		}
 	}
 	for what, how := range map[string]string{
-		"linked.service": `on the host: cp --remove-destination "$(readlink -f /etc/systemd/system/linked.service)" /etc/systemd/system/linked.service && chown root:root ` +
+		"linked.service": `on the host: cp -p --remove-destination "$(readlink -f /etc/systemd/system/linked.service)" /etc/systemd/system/linked.service && chown root:root ` +
 			`/etc/systemd/system/linked.service && chmod 0644 /etc/systemd/system/linked.service && systemctl daemon-reload; then evenkeel adopt --unit linked.service web-1`,
 		"other.service":                        "evenkeel adopt --unit other.service web-1",
 		"/etc/containers/systemd/db.container": "take it into the repo as services/db/db.container, and write units: [{source: db.container, state: started}] in the service; evenkeel plan then finds it as it is",

@@ -144,10 +144,11 @@ func unitReason(e hostdriver.SurveyEntry, host string) (reason, mend string) {
 	return "", ""
 }
 
-// copied is a command that puts a copy of a file in the place of the link to it.
+// copied is a command that puts a copy of a file in the place of the link to it. It keeps the
+// file's time: who runs by it is not behind the copy.
 func copied(link string) string {
 	at := quoted(link)
-	return `cp --remove-destination "$(readlink -f ` + at + `)" ` + at + ` && chown root:root ` + at + ` && chmod 0644 ` + at
+	return `cp -p --remove-destination "$(readlink -f ` + at + `)" ` + at + ` && chown root:root ` + at + ` && chmod 0644 ` + at
 }
 
 // quoted is a word as a shell reads it.
@@ -166,6 +167,7 @@ func (h *Host) place(e hostdriver.SurveyEntry, byName map[string]*Unit, managed 
 	switch {
 	case strings.HasPrefix(e.Path, "/etc/containers/systemd/"):
 		switch {
+		case dir == "/etc/containers/systemd" && managed[desired.QuadletUnit(name)]:
 		case e.Type == hostdriver.PathSymlink:
 			h.alone(e.Path, "it is a link to "+e.Target, "on the host: "+copied(e.Path)+"; then as with other Quadlet files")
 		case e.Type == hostdriver.PathFile && dir == "/etc/containers/systemd" && desired.IsQuadlet(name):
