@@ -19,6 +19,9 @@ import (
 // the mark is taken away. Of one that was cut (the host lost its power, it was killed, its
 // time was over) nobody knows what it has done: the mark stays, and unless Retry says that
 // it may be run again, the host does not.
+//
+// What it has left running is ended when it ends: all of it where the host runs it in a
+// transient unit of its own, else its process group.
 type Hook struct {
 	ID      string // 32 hexadecimal digits, by which it is known what was run
 	Service string
@@ -26,6 +29,9 @@ type Hook struct {
 	Line    string
 	User    string // "": root
 	Env     map[string]string
+	// Secret are names of Env whose values the host leaves out of what its journal keeps of
+	// the output, where they are longer than three characters. Result has them.
+	Secret  []string
 	Timeout time.Duration
 	// Generation is the staged one: who is to run it may be a user that its manifest brings.
 	Generation uint64

@@ -183,6 +183,9 @@ func (h *HostInput) HookOps(v *Visit) []hostdriver.Hook {
 				if f := &inst.Files[j]; f.Path == path {
 					for _, e := range f.Vars {
 						op.Env[e.Key] = string(e.Value.Bytes())
+						if e.Secret && !slices.Contains(op.Secret, e.Key) {
+							op.Secret = append(op.Secret, e.Key)
+						}
 					}
 				}
 			}

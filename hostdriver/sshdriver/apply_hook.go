@@ -40,6 +40,12 @@ func (d *Driver) hook(f hostdriver.Fence, op hostdriver.Hook) (*change, error) {
 	s.setFlag("ELSEWHERE", op.Elsewhere)
 	s.vars.WriteString("LINE=" + quote(op.Line) + "\n")
 	s.set("RUNAS", op.User)
+	for _, name := range op.Secret {
+		if _, known := op.Env[name]; !known {
+			return nil, fmt.Errorf("%.60q is to be kept secret, and is no variable of the hook's", name)
+		}
+	}
+	s.set("SECRET", strings.Join(op.Secret, "\n"))
 	s.setInt("TIMEOUT", seconds(timeout))
 	s.setInt("CAP", maxHookOutput)
 	exports, err := exportsFunction(op.Env)
