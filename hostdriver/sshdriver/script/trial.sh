@@ -33,7 +33,7 @@ try_trial() {
 	try_as_users
 	[ -z "$PORTS" ] || try_ports
 	[ -z "$VERIFY" ] || try_units
-	rm -f -- "$R/quadlet.units" "$R/quadlet.said"
+	[ "$generator" = "?" ] || rm -f -- "$R/quadlet.units" "$R/quadlet.said"
 	[ "$bad" ]
 }
 
