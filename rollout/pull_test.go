@@ -15,7 +15,7 @@ func TestPulledArtifactsInAVisit(t *testing.T) {
 	o := hostdriver.Observation{Paths: map[string]hostdriver.PathState{a.Release: {Type: hostdriver.PathAbsent}, a.Link: {Type: hostdriver.PathAbsent}}}
 	h := &HostInput{Desired: desired.HostState{Instances: []desired.Instance{{Service: "web", Artifacts: []desired.Artifact{a}}}}, Observation: &o}
 	v := &Visit{Services: []string{"web"}}
-	needs := h.Needs(v)
+	needs := h.Needs(v, hostdriver.Observation{})
 	if len(needs.Pulls) != 1 || needs.Pulls[0].Pull != pull || needs.Pulls[0].Path != a.Release || needs.NeedBytes["/opt/.releases/web"] != 0 || needs.NeedInodes["/opt/.releases/web"] != 1 {
 		t.Errorf("%+v", needs)
 	}
@@ -24,7 +24,7 @@ func TestPulledArtifactsInAVisit(t *testing.T) {
 		t.Errorf("%+v", op.Releases)
 	}
 	o.Paths[a.Release] = hostdriver.PathState{Type: hostdriver.PathDir, SHA256: "new"}
-	if needs := h.Needs(v); len(needs.Pulls) != 0 {
+	if needs := h.Needs(v, hostdriver.Observation{}); len(needs.Pulls) != 0 {
 		t.Errorf("of what is there: %+v", needs.Pulls)
 	}
 
