@@ -51,6 +51,7 @@ type differ struct {
 	salt string
 	// made is what the host state makes, once somebody asks.
 	made    []hostdriver.Entry
+	owners  map[entryName]string // likewise
 	desired desired.HostState
 	texts   *diffTexts
 	// of the instance in hand
@@ -267,12 +268,21 @@ func (d *differ) leftovers(inst *desired.Instance) {
 		if wanted == nil {
 			wanted = entryNames(inst)
 		}
-		if !wanted[entryName{e.Kind, e.Name}] {
+		if !wanted[entryName{e.Kind, e.Name}] && !d.handed(e) {
 			d.remove(*e, "no longer in the revision")
 			gone = append(gone, *e)
 		}
 	}
 	d.lingersNoMore(gone, "no unit of it is left, and evenkeel had switched it on")
+}
+
+// handed tells whether another service of the host is to have what was one's.
+func (d *differ) handed(e *hostdriver.Entry) bool {
+	if d.owners == nil {
+		d.owners = owners(d.desired)
+	}
+	owner := d.owners[entryName{e.Kind, e.Name}]
+	return owner != "" && owner != e.Service
 }
 
 // remove adds the changes by which one managed entry goes away.
@@ -315,6 +325,9 @@ func (d *differ) removed(hs desired.HostState, prune bool) {
 		d.Removed = append(d.Removed, e.Service)
 		all := d.o.Manifest.Of(d.service)
 		for _, e := range all {
+			if d.handed(&e) {
+				continue
+			}
 			d.remove(e, "service "+d.service+" is no longer wanted on this host")
 		}
 		d.lingersNoMore(all, "no unit of it is left, and evenkeel had switched it on")

@@ -88,11 +88,20 @@ func entryNames(inst *desired.Instance) map[entryName]bool {
 
 // Target is the manifest a host has once the services of hs named in switched are
 // as desired and those named in removed are gone; everything else stays as the
-// host's current manifest has it.
+// host's current manifest has it. What changes hands between services is never gone in
+// between: whoever is switched has it as it wants it, and who is to have it, and is not
+// switched yet, has it as it is.
 func Target(current hostdriver.Manifest, hs desired.HostState, switched, removed []string, generation uint64) hostdriver.Manifest {
 	m := hostdriver.Manifest{Generation: generation, Revision: hs.Revision}
+	owners := owners(hs)
 	for _, e := range current.Entries {
-		if !slices.Contains(switched, e.Service) && !slices.Contains(removed, e.Service) {
+		owner := owners[entryName{e.Kind, e.Name}]
+		handed := owner != "" && owner != e.Service
+		switch goes := slices.Contains(switched, e.Service) || slices.Contains(removed, e.Service); {
+		case goes && handed && !slices.Contains(switched, owner):
+			e.Service = owner
+			m.Entries = append(m.Entries, e)
+		case !goes && !(handed && slices.Contains(switched, owner)):
 			m.Entries = append(m.Entries, e)
 		}
 	}
@@ -103,6 +112,19 @@ func Target(current hostdriver.Manifest, hs desired.HostState, switched, removed
 	}
 	m.Entries = sorted(m.Entries)
 	return m
+}
+
+// owners are the services that alone want a file, link, release or unit.
+func owners(hs desired.HostState) map[entryName]string {
+	out := map[entryName]string{}
+	for i := range hs.Instances {
+		for n := range entryNames(&hs.Instances[i]) {
+			if n.kind != hostdriver.KindUser && n.kind != hostdriver.KindDirectory {
+				out[n] = hs.Instances[i].Service
+			}
+		}
+	}
+	return out
 }
 
 // sorted puts entries into the order of a manifest.
