@@ -144,7 +144,7 @@ func TestReleasesAreCollected(t *testing.T) {
 	for n := uint64(1); n <= 4; n++ {
 		r := releaseOf(h.path("app/.releases/app"), hostdriver.FormFile, []byte(fmt.Sprint("program ", n)))
 		paths = append(paths, r.Path)
-		s := h.stageOf(n, map[string]string{"etc/a": fmt.Sprint(n)}, hostdriver.Entry{Kind: hostdriver.KindRelease, Service: "s", Name: r.Path, SHA256: r.SHA256})
+		s := h.stageOf(n, map[string]string{"etc/a": fmt.Sprint(n), "etc/all": "of all of them"}, hostdriver.Entry{Kind: hostdriver.KindRelease, Service: "s", Name: r.Path, SHA256: r.SHA256})
 		s.Releases = []hostdriver.Release{r}
 		h.apply(s)
 		h.apply(hostdriver.Switch{To: n, Keep: 2})
@@ -156,7 +156,7 @@ func TestReleasesAreCollected(t *testing.T) {
 	}
 	blobs, _ := os.ReadDir(h.path("state/blobs"))
 	records, _ := os.ReadDir(h.path("state/releases"))
-	if len(blobs) != 2 || len(records) != 2 {
+	if len(blobs) != 3 || len(records) != 2 {
 		t.Errorf("%d blobs and %d records of releases are left", len(blobs), len(records))
 	}
 }

@@ -3,7 +3,9 @@
 # switched to, or gone back from: none is one to go back to. Never the one on disk, one
 # that the step in hand may go back to, or one a unit still runs with.
 
+# collect: what is to be removed is then in $left, but for releases, which are gone.
 collect() {
+	left=
 	protected="$NL$TO$NL$from$NL"
 	step=
 	[ -e "$D/step" ] && read -r step <"$D/step" && step_number from && step_number to
@@ -35,9 +37,24 @@ collect() {
 		set -- "$@" "$D/generations/$old"
 		protected="$protected$old$NL" n=$((n - 1))
 	done
-	[ $# = 0 ] || rm -rf -- "$@"
+	left=$*
+	staying=
+	for g in $kept; do
+		case $NL$left$NL in
+		*"$NL$D/generations/$g$NL"*) ;;
+		*) staying="$staying$NL$g" ;;
+		esac
+	done
 	collect_blobs
 	collect_releases
+}
+
+# stays DIR NAME: whether a generation that stays has it there.
+stays() {
+	for g in $staying; do
+		[ ! -e "$D/generations/$g/$1/$2" ] || return 0
+	done
+	return 1
 }
 
 # oldest: the lowest number that is not protected, in $old. Globs are in alphabetical order.
@@ -63,25 +80,27 @@ step_number() {
 }
 
 collect_blobs() {
-	find "$D/blobs" -maxdepth 1 -type f -links 1 -name '[0-9a-f]*' -delete
+	set +f
+	for f in "$D"/blobs/[0-9a-f]*; do
+		[ ! -f "$f" ] || stays blobs "${f##*/}" || left="$left$NL$f"
+	done
+	set -f
 }
 
 collect_releases() {
 	set +f
 	for f in "$D"/releases/*; do
-		[ -e "$f" ] || continue
-		used=
-		for g in "$D"/generations/*/releases/"${f##*/}"; do
-			[ -e "$g" ] && used=1
-		done
-		[ "$used" ] && continue
-		IFS=$TAB
-		read -r a sum form path <"$f"
-		IFS=$NL
-		# A release's path ends in its digest: nothing else is ever removed here.
-		case $path in
-		/*/"$sum") [ ${#sum} = 64 ] && rm -rf -- "$path" && rm -f -- "$f" "$D/lists/${f##*/}" "$D/chunks/${f##*/}" "$D/hooks/${f##*/}".* ;;
-		esac
+		[ ! -e "$f" ] || stays releases "${f##*/}" || collect_release "$f"
 	done
 	set -f
+}
+
+collect_release() {
+	IFS=$TAB
+	read -r a sum form path <"$f"
+	IFS=$NL
+	# A release's path ends in its digest: nothing else is ever removed here.
+	case $path in
+	/*/"$sum") [ ${#sum} = 64 ] && rm -rf -- "$path" && rm -f -- "$f" "$D/lists/${f##*/}" "$D/chunks/${f##*/}" "$D/hooks/${f##*/}".* ;;
+	esac
 }

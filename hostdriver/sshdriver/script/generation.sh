@@ -398,6 +398,13 @@ remove_gone() {
 	return 0
 }
 
+# point_current: by the link that was made with the generation, if this is its first time.
+point_current() {
+	[ ! -L "$D/generations/$to/link" ] || ! try mv -fT -- "$D/generations/$to/link" "$D/current" || return 0
+	[ ! -L "$D/current.new" ] || rm -f -- "$D/current.new"
+	try ln -s -- "generations/$to" "$D/current.new" && try mv -fT -- "$D/current.new" "$D/current"
+}
+
 # turn_current makes all renames durable, too: until the journal is gone the files count as
 # mixed anyway.
 turn_current() {
@@ -406,8 +413,7 @@ turn_current() {
 		drop "$D/current"
 		return
 	fi
-	[ ! -L "$D/current.new" ] || rm -f -- "$D/current.new"
-	try ln -s -- "generations/$to" "$D/current.new" && try mv -fT -- "$D/current.new" "$D/current" && try sync -- $dirs "$D" && return 0
+	point_current && try sync -- $dirs "$D" && return 0
 	why="cannot turn $D/current: $why" mend=$ADVICE_DISK
 	return 1
 }

@@ -218,6 +218,7 @@ stage_manifest() {
 		[ -f "$D/releases/$key" ] || stage_fail "a release has no record" "this is a fault of evenkeel's; observe and plan again"
 		true >"$new/releases/$key" || stage_fail "cannot write to $D/generations" "$ADVICE_DISK"
 	done
+	try ln -s -- "generations/$GEN" "$new/link" || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK" # see point_current
 	[ -z "$blobs" ] || try ln -f -t "$new/blobs" -- $blobs || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"
 	try sync -- "$new/manifest" "$new/blobs" "$new/releases" "$new" $unsynced && try mv -T -- "$new" "$D/generations/$GEN" &&
 		try sync -- "$D/generations" || stage_fail "cannot write to $D/generations: $why" "$ADVICE_DISK"

@@ -29,8 +29,9 @@ op_switch() {
 	carry_out || undo
 	# Its end is durable with that of the step. Until then it may come back after a loss of
 	# power, and the switch is made once more: it finds all in place.
-	try rm -f -- "$D/switching" && forget || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
 	collect
+	try rm -rf -- "$D/switching" $left
+	[ ! -e "$D/switching" ] && forget || die failed "all is in place, but the journal cannot be removed: $why" "$ADVICE_DISK"
 	tell_units
 	finish
 }
