@@ -99,8 +99,8 @@ func TestHAProxy(t *testing.T) {
 		t.Errorf("a reload: %s; %v", s, s.Samples)
 	}
 
-	// A restart without a drain is noticed, for it takes a while until the gateway listens again.
-	must(t, l.Hosts()[2], "systemctl restart gateway")
+	// A restart without a drain is noticed, if it takes a while until the gateway listens again.
+	must(t, l.Hosts()[2], "systemctl stop gateway && sleep 0.3 && systemctl start gateway")
 	waitHealthy(t, l.Hosts()[2])
 	wait("h3", "UP")
 	bare := g.Stats()
