@@ -30,8 +30,15 @@ op_units() {
 unit_state() {
 	manager "$1" || die failed "$1: $why" "$mend"
 	why=$($ctl show --no-pager -p LoadState,ActiveState,SubState,Result,InvocationID,Job,NRestarts,ActiveEnterTimestampMonotonic,StartLimitIntervalUSec -- "$bare" 2>&1) ||
-		die failed "$ask show $bare: $why" "is systemd running there${user:+, and that of user $user: systemctl status user@$uid.service}?"
+		unheard_of "$why"
 	take_state $why
+}
+
+# unheard_of WHY: nobody answers for the unit in hand. Of the host's own systemd, which may be
+# going down, that says nothing of the unit.
+unheard_of() {
+	[ -z "$user" ] || die failed "$ask show $bare: $1" "is systemd running there, and that of user $user: systemctl status user@$uid.service?"
+	die unknown "$ask show $bare: $1" "is systemd running there?"
 }
 
 take_state() {
@@ -137,7 +144,7 @@ act() {
 	ended=$? said=$why told=
 	if [ "$units" = "$NL$unit" ]; then
 		# Where there is but one, what is asked now is what is told in the end.
-		show_of "$bare" || die failed "$ask show $bare: $shown" "is systemd running there?"
+		show_of "$bare" || unheard_of "$shown"
 		told=1
 		take_state $shown
 	else
