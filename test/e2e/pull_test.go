@@ -3,17 +3,10 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -44,22 +37,18 @@ func newReleaseServer(s *stage) *releaseServer {
 	r := &releaseServer{files: map[string]string{}, asked: map[string]int{}}
 	r.Server = httptest.NewUnstartedServer(r)
 	r.Config.ErrorLog = log.New(io.Discard, "", 0)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(s, err)
 	address := s.lab.Gateway()
-	cert := x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), Subject: pkix.Name{CommonName: "releases"},
-		IPAddresses: []net.IP{net.ParseIP(address)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, &cert, &cert, key.Public(), key)
+	ca := newAuthority(s.t)
+	pair, err := tls.X509KeyPair(ca.issue(s.t, address))
 	must(s, err)
-	r.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	r.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	_ = r.Listener.Close()
 	r.Listener, err = net.Listen("tcp", address+":0")
 	must(s, err)
 	r.StartTLS()
 	s.t.Cleanup(r.Close)
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	for _, h := range s.hosts {
-		s.on(h, "cat >>/etc/ssl/certs/ca-certificates.crt <<'EOF'\n"+ca+"EOF\n")
+		s.on(h, "cat >>/etc/ssl/certs/ca-certificates.crt <<'EOF'\n"+string(ca.pem)+"EOF\n")
 	}
 	return r
 }
