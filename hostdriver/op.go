@@ -122,7 +122,7 @@ type Expect struct {
 // Switch makes a staged (or kept) generation the one on disk: every file written
 // beside its place and fsynced, then all renamed, links turned, what the
 // generation on disk had and this one has not removed; then daemon-reload
-// (unless nothing that systemd or a generator may read was changed) and
+// (unless nothing that systemd or a generator has read, or may read, was changed) and
 // the units enabled, disabled and linked anew as the manifest says. It is journaled on the host:
 // after a crash, doing it again (or switching to From) leaves one whole generation.
 type Switch struct {
@@ -144,6 +144,10 @@ type Switch struct {
 	// Unknown are units of the generation of which a look has shown that they had no file: what
 	// they were before is not asked for.
 	Unknown []string
+	// Fresh are those of Unknown that systemd comes to know by itself, for it reads a unit that it
+	// does not know when it is first asked for it: nothing that it has loaded gets another
+	// dependency by them, but for targets of the boot, which have been reached.
+	Fresh []string
 	// Keep is how many generations stay on the host (0: 5).
 	Keep int
 	// DeadMan, where set, arms a transient timer on the host before anything is

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -95,4 +96,29 @@ func (h *HostInput) reenable(v *Visit, current hostdriver.Manifest) []string {
 		}
 	}
 	return out
+}
+
+// reached are the targets that a host which is up has reached. What one of them wants besides
+// matters to the next boot, and to systemctl isolate.
+var reached = []string{"basic.target", "default.target", "graphical.target", "multi-user.target", "paths.target", "sockets.target", "sysinit.target", "timers.target"}
+
+// isFresh tells whether a unit that the host does not know yet changes nothing of what systemd
+// knows: see Switch.Fresh.
+func isFresh(inst *desired.Instance, u *desired.Unit) bool {
+	if user, _ := hostdriver.SplitUnit(u.Name); user != "" || hostdriver.IsTemplate(u.Name) || strings.Contains(u.Name, "@") || !bringsFile(inst, u) || u.File != "/etc/systemd/system/"+u.Name {
+		return false
+	}
+	switch path.Ext(u.Name) {
+	case ".service", ".socket", ".timer", ".path":
+	default:
+		return false
+	}
+	if u.Enabled == nil || !*u.Enabled {
+		return true
+	}
+	links, ok := u.Text.Links(u.Name)
+	return ok && len(u.Text.Values("Install", "Also")) == 0 && !slices.ContainsFunc(links, func(l string) bool {
+		target, wanted := strings.CutSuffix(l, ".wants")
+		return !wanted || !slices.Contains(reached, target)
+	})
 }

@@ -140,3 +140,45 @@ func TestWhatWasSeenIsNotAskedAgain(t *testing.T) {
 		t.Error("a unit that was not looked at is not asked for")
 	}
 }
+
+// Of a unit that is new to a host systemd need not be told, unless it becomes part of what
+// systemd knows already.
+func TestWhatSystemdFindsByItself(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		name, text string
+		enabled    *bool
+		file       string
+		want       bool
+	}{
+		{"app.service", "[Install]\nWantedBy=multi-user.target\n", &yes, "", true},
+		{"app.service", "[Install]\nWantedBy=multi-user.target graphical.target\n", &yes, "", true},
+		{"app.service", "", nil, "", true},
+		{"app.service", "[Install]\nWantedBy=stack.target\n", &no, "", true},
+		{"app.timer", "[Install]\nWantedBy=timers.target\n", &yes, "", true},
+		{"app.socket", "[Install]\nWantedBy=sockets.target\n", &yes, "", true},
+		{"app.service", "[Install]\nWantedBy=stack.target\n", &yes, "", false},
+		{"app.service", "[Install]\nWantedBy=multi-user.target\nRequiredBy=db.service\n", &yes, "", false},
+		{"app.service", "[Install]\nWantedBy=multi-user.target\nAlias=other.service\n", &yes, "", false},
+		{"app.service", "[Install]\nWantedBy=multi-user.target\nAlso=app.socket\n", &yes, "", false},
+		{"app.service", "[Install]\nWantedBy=%p.target\n", &yes, "", false},
+		{"app.service", "[Install]\nWantedBy=multi-user.target\n", &yes, "/opt/app/app.service", false},
+		{"app@1.service", "[Install]\nWantedBy=multi-user.target\n", &yes, "/etc/systemd/system/app@.service", false},
+		{"mnt-data.mount", "[Install]\nWantedBy=multi-user.target\n", &yes, "", false},
+		{"app.slice", "", nil, "", false},
+		{"app~app.service", "", nil, "", false},
+	} {
+		file := tt.file
+		if file == "" {
+			file = "/etc/systemd/system/" + tt.name
+		}
+		text, _ := desired.ParseUnit([]byte(tt.text))
+		inst := &desired.Instance{
+			Files: []desired.File{{Kind: desired.FileUnit, Path: file}},
+			Units: []desired.Unit{{Name: tt.name, File: file, Enabled: tt.enabled, Text: text}},
+		}
+		if got := isFresh(inst, &inst.Units[0]); got != tt.want {
+			t.Errorf("%s with %q in %s: %v, want %v", tt.name, tt.text, file, got, tt.want)
+		}
+	}
+}

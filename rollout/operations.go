@@ -162,7 +162,8 @@ func (h *HostInput) Switch(v *Visit, current hostdriver.Manifest, record hostdri
 	}
 	op := hostdriver.Switch{To: v.To, Expect: x.expect, Leave: x.leave, Keep: h.keep(), Record: &record}
 	if v.Undo == nil && !v.Reverting {
-		op.Alike, op.Renew, op.Unknown = h.alike(v), h.renew(v), h.unknown(v)
+		op.Alike, op.Renew = h.alike(v), h.renew(v)
+		op.Unknown, op.Fresh = h.unknown(v)
 	}
 	op.Back, op.Reenable = v.Reverting, h.reenable(v, current)
 	switch {
@@ -202,21 +203,26 @@ func (h *HostInput) alike(v *Visit) []hostdriver.Expect {
 	return out
 }
 
-// unknown are the units of a visit that had no file when the plan was made.
-func (h *HostInput) unknown(v *Visit) []string {
-	var out []string
+// unknown are the units of a visit that had no file when the plan was made, and those of
+// them for which systemd need not be told to read its files.
+func (h *HostInput) unknown(v *Visit) (all, fresh []string) {
 	for _, name := range v.Services {
 		inst := h.Instance(name)
 		if inst == nil {
 			continue
 		}
 		for i := range inst.Units {
-			if u, told := h.Observation.Units[inst.Units[i].Name]; told && u.Load == "not-found" && u.File == "" {
-				out = append(out, inst.Units[i].Name)
+			u := &inst.Units[i]
+			if got, told := h.Observation.Units[u.Name]; !told || got.Load != "not-found" || got.File != "" {
+				continue
+			}
+			all = append(all, u.Name)
+			if isFresh(inst, u) {
+				fresh = append(fresh, u.Name)
 			}
 		}
 	}
-	return out
+	return all, fresh
 }
 
 // keep is how many generations the host keeps: of what its services say, the most.

@@ -3,6 +3,7 @@ package sshdriver
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -50,6 +51,11 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 			return nil, err
 		}
 	}
+	for _, name := range op.Fresh {
+		if !slices.Contains(op.Unknown, name) {
+			return nil, fmt.Errorf("%q is no unit that had no file", name)
+		}
+	}
 	for _, name := range op.Leave {
 		if strings.ContainsAny(name, "\t\n") {
 			return nil, fmt.Errorf("%q is neither a path nor a unit", name)
@@ -66,6 +72,7 @@ func (d *Driver) switchTo(f hostdriver.Fence, op hostdriver.Switch) (*change, er
 	s.setList("RENEW", op.Renew)
 	s.setList("REENABLE", op.Reenable)
 	s.setList("UNKNOWN", op.Unknown)
+	s.setList("FRESH", op.Fresh)
 	s.setInt("KEEP", int64(keep))
 	s.setFlag("BACK", op.Back)
 	if err := s.setRecord(op.Record); err != nil {

@@ -2,6 +2,7 @@ package sshdriver
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,61 @@ func TestReloadIsLeftOut(t *testing.T) {
 		}
 		if out := strings.TrimSpace(m.do("systemctl show -p NeedDaemonReload,UnitFileState --value contract.service | sort | tr '\\n' ' '")); out != "enabled no" {
 			t.Errorf("%s: then systemd says %q", c.what, out)
+		}
+	}
+}
+
+// TestUnitsSystemdDoesNotKnow on a real host: systemd reads them when it is first asked for
+// them, also where others name them already, and a reload is left out.
+func TestUnitsSystemdDoesNotKnow(t *testing.T) {
+	lab.Require(t)
+	l := newLab(t, 1)
+	m := &labMachine{t: t, host: l.Hosts()[0]}
+	d := newLabDriver(t, l, "deploy")
+	m.do("printf '[Unit]\nWants=named.service\nAfter=named.service\n[Service]\nExecStart=/bin/sleep 86400\n' >/etc/systemd/system/names.service && systemctl daemon-reload && systemctl start names.service")
+	manifest := hostdriver.Manifest{}
+	blobs := map[string]hostdriver.Content{}
+	for i, c := range []struct {
+		unit, section string
+		fresh         bool
+		reloads       bool
+	}{
+		{"plain.service", "[Service]\nExecStart=/bin/sleep 86400\n", true, false},
+		{"named.service", "[Service]\nExecStart=/bin/sleep 86400\n", true, false},
+		{"often.timer", "[Timer]\nOnCalendar=daily\nUnit=plain.service\n", true, false},
+		{"wanted.service", "[Service]\nExecStart=/bin/sleep 86400\n", false, true},
+		{"last.service", "[Service]\nExecStart=/bin/sleep 86400\n", true, false},
+	} {
+		content := hostdriver.NewContent([]byte(c.section + "[Install]\nWantedBy=multi-user.target\n"))
+		blobs[content.SHA256()] = content
+		manifest.Generation, manifest.Revision = uint64(i+1), "r"
+		manifest.Entries = append(manifest.Entries,
+			hostdriver.Entry{Kind: hostdriver.KindFile, Name: "/etc/systemd/system/" + c.unit, SHA256: content.SHA256(), Owner: "root", Group: "root", Mode: 0o644},
+			hostdriver.Entry{Kind: hostdriver.KindUnit, Name: c.unit, Enabled: "yes"})
+		op := hostdriver.Switch{To: manifest.Generation, Unknown: []string{c.unit}, Expect: []hostdriver.Expect{{Path: "/etc/systemd/system/" + c.unit}}}
+		if c.fresh {
+			op.Fresh = op.Unknown
+		}
+		before := m.do("systemctl show -p UnitsLoadTimestampMonotonic")
+		for _, op := range []hostdriver.Op{
+			hostdriver.Stage{Manifest: manifest, Blobs: blobs}, op,
+			hostdriver.UnitOps{Actions: []hostdriver.UnitAction{{Unit: c.unit, Verb: hostdriver.VerbStart}}},
+		} {
+			if _, err := d.Apply(t.Context(), labHost(m.host), hostdriver.Fence{Epoch: 1, Holder: "fresh"}, op); err != nil {
+				t.Fatalf("%s: %v", c.unit, err)
+			}
+		}
+		if reloaded := m.do("systemctl show -p UnitsLoadTimestampMonotonic") != before; reloaded != c.reloads {
+			t.Errorf("%s: reloaded %v, want %v", c.unit, reloaded, c.reloads)
+		}
+		if out := strings.Fields(m.do("systemctl show -p LoadState,ActiveState,UnitFileState,NeedDaemonReload --value %s | sort", c.unit)); !slices.Equal(out, []string{"active", "enabled", "loaded", "no"}) {
+			t.Errorf("%s: then systemd says %q", c.unit, out)
+		}
+	}
+	m.do("systemctl daemon-reload")
+	for _, e := range manifest.Entries {
+		if e.Kind == hostdriver.KindUnit && !strings.Contains(m.do("systemctl show -p Wants --value multi-user.target"), e.Name) {
+			t.Errorf("at the next boot %s is not started", e.Name)
 		}
 	}
 }

@@ -99,7 +99,7 @@ set_units() {
 	plain=
 	[ "$list" ] || return 0
 	states_of $list || return 1
-	if [ "$due" ] && [ -z "$reloaded" ]; then
+	if [ -z "$reloaded" ] && { [ "$due" ] || ! all_loaded; }; then
 		reload && states_of $list || return 1
 	fi
 	enable= disable=
@@ -121,6 +121,15 @@ set_units() {
 		return 1
 	}
 	reload
+}
+
+# all_loaded: whether systemd has come to know by itself what it did not know.
+all_loaded() {
+	set -- $loads
+	for name in $list; do
+		[ "$1" = loaded ] || ! is_fresh "$name" || return 1
+		shift
+	done
 }
 
 # and_others adds the other units of the other generation to $list: the controller is told
@@ -171,7 +180,9 @@ enable_new() {
 		done
 		[ $# = 0 ] && [ "$list" ] || return 0
 	fi
-	turned_on=1
+	for name in $list; do
+		is_fresh "$name" || turned_on=1
+	done
 	systemctl --no-reload enable -- $list >/dev/null 2>&1
 	return 0
 }

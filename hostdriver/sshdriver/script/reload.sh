@@ -1,7 +1,8 @@
 # reload.sh: whether systemd must read its files again after a switch. A reload is the
 # dearest thing in it: a tenth of a second of a host's CPU time, for every generator runs.
 # It is left out only where nothing that was changed can be of interest: an env file, a
-# service's own configuration, a release.
+# service's own configuration, a release, a unit that it has never heard of (FRESH): that it
+# reads when it is first asked for it (manager_load_unit_prepare in systemd's manager.c, 247).
 
 # must_reload: judged by what the switch has changed ($changed, $gone) and by who else may
 # read that. NeedDaemonReload overlooks new drop-in folders (systemd#31752), so it is only
@@ -11,6 +12,10 @@ must_reload() {
 	known_generators || return 0
 	for i in $changed; do
 		entry "$i"
+		case $name in
+		/etc/systemd/system/*/*) ;;
+		/etc/systemd/system/*) ! is_fresh "${name##*/}" || continue ;;
+		esac
 		systemd_reads "$name" && return 0
 	done
 	for line in $gone; do
@@ -19,6 +24,14 @@ must_reload() {
 		file | link) systemd_reads "$name" && return 0 ;;
 		esac
 	done
+	return 1
+}
+
+# is_fresh UNIT
+is_fresh() {
+	case $NL${FRESH-}$NL in
+	*"$NL$1$NL"*) return 0 ;;
+	esac
 	return 1
 }
 

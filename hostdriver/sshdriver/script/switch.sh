@@ -2,7 +2,7 @@
 #
 # Set by the controller: TO, EXPECT (lines: digest or "-", tab, path), LEAVE (lines: paths
 # and units of the generation that stay as they are), ALIKE (lines: digest, tab, path), KEEP, BACK (1: a step is taken back), RECORD, REFUSE,
-# FORGET, RENEW (see settings.sh), REENABLE and UNKNOWN (units, a line each), DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
+# FORGET, RENEW (see settings.sh), REENABLE, UNKNOWN and FRESH (units, a line each), DEADMAN (seconds, or 0; the timer's script of DEADMANSIZE bytes is on standard input).
 
 op_switch() {
 	begin_change
