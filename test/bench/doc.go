@@ -1,7 +1,7 @@
 // Command bench measures evenkeel beside its peer, Ansible, and beside the floor, on the
 // same real hosts in the same run, and prints the tables of docs/benchmarks.md.
 //
-//	go run ./test/bench [-hosts 20] [-rounds 3] [-user deploy] [pass deploy rolling soaked drained rotation artifacts watch fleet loop…]
+//	go run ./test/bench [-hosts 20] [-rounds 3] [-release 200] [-disks DIR] [pass deploy rolling soaked drained rotation artifacts watch fleet loop…]
 //
 // The floor is what the work costs at least: golang.org/x/crypto/ssh, and the bare commands
 // that read or restart. Every run of either side is checked, not only timed: that a pass

@@ -20,6 +20,7 @@ type options struct {
 	release   int      // MiB of the release of artifacts
 	evenkeel  string   // the binary
 	profile   string   // where fleet's processes write profiles; "": nowhere
+	disks     string   // where the hosts' disks are kept; "": in memory
 	names     []string // of what is to be measured
 }
 
@@ -71,6 +72,7 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.simulated, "simulated", 10_000, "how many simulated hosts fleet has")
 	flags.IntVar(&o.release, "release", 200, "how many MiB the release of artifacts has")
 	flags.StringVar(&o.profile, "profile", "", "an existing folder into which the controller's processes of fleet write pprof profiles")
+	flags.StringVar(&o.disks, "disks", "", "a folder in which the hosts' disks are kept, on its filesystem, instead of in memory")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; tables show medians")
 	flags.StringVar(&o.evenkeel, "evenkeel", "bin/evenkeel", "the binary to measure")
 	flags.Usage = func() {

@@ -9,12 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/evenkeel/evenkeel/test/lab/lab"
 )
 
-// A large release goes to all hosts, where there is none, and then with 1 % of it changed:
-// by evenkeel, by rsync with and without compression, by Ansible's copy.
+// A large release goes to all hosts, where there is none, then with 1 % of it changed, in
+// place, and then with 1 % changed and a few bytes put in, which move all that follows: by
+// evenkeel, by rsync with and without compression, by Ansible's copy.
 
 // The targets of releases.
 const (
@@ -42,17 +46,25 @@ spec:
 // releaseChanges is in how many places the next release differs.
 const releaseChanges = 20
 
+// change is how a release differs from the first one.
+type change int
+
+const (
+	none    change = iota
+	inPlace        // 1 % of it is overwritten in several places
+	moved          // otherwise overwritten there, and a few bytes are put in
+)
+
 // writeRelease writes a release of size bytes, of which half can be compressed to half, as
-// with programs; next is the same with 1 % of it overwritten in several places, and a few
-// bytes put in.
-func writeRelease(file string, size int64, seed byte, next bool) (err error) {
+// with programs.
+func writeRelease(file string, size int64, seed byte, how change) (err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	random := mathrand.NewChaCha8([32]byte{seed})
-	fresh := mathrand.NewChaCha8([32]byte{seed, 1})
+	fresh := mathrand.NewChaCha8([32]byte{seed, byte(how)})
 	block := make([]byte, 64<<10)
 	every := size / releaseChanges
 	var changed int64
@@ -63,11 +75,11 @@ func writeRelease(file string, size int64, seed byte, next bool) (err error) {
 				block[i] &= 0x0f
 			}
 		}
-		if next && at >= changed*every {
+		if how != none && at >= changed*every {
 			part := block[:min(int64(len(block)), size/100/releaseChanges)]
 			_, _ = fresh.Read(part)
 			changed++
-			if changed == 2 {
+			if how == moved && changed == 2 {
 				if _, err := io.WriteString(f, "a few bytes that were put in"); err != nil {
 					return err
 				}
@@ -91,22 +103,28 @@ func writeRelease(file string, size int64, seed byte, next bool) (err error) {
 
 // releaseTool is one way to bring a release to all hosts.
 type releaseTool struct {
-	first, next measure
-	bring       func(ctx context.Context, file string, m measure) error
+	first, next, moved measure
+	bring              func(ctx context.Context, file string, m measure) error
 }
 
 // releases measures all tools, each from hosts that have nothing.
 func (s *stage) releases(ctx context.Context, n int) error {
-	one, two := filepath.Join(s.dir, "release-1"), filepath.Join(s.dir, "release-2")
-	size := int64(s.release) << 20
-	if err := errors.Join(writeRelease(one, size, byte(n), false), writeRelease(two, size, byte(n), true)); err != nil {
-		return err
+	files := [3]string{none: filepath.Join(s.dir, "release-1"), inPlace: filepath.Join(s.dir, "release-2"), moved: filepath.Join(s.dir, "release-3")}
+	for how, file := range files {
+		if err := writeRelease(file, int64(s.release)<<20, byte(n), change(how)); err != nil {
+			return err
+		}
+		// rsync takes files of one size and time for the same.
+		at := time.Now().Add(time.Duration(how-len(files)) * time.Minute)
+		if err := os.Chtimes(file, at, at); err != nil {
+			return err
+		}
 	}
 	for _, t := range []releaseTool{
-		{rsyncFirst, rsyncNext, func(ctx context.Context, file string, m measure) error { return s.rsync(ctx, file, m) }},
-		{rsyncZFirst, rsyncZNext, func(ctx context.Context, file string, m measure) error { return s.rsync(ctx, file, m, "-z") }},
-		{copyFirst, copyNext, s.peerRelease},
-		{releaseFirst, releaseNext, s.ourRelease},
+		{rsyncFirst, rsyncNext, rsyncMoved, func(ctx context.Context, file string, m measure) error { return s.rsync(ctx, file, m) }},
+		{rsyncZFirst, rsyncZNext, rsyncZMoved, func(ctx context.Context, file string, m measure) error { return s.rsync(ctx, file, m, "-z") }},
+		{copyFirst, copyNext, copyMoved, s.peerRelease},
+		{releaseFirst, releaseNext, releaseMoved, s.ourRelease},
 	} {
 		if err := s.everywhere(ctx, func(ctx context.Context, h *lab.Host) error {
 			_, err := h.Exec(ctx, "rm -rf "+releaseDir+" /var/lib/evenkeel /root/.ansible /home/deploy/.ansible; mkdir -p "+releaseDir+"; sync")
@@ -114,18 +132,15 @@ func (s *stage) releases(ctx context.Context, n int) error {
 		}); err != nil {
 			return err
 		}
-		for _, x := range []struct {
-			file string
-			m    measure
-		}{{one, t.first}, {two, t.next}} {
+		for how, m := range [3]measure{none: t.first, inPlace: t.next, moved: t.moved} {
 			if err := settle(ctx); err != nil {
 				return err
 			}
-			if err := t.bring(ctx, x.file, x.m); err != nil {
+			if err := t.bring(ctx, files[how], m); err != nil {
 				return err
 			}
-			if err := s.hasRelease(ctx, x.file); err != nil {
-				return fmt.Errorf("%s: %w", x.m, err)
+			if err := s.hasRelease(ctx, files[how]); err != nil {
+				return fmt.Errorf("%s: %w", m, err)
 			}
 		}
 	}
@@ -193,8 +208,8 @@ func (s *stage) ourRelease(ctx context.Context, file string, m measure) error {
 
 func releaseTable(r *results, o options) *table {
 	t := &table{title: fmt.Sprintf("A release of %d MiB to %d hosts", o.release, o.hosts), header: timesHeader("evenkeel"),
-		remarks: []string{"One file, of which a quarter can be compressed away; then with 1 % of it overwritten in 20 places and a few bytes put in. rsync: one process a host, all at once. " +
-			"evenkeel is the whole `evenkeel apply`: it also keeps the former release and syncs the new one to the disk before it counts, which the others do not; the hosts' disks are in memory here."}}
+		remarks: []string{"One file, of which a quarter can be compressed away; then with 1 % of it overwritten in 20 places; then overwritten otherwise, and a few bytes put in, which move all that follows. rsync: one process a host, all at once. " +
+			"evenkeel is the whole `evenkeel apply`: it also keeps the former release and syncs the new one to the disk before it counts, which the others do not. " + o.where()}}
 	for _, x := range []struct {
 		words string
 		m     measure
@@ -203,6 +218,8 @@ func releaseTable(r *results, o options) *table {
 		{"`evenkeel apply --yes`", releaseFirst, releaseFirst}, {"`rsync`", rsyncFirst, releaseFirst}, {"`rsync -z`", rsyncZFirst, releaseFirst}, {"`ansible-playbook`, copy", copyFirst, releaseFirst},
 		{"`evenkeel apply --yes`, 1 % changed", releaseNext, releaseNext}, {"`rsync`, 1 % changed", rsyncNext, releaseNext},
 		{"`rsync -z`, 1 % changed", rsyncZNext, releaseNext}, {"`ansible-playbook`, copy, 1 % changed", copyNext, releaseNext},
+		{"`evenkeel apply --yes`, 1 % changed, the rest moved", releaseMoved, releaseMoved}, {"`rsync`, the rest moved", rsyncMoved, releaseMoved},
+		{"`rsync -z`, the rest moved", rsyncZMoved, releaseMoved}, {"`ansible-playbook`, copy, the rest moved", copyMoved, releaseMoved},
 	} {
 		t.line(r, x.words, x.m, x.base)
 	}
@@ -210,7 +227,26 @@ func releaseTable(r *results, o options) *table {
 	t.target(r, "`ansible-playbook` over evenkeel", copyFirst, releaseFirst, releaseUnderPeer)
 	t.target(r, "the faster rsync over evenkeel, 1 % changed", r.faster(rsyncNext, rsyncZNext), releaseNext, releaseNextUnderRsync)
 	t.target(r, "`ansible-playbook` over evenkeel, 1 % changed", copyNext, releaseNext, releaseNextUnderPeer)
+	t.target(r, "the faster rsync over evenkeel, 1 % changed and the rest moved", r.faster(rsyncMoved, rsyncZMoved), releaseMoved, releaseNextUnderRsync)
+	t.target(r, "`ansible-playbook` over evenkeel, 1 % changed and the rest moved", copyMoved, releaseMoved, releaseNextUnderPeer)
 	return t
+}
+
+// where tells where the hosts' disks are.
+func (o options) where() string {
+	if o.disks == "" {
+		return "The hosts' disks are in memory."
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(o.disks, &fs) != nil {
+		return "The hosts' disks are in " + o.disks + "."
+	}
+	for magic, name := range map[int64]string{unix.XFS_SUPER_MAGIC: "XFS", unix.BTRFS_SUPER_MAGIC: "Btrfs", unix.EXT4_SUPER_MAGIC: "ext4", unix.TMPFS_MAGIC: "tmpfs"} {
+		if fs.Type == magic {
+			return "The hosts' disks are on " + name + "."
+		}
+	}
+	return fmt.Sprintf("The hosts' disks are on a filesystem of type %#x.", fs.Type)
 }
 
 // faster is the one of two measures with the shorter median.

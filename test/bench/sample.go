@@ -54,12 +54,16 @@ const (
 
 	releaseFirst measure = "artifacts: evenkeel apply"
 	releaseNext  measure = "artifacts: evenkeel apply, 1 % changed"
+	releaseMoved measure = "artifacts: evenkeel apply, 1 % changed, the rest moved"
 	rsyncFirst   measure = "artifacts: rsync"
 	rsyncNext    measure = "artifacts: rsync, 1 % changed"
+	rsyncMoved   measure = "artifacts: rsync, 1 % changed, the rest moved"
 	rsyncZFirst  measure = "artifacts: rsync -z"
 	rsyncZNext   measure = "artifacts: rsync -z, 1 % changed"
+	rsyncZMoved  measure = "artifacts: rsync -z, 1 % changed, the rest moved"
 	copyFirst    measure = "artifacts: ansible-playbook"
 	copyNext     measure = "artifacts: ansible-playbook, 1 % changed"
+	copyMoved    measure = "artifacts: ansible-playbook, 1 % changed, the rest moved"
 )
 
 // results is every sample of a run.
