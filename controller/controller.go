@@ -42,6 +42,7 @@ type Controller struct {
 	inventory inventory.Inventory
 	source    Source
 	accepted  RevisionEntry
+	asked     pokes
 	override  map[string]Action // commits that an operator lets in, by commit
 	conds     Conditions        // the fleet's
 	hosts     map[string]*hostEntry

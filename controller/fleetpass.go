@@ -28,6 +28,7 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 	if err := c.renewed(ctx); err != nil {
 		return err
 	}
+	defer c.answered()()
 	f := c.fleet()
 	if f == nil {
 		return nil

@@ -121,6 +121,13 @@ func (c *Controller) retry(ctx context.Context, _ Action) (string, error) {
 	}
 	c.mu.Lock()
 	c.stalled, c.undo, c.retrying = nil, nil, rev.ID
+	if plan != nil {
+		for _, p := range plan.Problems() {
+			if e := c.hosts[p.Host]; e != nil && p.Refused {
+				e.synced = "" // it went back: that it differs is no drift
+			}
+		}
+	}
 	c.mu.Unlock()
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)

@@ -3,12 +3,14 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller/store/memstore"
 	"github.com/evenkeel/evenkeel/hostdriver/drivertest"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // What is undone goes back on every host, stays so over a restart and over the loss of
@@ -83,6 +85,36 @@ func TestUndo(t *testing.T) {
 	l.eventually("drift is corrected", func(*Snapshot) bool { return l.env("h1") == "A=2\n" })
 	l.git.commit("c3", fleetFiles(3, "A=3\n"))
 	l.eventually("git moves", reconciledAt("c3"))
+}
+
+// What a retry brings again is the revision, and no drift: it comes out where drift is
+// only reported, too.
+func TestRetryIsNoDrift(t *testing.T) {
+	ctx := context.Background()
+	l := newLoop(t, 2, func(o *Options) { o.Drift.Report = true })
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(2, "A=2\n"))
+	l.eventually("the second revision", reconciledAt("c2"))
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("gone back", func(s *Snapshot) bool {
+		return l.env("h1") == "A=1\n" && l.env("h2") == "A=1\n" && s.Plan != nil && slices.ContainsFunc(s.Plan.Problems(), func(p rollout.Problem) bool { return p.Refused })
+	})
+	if _, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	s := l.eventually("tried again", func(s *Snapshot) bool {
+		return l.env("h1") == "A=2\n" && l.env("h2") == "A=2\n" && !s.Rollout.Ended.IsZero()
+	})
+	if s.Rollout.Why != "revision c2" {
+		t.Errorf("it was rolled out for %q", s.Rollout.Why)
+	}
+	if e := l.events(ReasonDrift); len(e) > 0 {
+		t.Errorf("it was told as drift: %+v", e)
+	}
 }
 
 // An undo waits for what the budget does not let it disturb, and outlives the controller.

@@ -197,6 +197,30 @@ func TestFailedRevisionIsNotTriedAgain(t *testing.T) {
 	l.eventually("mended", reconciledAt("c3"))
 }
 
+// From when somebody asked for a look until all of it is answered, no rollout that has
+// ended is what came of it.
+func TestReconcileIsAnswered(t *testing.T) {
+	l := newLoop(t, 2, nil)
+	l.git.commit("c1", fleetFiles(2, "A=1\n"))
+	l.start()
+	l.eventually("in sync", reconciledAt("c1"))
+	for i, c := range []string{"c2", "c2", "c3"} {
+		if i != 1 {
+			l.git.commit(c, fleetFiles(2, "A="+c+"\n"))
+		}
+		if _, err := l.c.Do(context.Background(), Action{Verb: VerbReconcile, By: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+		if s := l.c.Snapshot(); !s.Asked && i != 1 { // there, it may be answered by now
+			t.Errorf("%s: it is not told that somebody asked", c)
+		}
+		s := l.eventually("answered", func(s *Snapshot) bool { return !s.Asked })
+		if s.Revision != c || s.Rollout == nil || s.Rollout.Ended.IsZero() || s.Rollout.State.Revision != c || l.env("h2") != "A="+c+"\n" {
+			t.Errorf("%s: answered at revision %s, with rollout %+v and %q", c, s.Revision, s.Rollout, l.env("h2"))
+		}
+	}
+}
+
 // What an operator suspends is not touched, also over a restart, until it is resumed.
 func TestSuspend(t *testing.T) {
 	l := newLoop(t, 2, nil)

@@ -29,6 +29,10 @@ func (c *Controller) Do(ctx context.Context, a Action) (string, error) {
 func (c *Controller) do(ctx context.Context, a Action) (string, error) {
 	switch a.Verb {
 	case VerbReconcile:
+		c.mu.Lock()
+		c.asked.made++
+		c.mu.Unlock()
+		c.publish(time.Now()) // whoever asks for the rollout next must know
 		c.queue.Forget(fleetKey)
 		c.queue.Add(sourceKey)
 		c.queue.Add(fleetKey)
@@ -154,7 +158,7 @@ func (c *Controller) suspend(ctx context.Context, a Action) (string, error) {
 	c.queue.Add(fleetKey)
 	words := suspensionWords(a.Host, a.Service) + " is not touched"
 	if !a.Until.IsZero() {
-		return words + " until " + a.Until.UTC().Format(time.RFC3339), nil
+		return words + " until " + a.Until.UTC().Format("2006-01-02 15:04:05Z"), nil
 	}
 	return words + " until it is resumed", nil
 }

@@ -44,7 +44,7 @@ func (c *Controller) publish(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &Snapshot{At: now, Controller: c.opt.Name, Source: c.source, HostConditions: make(map[string]Conditions, len(c.order)), Observed: make(map[string]Glance, len(c.order)),
-		Drift: []Drift{}, Secrets: append([]SecretStatus{}, c.secrets...), Suspensions: []Suspension{}, Drains: []HandDrain{}, Plan: c.plan, Rollout: c.rolling, LastSuccess: c.success}
+		Drift: []Drift{}, Secrets: append([]SecretStatus{}, c.secrets...), Suspensions: []Suspension{}, Drains: []HandDrain{}, Plan: c.plan, Rollout: c.rolling, LastSuccess: c.success, Asked: c.asked.open()}
 	instances := 0
 	for _, e := range c.hosts {
 		instances += len(e.instances)

@@ -25,7 +25,10 @@ type Snapshot struct {
 	// Plan is the newest one; nil before the first look.
 	Plan *rollout.Plan `json:"plan,omitempty"`
 	// Rollout is the one under way, or the last one.
-	Rollout     *RolloutStatus    `json:"rollout,omitempty"`
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+	// Asked tells that an operator asked to fetch and look, and that what comes of it is
+	// not known yet: the rollout is none of it.
+	Asked       bool              `json:"asked"`
 	Suspensions []Suspension      `json:"suspensions"`
 	Drains      []HandDrain       `json:"drains"`
 	Queue       map[string]int    `json:"queue"`    // work that waits, by kind

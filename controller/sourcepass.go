@@ -18,6 +18,7 @@ const fetchTimeout = 2 * time.Minute
 // whole fleet. Otherwise the last good one stays, and the condition says why.
 func (c *Controller) sourcePass(ctx context.Context) error {
 	defer c.changed()
+	defer c.fetched()()
 	fetch, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	tip, err := c.opt.Git.Fetch(fetch)

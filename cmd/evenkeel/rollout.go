@@ -7,11 +7,18 @@ import (
 	"github.com/evenkeel/evenkeel/controller/api"
 )
 
-const rolloutHelp = `Steer the rollout of a controller. Each word is recorded, with who said it and why.
-With --wait, follow the rollout until it ends.
+const rolloutHelp = `Look at the rollout of a controller, and steer it. Each word is recorded, with who
+said it and why. With --wait, the rollout is followed until it ends.
+` + waitExits
 
+const waitExits = `
 Exit codes with --wait are apply's: 0 converged, 1 an error (or stopped), 2 a host
 failed, 4 a host is unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked.`
+
+const rolloutStatusHelp = `Show the rollout under way host by host, or else how the last one ended; with an ID, one
+of the history. With --wait, follow it until it ends; where there was none yet, it is
+waited for one to begin.
+` + waitExits
 
 func (a *app) rolloutCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,7 +43,7 @@ func (a *app) rolloutCommand() *cobra.Command {
 
 // rolloutWord is a verb that says one word to the controller.
 func (a *app) rolloutWord(verb controller.Verb, short, example string) *cobra.Command {
-	cmd := &cobra.Command{Use: string(verb), Short: short, Example: example, Args: takes(0, "")}
+	cmd := &cobra.Command{Use: string(verb), Short: short, Long: short + ".\n" + waitExits, Example: example, Args: takes(0, "")}
 	serverFlags(cmd)
 	reason := reasonFlag(cmd)
 	wait := cmd.Flags().Bool("wait", false, "follow the rollout until it ends")

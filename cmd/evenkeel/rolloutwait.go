@@ -19,7 +19,7 @@ import (
 )
 
 // How often a rollout that is waited for is asked for; how long it is waited that one
-// begins; and how long a controller that does not answer is asked again.
+// begins, or turns out not to; and how long a controller that does not answer is asked again.
 const (
 	askEvery    = 250 * time.Millisecond
 	beginsSoon  = 20 * time.Second
@@ -28,7 +28,7 @@ const (
 
 func (a *app) rolloutStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status [ID]", Short: "Show the rollout under way, the last one, or one of the history", Args: atMost(1, "one rollout's ID, or nothing"), Long: rolloutHelp,
+		Use: "status [ID]", Short: "Show the rollout under way, the last one, or one of the history", Args: atMost(1, "one rollout's ID, or nothing"), Long: rolloutStatusHelp,
 		Example: `  evenkeel rollout status
   evenkeel rollout status --wait
   evenkeel rollout status 20270131T150405.123Z       one of evenkeel history`,
@@ -208,6 +208,9 @@ func (w *rolloutWait) judge(ctx context.Context, r controller.RolloutStatus, err
 			return false, mendable("evenkeel status tells what it waits for, or that there is nothing to do", "no rollout began within %s", show.Duration(beginsSoon))
 		}
 		return true, nil
+	case err == nil && w.id == api.CurrentRollout && !r.Ended.IsZero() && !late && w.earlier(ctx, r):
+		w.answered = time.Now()
+		return true, nil
 	case isMissing(err) && w.gone(ctx):
 		return false, nil
 	case err != nil:
@@ -218,6 +221,13 @@ func (w *rolloutWait) judge(ctx context.Context, r controller.RolloutStatus, err
 		w.id = r.State.ID // and not the one after it
 	}
 	return false, nil
+}
+
+// earlier tells whether a rollout that has ended is not the one that is meant: the
+// controller was asked to fetch and look, and what comes of that is not known yet.
+func (w *rolloutWait) earlier(ctx context.Context, r controller.RolloutStatus) bool {
+	s, err := w.client.Snapshot(ctx)
+	return err == nil && (s.Asked || s.Rollout != nil && s.Rollout.State.ID != r.State.ID)
 }
 
 // gone looks for the rollout in the history: the controller does not keep very old or

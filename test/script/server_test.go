@@ -56,7 +56,7 @@ var serving sync.Map
 
 // fleet makes something happen to the fake's fleet:
 //
-//	fleet begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | log HOST SECOND MESSAGE… | followed | pause
+//	fleet asked | answered | begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | log HOST SECOND MESSAGE… | followed | pause
 //
 // followed waits until somebody follows the events, pause for a little while.
 func fleet(ts *testscript.TestScript, neg bool, args []string) {
@@ -66,6 +66,8 @@ func fleet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	f := served.(*apitest.Fake)
 	switch args[0] {
+	case "asked", "answered":
+		f.Change(func(s *controller.Snapshot) { s.Asked = args[0] == "asked" })
 	case "begin":
 		f.Begin(args[1])
 	case "step":

@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func Controller(s controller.Snapshot, now time.Time) string {
 		line(red, markBad, "nothing is changed: %s", Clean(c.Message))
 	}
 	if r := s.Rollout; r != nil && r.Ended.IsZero() {
-		line(cyan, markWarn, "rollout %s to %s is under way for %s (%s): %s", Clean(r.State.ID), Revision(r.State.Revision), Duration(now.Sub(r.Began)), Clean(r.Why), visitSum(r.State))
+		line(cyan, markWarn, "rollout %s %s is under way for %s (%s): %s", Clean(r.State.ID), whither(r.State), Duration(now.Sub(r.Began)), Clean(r.Why), visitSum(r.State))
 	} else if r != nil && r.Outcome != nil && r.Outcome.Result != controller.Converged {
 		line(red, markBad, "the last rollout, %s, %s ago: %s", Clean(r.State.ID), Duration(now.Sub(r.Ended)), Clean(r.Outcome.Words()))
 	}
@@ -117,7 +118,7 @@ func driftLines(drift []controller.Drift) string {
 			b.WriteString(faint.of(fmt.Sprintf("… %d more differences, with evenkeel plan", len(drift)-i)) + "\n")
 			break
 		}
-		reason := Clean(d.Reason)
+		reason := Clean(strings.TrimPrefix(d.Reason, "drift: "))
 		if len(d.Keys) > 0 {
 			reason += ": " + Clean(strings.Join(d.Keys, ", "))
 		}
@@ -126,11 +127,22 @@ func driftLines(drift []controller.Drift) string {
 	return b.String()
 }
 
+// whither is to, or back from, which revision a rollout leads.
+func whither(st rollout.State) string {
+	if slices.ContainsFunc(st.Visits, func(v rollout.Visit) bool { return v.Undo != nil }) {
+		return "back from " + Revision(st.Revision)
+	}
+	return "to " + Revision(st.Revision)
+}
+
 // RolloutHead is which rollout it is, in one line.
 func RolloutHead(r controller.RolloutStatus, now time.Time) string {
 	end := "under way for " + Duration(now.Sub(r.Began))
 	if !r.Ended.IsZero() {
 		end = "took " + Duration(r.Ended.Sub(r.Began)) + ", ended " + ago(r.Ended, now)
 	}
-	return fmt.Sprintf("%s to %s  %s", bold.of("rollout "+Clean(r.State.ID)), Revision(r.State.Revision), faint.of(Clean(r.Why)+"; "+end))
+	if why := Clean(r.Why); why != "revision "+Revision(r.State.Revision) {
+		end = why + "; " + end
+	}
+	return fmt.Sprintf("%s  %s", bold.of("rollout "+Clean(r.State.ID))+" "+whither(r.State), faint.of(end))
 }

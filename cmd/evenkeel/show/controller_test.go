@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/rollout"
 )
 
 // What keeps a controller from its work stands in its status, with the mend.
@@ -28,5 +29,23 @@ func TestControllerTellsWhatKeepsItFromItsWork(t *testing.T) {
 	text = Controller(s, now)
 	if !strings.Contains(text, "2 hosts are polled, not watched: cannot watch h2") || strings.Contains(text, "nothing is changed") {
 		t.Errorf("%s", text)
+	}
+}
+
+// A rollout's head tells where it leads to, and why only where that is something else.
+func TestRolloutHead(t *testing.T) {
+	now := time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)
+	revision := strings.Repeat("4f1c2d9e", 5)
+	state := func(v rollout.Visit) rollout.State {
+		return rollout.State{ID: "r1", Revision: revision, Visits: []rollout.Visit{v}}
+	}
+	for want, r := range map[string]controller.RolloutStatus{
+		"rollout r1 to 4f1c2d9  under way for 5.0s":              {Began: now.Add(-5 * time.Second), Why: "revision 4f1c2d9", State: state(rollout.Visit{})},
+		"rollout r1 to 4f1c2d9  drift; under way for 5.0s":       {Began: now.Add(-5 * time.Second), Why: "drift", State: state(rollout.Visit{})},
+		"rollout r1 back from 4f1c2d9  slow; under way for 5.0s": {Began: now.Add(-5 * time.Second), Why: "slow", State: state(rollout.Visit{Undo: &rollout.Undone{}})},
+	} {
+		if got := Plain(RolloutHead(r, now)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
