@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,6 +53,9 @@ const (
 
 // CheckNames are the checks of a host, in the order in which each needs those before.
 var CheckNames = []string{"reach", "host key", "login", "become", "systemd", "disk", "clock"}
+
+// onTheWay is how many of them are about the way to the host.
+const onTheWay = 4
 
 // failedAt tells which check an error of the driver is about.
 var failedAt = map[hostdriver.ErrorKind]int{
@@ -114,23 +119,30 @@ func (f *Fleet) checkHost(ctx context.Context, h inventory.Host) HostCheck {
 	return c
 }
 
-// failedItems are the checks up to the one that failed.
+// failedItems are the checks up to the one that failed. Its name tells the kind of the
+// error, as far as the way to the host goes.
 func failedItems(err error, h inventory.Host) []Checked {
 	at := failedAt[hostdriver.KindOf(err)]
+	var he *hostdriver.Error
+	tried := !errors.As(err, &he) || !he.Here
+	detail := reasonOf(err)
+	if he != nil && at < onTheWay {
+		detail = he.Err.Error()
+	}
 	items := make([]Checked, len(CheckNames))
 	for i, name := range CheckNames {
 		items[i] = Checked{Name: name, Verdict: NotKnown}
-		if i < at {
+		if i < at && tried {
 			items[i].Verdict = Good
 		}
 	}
-	items[at].Verdict, items[at].Detail, items[at].Mend = Bad, reasonOf(err), mendFor(err, h)
+	items[at].Verdict, items[at].Detail, items[at].Mend = Bad, detail, mendFor(err, h)
 	return items
 }
 
 func observedItems(o hostdriver.Observation) []Checked {
 	items := make([]Checked, 0, len(CheckNames))
-	for _, name := range CheckNames[:4] {
+	for _, name := range CheckNames[:onTheWay] {
 		items = append(items, Checked{Name: name, Verdict: Good})
 	}
 	systemd := Checked{Name: CheckNames[4], Verdict: Good, Detail: o.Systemd}
@@ -211,6 +223,7 @@ func (f *Fleet) checkBalancer(ctx context.Context, spec desired.DrainSpec, h inv
 	switch {
 	case t.Err != nil:
 		c.Verdict, c.Detail = Bad, t.Err.Error()
+		c.Mend = cmp.Or(c.Mend, "is what the service says under drain right, and does the balancer answer there?")
 	case !t.OK:
 		c.Verdict = Warn
 	}

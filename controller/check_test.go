@@ -30,13 +30,14 @@ func TestCheckTellsHowFarItCame(t *testing.T) {
 		"inodes":   {Systemd: "252", At: at, Clock: at, Disk: map[string]hostdriver.DiskState{"/opt": {FreeBytes: 1 << 40, FreeInodes: 3}}},
 		"sysv":     {At: at},
 	}, errors: map[string]error{
-		"gone": fail(hostdriver.Unreachable), "impostor": fail(hostdriver.HostKey), "stranger": fail(hostdriver.Unauthorized), "nosudo": fail(hostdriver.Become),
+		"keyless": &hostdriver.Error{Kind: hostdriver.Unauthorized, Op: "connect to", Err: errors.New("no key"), Here: true},
+		"gone":    fail(hostdriver.Unreachable), "impostor": fail(hostdriver.HostKey), "stranger": fail(hostdriver.Unauthorized), "nosudo": fail(hostdriver.Become),
 		"odd": fail(hostdriver.Unknown), "slow": context.DeadlineExceeded,
 	}}
 	want := map[string]string{ // one mark a check, and the detail of what is not good
 		"well": "+++++++", "late": "++++++! 1m30s behind this machine's clock", "tight": "+++++!+ 500 MiB free in /var/lib", "full": "+++++x+ 1 MiB free in /var/lib",
 		"readonly": "+++++x+ /opt is on a filesystem that is mounted read-only", "inodes": "+++++x+ 3 inodes free in /opt", "sysv": "++++x?? the host did not name a version of systemd",
-		"gone": "x?????? unreachable: why", "impostor": "+x????? hostkey: why", "stranger": "++x???? unauthorized: why", "nosudo": "+++x??? become: why",
+		"gone": "x?????? why", "impostor": "+x????? why", "stranger": "++x???? why", "nosudo": "+++x??? why", "keyless": "??x???? no key",
 		"odd": "++++x?? unknown: why", "slow": "x?????? did not answer in time",
 	}
 	f := &Fleet{Driver: hosts}
@@ -74,6 +75,11 @@ func TestCheckAsksBalancers(t *testing.T) {
 	f := &Fleet{Driver: fakeHosts{}}
 	c := f.checkBalancer(context.Background(), desired.DrainSpec{HAProxy: &desired.HAProxyDrain{Address: "tcp://127.0.0.1:1", Backend: "b", Server: "s"}},
 		inventory.Host{Name: "web-1"}, hostdriver.Fence{})
+	lost := f.checkBalancer(context.Background(), desired.DrainSpec{HAProxy: &desired.HAProxyDrain{Address: "tcp://lb-1.invalid:1", Backend: "b", Server: "s"}},
+		inventory.Host{Name: "web-1"}, hostdriver.Fence{})
+	if lost.Verdict != Bad || lost.Mend == "" {
+		t.Errorf("a name that nobody knows: %+v", lost)
+	}
 	if c.Verdict != Bad || !strings.Contains(c.Detail, "connection refused") || c.Mend == "" {
 		t.Errorf("got %+v", c)
 	}

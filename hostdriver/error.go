@@ -54,6 +54,8 @@ type Error struct {
 	Op   string // what was tried, to follow "cannot": "connect to", "observe"
 	Mend string
 	Err  error // the detail; never nil
+	// Here: it went wrong on this machine, before the host was asked anything.
+	Here bool
 	// Detail is what the host's own programs said, in lines: the last of a failed
 	// unit's journal. Often empty.
 	Detail string

@@ -120,12 +120,17 @@ type AuthError struct {
 	Problems []string // keys that could not be used, and why
 	Banner   string   // what the server said before login
 	Reason   string   // of the refusal, where it is known
+	NoKey    bool     // there is none to offer, so it was not even dialled
 	skipped  []string
 }
 
 func (e *AuthError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s does not let %s in", e.Address, e.User)
+	if e.NoKey {
+		fmt.Fprintf(&b, "%s was not even tried as %s", e.Address, e.User)
+	} else {
+		fmt.Fprintf(&b, "%s does not let %s in", e.Address, e.User)
+	}
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}

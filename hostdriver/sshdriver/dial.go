@@ -31,14 +31,14 @@ func (d *dialer) dial(ctx context.Context, l *login, via *Conn, ended func(*Conn
 	defer cancel()
 	files, err := d.knownHosts.load(l.knownHosts, l.knownHostsGiven)
 	if err != nil {
-		return nil, connectError(l, hostdriver.HostKey, err, "name an existing file with --known-hosts, or correct this one")
+		return nil, notTried(connectError(l, hostdriver.HostKey, err, "name an existing file with --known-hosts, or correct this one"))
 	}
 	identity := newHostIdentity(l, files)
 	creds := gatherCredentials(ctx, l)
 	defer creds.close()
 	if len(creds.list) == 0 {
-		e := &AuthError{User: l.user, Address: l.hostport(), Reason: "not even tried", Problems: creds.problems, skipped: l.skipped}
-		return nil, connectError(l, hostdriver.Unauthorized, e, e.mend())
+		e := &AuthError{User: l.user, Address: l.hostport(), NoKey: true, Problems: creds.problems, skipped: l.skipped}
+		return nil, notTried(connectError(l, hostdriver.Unauthorized, e, e.mend()))
 	}
 	raw, err := dialRaw(ctx, l, via)
 	if err != nil {
@@ -188,8 +188,14 @@ func reachError(l *login, err error) error {
 	return connectError(l, hostdriver.Unreachable, fmt.Errorf("%s: %w", l, err), mend)
 }
 
-func connectError(l *login, kind hostdriver.ErrorKind, err error, mend string) error {
+func connectError(l *login, kind hostdriver.ErrorKind, err error, mend string) *hostdriver.Error {
 	return &hostdriver.Error{Kind: kind, Host: l.name, Op: opConnect, Mend: mend, Err: err}
+}
+
+// notTried marks an error from before the host was dialled.
+func notTried(e *hostdriver.Error) *hostdriver.Error {
+	e.Here = true
+	return e
 }
 
 // meteredConn counts what is heard, by which the keepalive knows a busy connection

@@ -88,7 +88,7 @@ type UnknownHostKeyError struct {
 }
 
 func (e *UnknownHostKeyError) Error() string {
-	s := fmt.Sprintf("host key of %s is not known: it shows %s %s, and %s has no line for it",
+	s := fmt.Sprintf("host key of %s is not known: it shows %s %s, and there is no line for it in %s",
 		e.place(), e.KeyType, e.Fingerprint, strings.Join(e.Files, ", "))
 	if len(e.Unread) > 0 {
 		s += " (lines that could not be read: " + strings.Join(firstN(e.Unread, 3), "; ") + ")"
