@@ -22,6 +22,7 @@ type patient struct {
 	changes []rollout.Change // of the service
 	foreign []string         // drop-ins that are not ours
 	behind  string           // in what way the process is not what it should be
+	back    bool             // what is desired was gone back from, and is not tried again
 	drain   time.Duration    // how long the service's own drains may take
 	at      time.Time        // now, on the host's clock
 }
@@ -81,6 +82,8 @@ func (p *patient) hidden() (c Cause, ok bool) {
 	case p.unit.Enabled != nil && !*p.unit.Enabled && u.File == "enabled":
 		c.Cause, c.Mend = "it is enabled, which the fleet repo does not want: a reboot starts it", "systemctl disable "+p.unit.Name+", or evenkeel apply"
 	case strings.HasSuffix(p.unit.Name, ".timer") && p.noRun(&c):
+	case p.behind != "" && p.back:
+		c.Cause, c.Mend = "it runs with what was gone back to: "+p.behind, "commit a change of it, or evenkeel apply --retry"
 	case p.behind != "":
 		c.Cause, c.Mend = "it runs with something older than what it should: "+p.behind, "evenkeel apply restarts it, by the safe path"
 	default:

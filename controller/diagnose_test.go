@@ -87,3 +87,16 @@ func TestTellingLines(t *testing.T) {
 		}
 	}
 }
+
+// What was gone back from is not brought by the next apply, so that is no mend.
+func TestDiagnoseAfterGoingBack(t *testing.T) {
+	p := &patient{unit: &desired.Unit{Name: "a.service", State: "started"}, behind: "PORT is not what the process has",
+		state: hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success"}}
+	if c, _ := p.diagnose(); !strings.Contains(c.Mend, "evenkeel apply restarts it") {
+		t.Errorf("got %+v", c)
+	}
+	p.back = true
+	if c, _ := p.diagnose(); !strings.Contains(c.Cause, "gone back to: PORT") || !strings.Contains(c.Mend, "--retry") {
+		t.Errorf("got %+v", c)
+	}
+}

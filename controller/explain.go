@@ -59,11 +59,12 @@ type UnitFacts struct {
 	Sub        string    `json:"sub"`
 	Enabled    string    `json:"enabled"`
 	Result     string    `json:"result,omitempty"` // in words, of one that does not run
-	Since      time.Time `json:"since"`            // on the host's clock
+	Since      time.Time `json:"since"`            // when it last became active, on the host's clock
 	PID        int       `json:"pid,omitempty"`
 	Restarts   int       `json:"restarts,omitempty"`
 	Generation uint64    `json:"generation,omitempty"` // that it was started with by us; 0: by somebody else
 	Behind     string    `json:"behind,omitempty"`     // in what way its process is not what it should be
+	Stale      bool      `json:"stale,omitempty"`      // it is behind what is on the host's disk, too
 	Exe        string    `json:"exe,omitempty"`        // the program that its process runs
 	Cwd        string    `json:"cwd,omitempty"`        // the folder that it runs in
 	Replaced   bool      `json:"replaced,omitempty"`   // the program was removed or replaced since
@@ -122,7 +123,8 @@ func (f *Fleet) Explain(ctx context.Context, v *View, host, service string) (Exp
 		e.differences(v, in, service)
 		if ok {
 			entries := f.journalOf(ctx, in.Desired, &inst)
-			e.units(&inst, o, entries)
+			back := slices.ContainsFunc(refused, func(p rollout.Problem) bool { return p.Service == service })
+			e.units(&inst, o, entries, back)
 			e.Causes = append(e.Causes, f.tried(ctx, in, &inst)...)
 			e.env(&inst)
 			e.JournalLost = f.journalLost(ctx, in.Desired.Host)
@@ -203,7 +205,7 @@ func (f *Fleet) journalLost(ctx context.Context, host inventory.Host) bool {
 	return err == nil && o.Paths[journalFolder].Type == hostdriver.PathAbsent
 }
 
-func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, entries []hostdriver.JournalEntry) {
+func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, entries []hostdriver.JournalEntry, back bool) {
 	trouble := map[string]bool{}
 	defer func() { e.Journal = tellingLines(entries, trouble) }()
 	for i := range inst.Units {
@@ -227,11 +229,11 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, e
 		}
 		for _, c := range e.Changes {
 			if c.Kind == rollout.KindProcess && c.Subject == u.Name && (c.Action == rollout.ActionRestart || c.Action == rollout.ActionReload) {
-				facts.Behind = strings.TrimPrefix(c.Reason, "stale: ")
+				facts.Behind, facts.Stale = strings.CutPrefix(c.Reason, "stale: ")
 			}
 		}
 		e.Units = append(e.Units, facts)
-		p := &patient{unit: u, state: got, paths: o.Paths, changes: e.Changes, foreign: facts.Foreign, behind: facts.Behind, drain: inst.DrainAtMost(), at: o.Clock}
+		p := &patient{unit: u, state: got, paths: o.Paths, changes: e.Changes, foreign: facts.Foreign, behind: facts.Behind, back: back, drain: inst.DrainAtMost(), at: o.Clock}
 		for _, entry := range entries {
 			if entry.Unit == u.Name {
 				p.entries = append(p.entries, entry)

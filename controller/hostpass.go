@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -336,7 +335,7 @@ func (c *Controller) inventoryHost(name string) (inventory.Host, error) {
 	defer c.mu.Unlock()
 	h, ok := c.inventory.Find(name)
 	if !ok {
-		return h, errors.Join(ErrUnknownObject, fmt.Errorf("the fleet has no host %q", name))
+		return h, unknownObject(fmt.Sprintf("the fleet has no host %q", name))
 	}
 	return h, nil
 }

@@ -123,8 +123,8 @@ func (o *Outcome) visits(e Ended) {
 		if v.LeftDrained() {
 			o.leftDrained(v)
 		}
-		if v.Result == rollout.ResultDone {
-			continue
+		if v.Result == rollout.ResultDone || v.Phase == rollout.PhasePending && e.Claims[v.Host] != "" {
+			continue // hostsLeft tells of a host that belongs to somebody else
 		}
 		n := NotDone{Host: v.Host, Services: v.Services, Reason: v.Reason, Mend: v.Mend}
 		switch {
@@ -144,6 +144,9 @@ func (o *Outcome) visits(e Ended) {
 			n.Result, n.Reason = Halted, haltWords(*e.State.Halted)
 		default:
 			n.Result, n.Reason = Stopped, orWords(e.State.Stopping, "not begun")
+		}
+		if (n.Result == Reverted || n.Result == Failed) && n.Mend == "" && len(v.Services) > 0 {
+			n.Mend = "evenkeel explain " + v.Host + "/" + v.Services[0] + " tells more"
 		}
 		o.NotDone = append(o.NotDone, n)
 	}

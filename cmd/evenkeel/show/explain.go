@@ -92,7 +92,11 @@ func (x *explainer) units() {
 			state += ": " + Clean(u.Result)
 		}
 		if !u.Since.IsZero() && x.Facts != nil {
-			state += " for " + since(u.Since, x.Facts.Clock)
+			if u.Active == "active" || u.Active == "reloading" {
+				state += " for " + since(u.Since, x.Facts.Clock)
+			} else {
+				state += ", last started at " + u.Since.UTC().Format(timeForm)
+			}
 		}
 		if u.PID > 0 {
 			state += fmt.Sprintf(", PID %d", u.PID)
@@ -106,7 +110,11 @@ func (x *explainer) units() {
 			x.line("", "  "+timerRuns(u, x.Facts.Clock))
 		}
 		if u.Behind != "" {
-			x.line("", "  "+yellow.of("stale: "+Clean(u.Behind)))
+			word := "behind: "
+			if u.Stale {
+				word = "stale: "
+			}
+			x.line("", "  "+yellow.of(word+Clean(u.Behind)))
 		}
 		if u.Replaced {
 			x.line("", "  "+yellow.of("runs "+Clean(u.Exe)+", which was removed or replaced since it started"))

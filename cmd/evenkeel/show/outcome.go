@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/evenkeel/evenkeel/controller"
+	"github.com/evenkeel/evenkeel/hostdriver"
 	"github.com/evenkeel/evenkeel/rollout"
 )
 
@@ -65,6 +66,8 @@ func visitRows(visits []rollout.Visit) [][]string {
 	return rows
 }
 
+var verbsDone = map[hostdriver.UnitVerb]string{hostdriver.VerbStart: "started", hostdriver.VerbStop: "stopped", hostdriver.VerbRestart: "restarted", hostdriver.VerbReload: "reloaded"}
+
 // visitWords is what a visit did, in short.
 func visitWords(v rollout.Visit) string {
 	var parts []string
@@ -75,7 +78,7 @@ func visitWords(v rollout.Visit) string {
 		parts = append(parts, "written")
 	}
 	for _, a := range v.Actions {
-		parts = append(parts, string(a.Verb)+" "+a.Unit)
+		parts = append(parts, verbsDone[a.Verb]+" "+a.Unit)
 	}
 	return strings.Join(parts, ", ")
 }
@@ -105,7 +108,7 @@ func mends(notDone []controller.NotDone) string {
 			b.WriteString(faint.of(fmt.Sprintf("… %d more, with -o json", len(order)-i)) + "\n")
 			break
 		}
-		b.WriteString(Names(who[m]) + " " + mend(m) + "\n")
+		b.WriteString(Names(who[m]) + "\n  " + mend(m) + "\n")
 	}
 	return b.String()
 }

@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 				Drained: []hostdriver.DrainRecord{{Service: "gateway", Adapter: "haproxy", Spec: map[string]string{"backend": "gateway", "server": "web-1"}}}}},
 		Units: []controller.UnitFacts{
 			{Name: "gateway.service", Want: "started", Active: "failed", Sub: "failed", Enabled: "enabled", Result: "exit status 203/EXEC", Since: now.Add(-90 * time.Minute), Restarts: 5},
-			{Name: "gateway.timer", Want: "started", Active: "active", Sub: "waiting", Enabled: "enabled", Since: now.Add(-26 * time.Hour), LastRun: now.Add(-2 * time.Hour), NextRun: now.Add(22 * time.Hour), Generation: 7, Exe: "/opt/gw/gateway", Replaced: true, Behind: "TOKEN is not what the process has", Foreign: []string{"/etc/systemd/system/gateway.timer.d/x.conf"}},
+			{Name: "gateway.timer", Want: "started", Active: "active", Sub: "waiting", Enabled: "enabled", Since: now.Add(-26 * time.Hour), LastRun: now.Add(-2 * time.Hour), NextRun: now.Add(22 * time.Hour), Generation: 7, Exe: "/opt/gw/gateway", Replaced: true, Behind: "TOKEN is not what the process has", Stale: true, Foreign: []string{"/etc/systemd/system/gateway.timer.d/x.conf"}},
 		},
 		Env:     []controller.EnvFacts{{Path: "/etc/gateway.env", Keys: []string{"PORT", "TOKEN"}, Secret: []string{"TOKEN"}, Differs: []string{"PORT"}}},
 		Checks:  []controller.CheckFacts{{Check: "http 127.0.0.1:8080/healthz", Reason: "connection refused", Mend: "does it listen there?"}, {Check: "unit: every started one", OK: true, Reason: "active"}},
