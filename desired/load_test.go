@@ -152,7 +152,7 @@ func TestServiceFaults(t *testing.T) {
 		"promote by whom": {"  rollout: {canary: 1, promote: auto}\n",
 			at + `6:33: "promote" cannot be "auto": write manual, or how long the canaries must be healthy before they are accepted by themselves, such as 10m`},
 		"an order like no other": {"  rollout: {order: unhealthyfirst}\n", at + `6:20: "order" cannot be "unhealthyfirst": did you mean "unhealthy-first"?`},
-		"an order of no kind":    {"  rollout: {order: random}\n", at + `6:20: "order" cannot be "random": there is inventory, unhealthy-first; or a map: {byLabel: LABEL}, {leaderLast: {command: LINE}}`},
+		"an order of no kind":    {"  rollout: {order: random}\n", at + `6:20: "order" cannot be "random": there are inventory, unhealthy-first; or a map: {byLabel: LABEL}, {leaderLast: {command: LINE}}`},
 		"an order by no label":   {"  rollout: {order: {byLabel: rack}}\n", at + `6:30: no host of the service has the label "rack": there is role`},
 		"spread over no label":   {"  rollout: {spread: rolle}\n", at + `6:21: no host of the service has the label "rolle": did you mean "role"?`},
 		"spread over a label":    {"  rollout: {spread: role, order: {byLabel: role, leaderLast: {command: \"is-leader\", timeout: 10s}}, keepGenerations: 2}\n", ""},

@@ -53,7 +53,7 @@ func TestTemplateFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"a\n  {{ .Vars.versoin }}":    `f.tmpl:2:11: .Vars has no "versoin": did you mean "version"?`,
 		"{{ .Vars.deep.kye }}":        `f.tmpl:1:9: .Vars.deep has no "kye": did you mean "key"?`,
-		"{{ .Vars.secret_thing }}":    `f.tmpl:1:9: .Vars has no "secret_thing": there is deep, list, n, version`,
+		"{{ .Vars.secret_thing }}":    `f.tmpl:1:9: .Vars has no "secret_thing": there are deep, list, n, version`,
 		"{{ $.Host.Labels.rakc }}":    `f.tmpl:1:5: .Host.Labels has no "rakc": did you mean "rack"?`,
 		"{{ .Hosts.Name }}":           `f.tmpl:1:10: the template's data has no "Hosts": did you mean "Host"?`,
 		"{{ index .Vars \"x\" }}":     `f.tmpl:1:4: {{ index .Vars "x" }} has no "x"`,

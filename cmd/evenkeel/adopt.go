@@ -66,11 +66,11 @@ Exit codes: 0 the plan is empty, 1 it is not, 2 an error.`,
 	f.StringVar(&ad.out, "out", ".", "the fleet repo's `DIR`: a new one, or one to add to")
 	f.StringVar(&ad.name, "name", "", "a new fleet's `NAME` (default: the folder's)")
 	f.StringVar(&ad.inventory, "inventory", "", "take the hosts from this `FILE`, and copy it into a new repo as it is")
-	f.StringArrayVar(&ad.units, "unit", nil, "only units of this name; `GLOB`, with or without .service; may be repeated")
+	f.StringArrayVar(&ad.units, "unit", nil, "only units whose names match `GLOB`, with or without .service; may be repeated")
 	f.StringArrayVar(&ad.recipients, "age-recipient", nil, "encrypt secrets to this `KEY` (else .sops.yaml's, else a new key is made); may be repeated")
 	f.StringVar(&ad.ageKey, "age-key", "", "put a new age key into `FILE` (default evenkeel/FLEET.agekey in your configuration folder)")
-	f.StringArrayVar(&ad.secrets.Also, "secret", nil, "values of variables of this name are secrets, too; `GLOB`, may be repeated")
-	f.StringArrayVar(&ad.secrets.Plain, "plain", nil, "values of variables of this name are none; `GLOB`, may be repeated")
+	f.StringArrayVar(&ad.secrets.Also, "secret", nil, "values of variables whose names match `GLOB` are secrets, too; may be repeated")
+	f.StringArrayVar(&ad.secrets.Plain, "plain", nil, "values of variables whose names match `GLOB` are none; may be repeated")
 	none := f.Bool("no-artifacts", false, "do not fetch programs that lie behind a symlink")
 	most := f.Int64("max-artifact", 256, "fetch none of more than so many `MIB`")
 	hostFlags(cmd)
@@ -113,6 +113,9 @@ func (ad *adoption) run(ctx context.Context, args []string) error {
 	}
 	if err := ad.write(ctx, driver, repo); err != nil {
 		return err
+	}
+	if len(repo.Services) == 0 {
+		return ad.tell() // nothing was written that could be proven
 	}
 	if err := ad.prove(ctx, repo); err != nil {
 		return err
@@ -243,9 +246,13 @@ func (ad *adoption) choose(args []string) error {
 		if err != nil {
 			return err
 		}
-		for _, o := range append(slices.Clone(ad.rev.Inventory.Hosts), fresh...) {
+		for i, o := range append(slices.Clone(ad.rev.Inventory.Hosts), fresh...) {
 			if o.Name == h.Name || o.Address == h.Address && cmp.Or(o.Port, 22) == cmp.Or(h.Port, 22) && o.Jump == "" {
-				return mendable("name each machine once", "cannot adopt %s: it is host %s already", fault.Quote(arg), o.Name)
+				mend := "name each machine once"
+				if i < len(ad.rev.Inventory.Hosts) {
+					mend = "the repo's inventory has it: say " + o.Name
+				}
+				return mendable(mend, "cannot adopt %s: it is host %s already", fault.Quote(arg), o.Name)
 			}
 		}
 		fresh = append(fresh, h)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/hashicorp/go-multierror"
 	"golang.org/x/sync/errgroup"
@@ -77,23 +76,23 @@ func (ad *adoption) read(ctx context.Context, observer hostdriver.Observer, surv
 	if ad.settings.SSH.Concurrency == 0 {
 		g.SetLimit(64)
 	}
-	var mu sync.Mutex
-	var failed *multierror.Error
+	errs := make([]error, len(ad.hosts))
 	for i, h := range ad.hosts {
 		g.Go(func() error {
-			var err error
-			if hosts[i], err = ad.readHost(inner, h, observer, surveyor); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed = multierror.Append(failed, err)
-			}
+			hosts[i], errs[i] = ad.readHost(inner, h, observer, surveyor)
 			return nil
 		})
 	}
 	_ = g.Wait()
+	var failed *multierror.Error
+	for _, err := range errs {
+		if err != nil {
+			failed = multierror.Append(failed, err)
+		}
+	}
 	if err := failed.ErrorOrNil(); err != nil {
 		var e *hostdriver.Error
-		mend := "leave the host away, or mend the way to it: evenkeel check tells more"
+		mend := "a HOST is [NAME=][USER@]ADDRESS[:PORT], or a name that ssh knows; mend the way to it, or leave it away"
 		if errors.As(err, &e) && e.Mend != "" && len(failed.Errors) == 1 {
 			mend = e.Mend
 		}

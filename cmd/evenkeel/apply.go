@@ -38,7 +38,8 @@ it all the same.
 
 Exit codes: 0 converged, 1 an error (or stopped), 2 a host failed, 4 a host is
 unreachable, 5 halted by a budget, 6 a host was reverted, 7 blocked: by another
-controller, by a window, as suspended, or for want of a promotion. The last line says what was not done.`
+controller, by a window, as suspended, or for want of a promotion. The last line says
+what was not done.`
 
 func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions

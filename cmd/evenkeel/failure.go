@@ -61,6 +61,10 @@ func (a *app) end(verb *cobra.Command, err error) int {
 func (a *app) tell(err error) {
 	var faults desired.Faults
 	if errors.As(err, &faults) {
+		if len(faults) == 1 && faults[0].Pos.String() == "" { // such as that there is no fleet.yaml
+			a.line(faults[0].Message, faults[0].Mend)
+			return
+		}
 		fmt.Fprint(a.stderr, a.styled(a.stderrColour, show.Faults(faults)))
 		a.line("cannot use the fleet repo: it has faults", "evenkeel validate shows them all")
 		return

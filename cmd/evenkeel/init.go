@@ -19,7 +19,7 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "init [DIR]", Short: "Write a first fleet repo", GroupID: groupRepo, Args: cobra.MaximumNArgs(1),
+		Use: "init [DIR]", Short: "Write a first fleet repo", GroupID: groupRepo, Args: atMost(1, "one folder, or nothing for this one"),
 		Long: `Write a first fleet repo into DIR (default: here): a fleet, an inventory with one
 example host, and a service that runs on any systemd host. No file is overwritten.`,
 		Example: `  evenkeel init fleet
@@ -91,7 +91,7 @@ func initWords(dir, name string, names []string) string {
 	if dir != "." {
 		fmt.Fprintf(&b, "  cd %s\n", shellWord(dir))
 	}
-	b.WriteString("  git init && git add . && git commit -m 'a fleet'\n" +
+	b.WriteString("  git init -b main && git add . && git commit -m 'a fleet'\n" +
 		"  edit inventory/hosts.yaml     your hosts, with their addresses and labels\n" +
 		"  evenkeel validate             is it in order?\n" +
 		"  evenkeel check                can every host be reached?\n" +

@@ -62,7 +62,7 @@ Exit codes: 0 all hosts answered, 1 it could not be read, 4 a host did not answe
 	var o logFlags
 	f := cmd.Flags()
 	repoFlag(cmd)
-	f.StringArray("host", nil, "only hosts of this name; `GLOB`, may be repeated")
+	f.StringArray("host", nil, "only hosts whose names match `GLOB`; may be repeated")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on as entries are written")
 	f.StringVarP(&o.priority, "priority", "p", "", "only this `LEVEL` and worse (err, warning, info …, 0 to 7), or A..B")
 	f.StringVarP(&o.grep, "grep", "g", "", "only messages that match `PATTERN` (PCRE2), matched on the hosts")

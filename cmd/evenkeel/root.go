@@ -45,7 +45,7 @@ func (a *app) command() *cobra.Command {
   evenkeel check                      can every host be reached?
   evenkeel plan                       what would change
   evenkeel apply                      change it, after asking`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: thisBuild().words(),
 		PersistentPreRunE: a.prepare,
 		Args:              a.unknownVerb,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -54,6 +54,7 @@ func (a *app) command() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(unknownFlag)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look:"}, &cobra.Group{ID: groupChange, Title: "Change:"},
 		&cobra.Group{ID: groupRepo, Title: "The fleet repo:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
@@ -69,6 +70,10 @@ func (a *app) command() *cobra.Command {
 		a.initCommand(), a.adoptCommand(), a.validateCommand(), a.secretCommand(), a.schemaCommand(),
 		a.tokenCommand(), a.storeCommand(), a.versionCommand(),
 	)
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Run, help.RunE = nil, a.help
+	}
 	return root
 }
 
@@ -84,8 +89,9 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(append([]string{"text", "json"}, strings.Fields(cmd.Annotations[moreOutputs])...), s.Output) {
-		return mendable("use text or json", "cannot use output %s", fault.Quote(s.Output))
+	outputs := append([]string{"text", "json"}, strings.Fields(cmd.Annotations[moreOutputs])...)
+	if !slices.Contains(outputs, s.Output) {
+		return mendable("use "+strings.Join(outputs[:len(outputs)-1], ", ")+" or "+outputs[len(outputs)-1], "cannot use output %s", fault.Quote(s.Output))
 	}
 	a.settings = s
 	a.level = orElse(cmd.Annotations[logLevel], "warn")
@@ -94,6 +100,19 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 		a.log.Warn().Msg(w)
 	}
 	return nil
+}
+
+// help is what cobra's help does, but that a verb which is none is an error.
+func (a *app) help(cmd *cobra.Command, args []string) error {
+	found, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return a.unknownVerb(found, rest)
+	}
+	found.InitDefaultHelpFlag()
+	return found.Help()
 }
 
 // unknownVerb refuses arguments of the command itself.
@@ -107,9 +126,12 @@ func (a *app) unknownVerb(cmd *cobra.Command, args []string) error {
 			verbs = append(verbs, c.Name())
 		}
 	}
-	mend := "evenkeel --help lists them"
+	mend := cmd.CommandPath() + " --help lists them"
 	if near, ok := fault.Nearest(args[0], verbs); ok {
 		mend = "did you mean " + near + "?"
+	}
+	if cmd.HasParent() {
+		return mendable(mend, "%s has no verb %s", cmd.CommandPath(), fault.Quote(args[0]))
 	}
 	return mendable(mend, "there is no verb %s", fault.Quote(args[0]))
 }
@@ -126,6 +148,10 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 		}
 		return mendable(mend, "%s has no flag --%s", cmd.CommandPath(), name)
 	}
+	if _, name, ok := strings.Cut(text, "unknown shorthand flag: '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		return mendable(cmd.CommandPath()+" --help lists them", "%s has no flag -%s", cmd.CommandPath(), name)
+	}
 	return mendable(cmd.CommandPath()+" --help tells what it takes", "cannot read the flags: %w", err)
 }
 
@@ -134,7 +160,11 @@ func takes(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case n == 0 && len(args) > 0:
-			return mendable("to choose hosts and services, use --host and --service", "%s takes no arguments, and %s is one", cmd.CommandPath(), fault.Quote(args[0]))
+			mend := cmd.CommandPath() + " --help tells what it takes"
+			if cmd.Flags().Lookup("service") != nil {
+				mend = "to choose hosts and services, use --host and --service"
+			}
+			return mendable(mend, "%s takes no arguments, and %s is one", cmd.CommandPath(), fault.Quote(args[0]))
 		case len(args) != n:
 			return mendable("such as: "+firstExample(cmd), "%s takes %s", cmd.CommandPath(), what)
 		}
@@ -161,8 +191,8 @@ func hostFlags(cmd *cobra.Command) {
 
 // filterFlags are those of verbs over many hosts.
 func filterFlags(cmd *cobra.Command) {
-	cmd.Flags().StringArray("host", nil, "only hosts of this name; `GLOB`, may be repeated")
-	cmd.Flags().StringArray("service", nil, "only services of this name; `GLOB`, may be repeated")
+	cmd.Flags().StringArray("host", nil, "only hosts whose names match `GLOB`; may be repeated")
+	cmd.Flags().StringArray("service", nil, "only services whose names match `GLOB`; may be repeated")
 }
 
 func repoFlag(cmd *cobra.Command) {

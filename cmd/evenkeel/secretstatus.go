@@ -15,7 +15,7 @@ import (
 
 func (a *app) secretStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status [NAME]", Short: "Show secrets that rotate: age, due date, and what each process holds", Args: cobra.MaximumNArgs(1),
+		Use: "status [NAME]", Short: "Show secrets that rotate: age, due date, and what each process holds", Args: atMost(1, "one secret's name, or nothing for all"),
 		Long: long(`Show the secrets that the fleet declares in spec.secrets: how old each value is and when
 it is due, how far its rotation is and what it waits for, and which of the two values
 the processes of every instance hold, read from the processes themselves. Values are

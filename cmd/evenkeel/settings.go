@@ -259,9 +259,6 @@ func (s Settings) check() error {
 		}
 		return mendable("use "+strings.Join(allowed, " or "), "cannot use %s %s", what, fault.Quote(value))
 	}
-	if err := oneOf("output", s.Output, "text", "json", "sarif", "github"); err != nil {
-		return err
-	}
 	if err := oneOf("log format", s.Log.Format, "text", "json"); err != nil {
 		return err
 	}

@@ -94,7 +94,6 @@ func TestSettingsRefused(t *testing.T) {
 		{"no YAML", "a: b: c\n", nil, nil, "cannot read the configuration", "it must be YAML"},
 		{"a type that is wrong", "ssh: {concurrency: many}\n", nil, nil, "concurrency", "the value may stand in"},
 		{"a bool that is none", "", map[string]string{"EVENKEEL_SSH_BECOME": "perhaps"}, nil, "become", "the value may stand in"},
-		{"an output that is none", "", nil, []string{"-o", "yaml"}, `cannot use output "yaml"`, "use text or json"},
 		{"a level that is none", "", nil, []string{"--log-level", "loud"}, `cannot use log level "loud"`, "use trace"},
 		{"a glob that is none", "", nil, []string{"--host", "web-[1"}, `cannot use the glob "web-[1"`, "a glob has"},
 		{"an empty glob", "", nil, []string{"--service", ""}, `cannot use the glob ""`, "a glob has"},

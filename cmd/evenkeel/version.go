@@ -49,6 +49,10 @@ func thisBuild() build {
 	return b
 }
 
+func (b build) words() string {
+	return fmt.Sprintf("evenkeel %s (commit %s, %s, %s)", orElse(b.Version, "unreleased"), orElse(show.Revision(b.Commit), "unknown"), b.Go, b.Platform)
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "version", Short: "Tell which evenkeel this is", GroupID: groupOther, Args: takes(0, ""),
@@ -60,7 +64,7 @@ func (a *app) versionCommand() *cobra.Command {
 		if a.asJSON() {
 			return a.json(b)
 		}
-		return a.print(fmt.Sprintf("evenkeel %s (commit %s, %s, %s)\n", orElse(b.Version, "unreleased"), orElse(show.Revision(b.Commit), "unknown"), b.Go, b.Platform))
+		return a.print(b.words() + "\n")
 	}
 	return cmd
 }

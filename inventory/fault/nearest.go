@@ -37,7 +37,10 @@ func DidYouMean(word string, candidates []string) string {
 	}
 	sorted := append([]string(nil), candidates...)
 	sort.Strings(sorted)
-	return "there is " + strings.Join(sorted, ", ")
+	if len(sorted) == 1 {
+		return "there is " + sorted[0]
+	}
+	return "there are " + strings.Join(sorted, ", ")
 }
 
 // distance is the optimal string alignment distance: inserted, deleted, replaced

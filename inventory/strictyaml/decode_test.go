@@ -51,7 +51,7 @@ func TestFaults(t *testing.T) {
 		"nothing wrong":          {"name: a\nkind: wood\nbare:\nlevel: low\n", ""},
 		"a misspelt key":         {"name: a\nbokos: []\n", `f.yaml:2:1: unknown key "bokos": did you mean "books"?`},
 		"a key in a list":        {"name: a\nbooks:\n  - {title: x, tilte: y}\n", `f.yaml:3:16: unknown key "tilte": did you mean "title"?`},
-		"a key like no other":    {"name: a\nzzzzzz: 1\n", `f.yaml:2:1: unknown key "zzzzzz": there is any, bare, books, kind, level, marks, name, open, size`},
+		"a key like no other":    {"name: a\nzzzzzz: 1\n", `f.yaml:2:1: unknown key "zzzzzz": there are any, bare, books, kind, level, marks, name, open, size`},
 		"twice the same key":     {"name: a\nsize: 1\nname: b\n", `f.yaml:3:1: duplicate key "name": it stands in line 1 already`},
 		"a key that is missing":  {"size: 1\n", `f.yaml:1:1: missing key "name" in the document`},
 		"one without a value":    {"name:\n", `f.yaml:1:1: key "name" has no value`},

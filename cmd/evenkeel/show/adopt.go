@@ -39,7 +39,7 @@ func Adopted(a Adoption) string {
 		}
 	}
 	if len(a.Services) == 0 {
-		b.WriteString("\n  nothing was adopted\n")
+		b.WriteString("\n  nothing was adopted: what was asked for is not there, or the fleet repo has it already\n")
 	}
 	if len(a.Alone) > 0 {
 		b.WriteString("\nLeft alone:\n")
@@ -69,7 +69,7 @@ func Adopted(a Adoption) string {
 	} else {
 		b.WriteString(red.of(markBad+" plan: it is not empty") + "\n\n" + a.PlanText)
 	}
-	fmt.Fprintf(&b, "\nNext: look at what stands in plain text, add drain and health to each service.yaml, then\n  cd %s && git init && git add -A && git commit -m 'as it runs'\n", Clean(a.Out))
+	fmt.Fprintf(&b, "\nNext: look at what stands in plain text, add drain and health to each service.yaml, then\n  cd %s && git init -b main && git add -A && git commit -m 'as it runs'\n", Clean(a.Out))
 	return b.String()
 }
 
