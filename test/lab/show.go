@@ -91,7 +91,7 @@ func inventoryCommand(prefix *string) *cobra.Command {
 func sshCommand(prefix *string) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
-		Use: "ssh HOST [COMMAND…]", Short: "Log in to a host, or run a command on it", Args: cobra.MinimumNArgs(1),
+		Use: "ssh [flags] HOST [COMMAND…]", DisableFlagsInUseLine: true, Short: "Log in to a host, or run a command on it", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open(cmd.Context(), *prefix, os.Stderr)
 			if err != nil {
