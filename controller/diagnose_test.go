@@ -100,3 +100,18 @@ func TestDiagnoseAfterGoingBack(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+// One that runs, and was restarted, holds its own port; one that does not run is kept from it.
+func TestCausesFound(t *testing.T) {
+	found := []hostdriver.Finding{
+		{Reason: hostdriver.PortTaken, Place: "a.service", What: "a.service: health tcp 80: another process has that port", Mend: "ss -ltnp"},
+		{Reason: hostdriver.DirectoryMissing, Place: "a.service", What: "a.service: there is no such directory"}, // systemd says as much
+	}
+	if c := causesFound(found, map[string]hostdriver.UnitState{"a.service": {Active: "active", MainPID: 7, Restarts: 3}}); len(c) != 0 {
+		t.Errorf("of one that runs: %+v", c)
+	}
+	c := causesFound(found, map[string]hostdriver.UnitState{"a.service": {Active: "activating", Restarts: 3}})
+	if want := (Cause{Subject: "a.service", Cause: "health tcp 80: another process has that port", Mend: "ss -ltnp"}); len(c) != 1 || c[0] != want {
+		t.Errorf("got %+v", c)
+	}
+}

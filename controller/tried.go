@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -43,11 +44,19 @@ func (f *Fleet) tried(ctx context.Context, in *rollout.HostInput, inst *desired.
 		return nil
 	}
 	_, err := f.Driver.Apply(ctx, in.Desired.Host, onlooker(*in.Observation), hostdriver.Precheck{Trial: trial})
+	return causesFound(hostdriver.FindingsOf(err), in.Observation.Units)
+}
+
+// causesFound are the findings that explain something. The port of a unit that runs is its
+// own process's.
+func causesFound(findings []hostdriver.Finding, units map[string]hostdriver.UnitState) []Cause {
 	var out []Cause
-	for _, found := range hostdriver.FindingsOf(err) {
-		if slices.Contains(deeper, found.Reason) {
-			out = append(out, Cause{Subject: found.Place, Cause: found.What, Mend: found.Mend})
+	for _, found := range findings {
+		u := units[found.Place]
+		if !slices.Contains(deeper, found.Reason) || found.Reason == hostdriver.PortTaken && u.Active == "active" && u.MainPID > 0 {
+			continue
 		}
+		out = append(out, Cause{Subject: found.Place, Cause: strings.TrimPrefix(found.What, found.Place+": "), Mend: found.Mend})
 	}
 	return out
 }
