@@ -54,9 +54,11 @@ account() {
 	[ "$uid" ]
 }
 
-# is_up: whether the manager of $user runs.
+# is_up: whether the manager of $user runs. One that has ended may leave its socket behind
+# (systemd 257, or a kill), which nobody listens on.
 is_up() {
-	[ "$ctl" != false ] && [ -S "$XDG_RUNTIME_DIR/systemd/private" ]
+	[ "$ctl" != false ] && [ -S "$XDG_RUNTIME_DIR/systemd/private" ] &&
+		grep -q -e " $XDG_RUNTIME_DIR/systemd/private\$" /proc/net/unix
 }
 
 lingers() {
