@@ -103,7 +103,7 @@ var brokenHosts = map[string]broken{
 	"notstarted": {unit: runsForever, start: "true", until: "true", want: []string{"never started", "systemctl"}},
 	"calendar": {unit: "[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n", files: map[string]string{"calendar.timer": "[Timer]\nOnCalendar=*:*:*\nAccuracySec=100ms\n[Install]\nWantedBy=timers.target\n"},
 		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer",
-		until: `[ "$(date +%%s)" -gt $(( $(date +%%s -d "$(systemctl show -p LastTriggerUSec --value %[1]s.timer)") + 61 )) ]`, want: []string{"what it starts has not ended since its run of", "is missed", "systemctl status calendar.service"}},
+		until: `[ "$(date +%%s)" -gt $(( $(date +%%s -d "$(systemctl show -p LastTriggerUSec --value %[1]s.timer)") + 61 )) ]`, want: []string{"what it starts has not ended since its run of", "was due meanwhile is missed", "systemctl status calendar.service"}},
 	"timernever": {unit: "[Service]\nType=oneshot\nExecStart=/bin/true\n", files: map[string]string{"timernever.timer": "[Timer]\nOnUnitActiveSec=1h\n[Install]\nWantedBy=timers.target\n"},
 		units: "{source: %[1]s.service}, {source: %[1]s.timer, enabled: true, state: started}", start: "systemctl enable -q --now %[1]s.timer", until: "true", want: []string{"it has no next run", "OnActiveSec="}},
 	"timerover": {unit: "[Service]\nType=oneshot\nExecStart=/bin/true\n", files: map[string]string{"timerover.timer": "[Timer]\nOnCalendar=2020-01-01\n[Install]\nWantedBy=timers.target\n"},

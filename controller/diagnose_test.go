@@ -53,6 +53,25 @@ func TestDiagnose(t *testing.T) {
 			t.Errorf("a timer that waits: %+v", c)
 		}
 	}
+	// A long run misses another one where one was due meanwhile, and only there.
+	for text, c := range map[string]struct {
+		after  time.Duration
+		missed bool
+	}{
+		"OnCalendar=daily": {5 * time.Hour, false}, "OnCalendar=daily\nOnCalendar=*:0/5": {7 * time.Minute, true}, "OnCalendar=hourly": {62 * time.Minute, true}, "OnCalendar=weekly": {26 * time.Hour, false},
+		"OnCalendar=hourly\nRandomizedDelaySec=10min": {62 * time.Minute, false}, "OnCalendar=no such time": {100 * time.Hour, false}, "OnUnitActiveSec=1min": {time.Hour, false},
+	} {
+		timer.Text, _ = desired.ParseUnit([]byte("[Timer]\n" + text + "\n"))
+		p := &patient{unit: &timer, at: next.Add(c.after), state: hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", TimerLast: next, TimerNext: next}}
+		if got, ok := p.diagnose(); ok != c.missed {
+			t.Errorf("%s, running for %s: %v %+v", text, c.after, ok, got)
+		}
+	}
+	timer.Text, _ = desired.ParseUnit([]byte("[Timer]\nOnCalendar=daily\nAccuracySec=2h\n"))
+	p = &patient{unit: &timer, at: next.Add(time.Hour), state: hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "waiting", TimerNext: next}}
+	if c, ok := p.diagnose(); ok {
+		t.Errorf("a timer that may be late: %+v", c)
+	}
 }
 
 func TestTellingLines(t *testing.T) {

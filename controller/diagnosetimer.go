@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
 )
 
@@ -15,12 +16,13 @@ func (p *patient) noRun(c *Cause) bool {
 	if starts == "" {
 		starts = strings.TrimSuffix(bare, ".timer") + ".service"
 	}
-	late := func(due time.Time) bool { return !due.IsZero() && !p.at.IsZero() && p.at.Sub(due) > time.Minute }
+	slack := p.timerSlack()
+	late := func(due time.Time) bool { return !due.IsZero() && !p.at.IsZero() && p.at.Sub(due) > slack }
 	clock := func(at time.Time) string { return at.UTC().Format(time.DateTime) + "Z" }
 	calendar := len(p.unit.Text.Values("Timer", "OnCalendar")) > 0
 	switch {
-	case u.Sub == "running" && calendar && late(u.TimerLast):
-		c.Cause = "what it starts has not ended since its run of " + clock(u.TimerLast) + ": a run that is due meanwhile is missed"
+	case u.Sub == "running" && p.dueSince(u.TimerLast, slack):
+		c.Cause = "what it starts has not ended since its run of " + clock(u.TimerLast) + ": a run that was due meanwhile is missed"
 		c.Mend = "systemctl status " + starts + "; where it hangs, systemctl stop " + starts + ", and write TimeoutStartSec= (of a oneshot) or RuntimeMaxSec= into it"
 	case u.Sub == "running":
 		return false
@@ -34,4 +36,40 @@ func (p *patient) noRun(c *Cause) bool {
 		return false
 	}
 	return true
+}
+
+// timerSlack is how much later than its time a run may begin: by AccuracySec=, a minute where
+// it is not said, and by RandomizedDelaySec=.
+func (p *patient) timerSlack() time.Duration {
+	const most = 366 * 24 * time.Hour
+	slack := time.Minute
+	if d, ok := desired.ParseSpan(p.unit.Text.Last("Timer", "AccuracySec")); ok {
+		slack = max(slack, min(d, most))
+	}
+	if d, ok := desired.ParseSpan(p.unit.Text.Last("Timer", "RandomizedDelaySec")); ok {
+		slack += min(d, most)
+	}
+	return slack
+}
+
+// dueSince tells whether another run was due for certain after the last one, in whichever time
+// zone the host has.
+func (p *patient) dueSince(last time.Time, slack time.Duration) bool {
+	if last.IsZero() || p.at.IsZero() {
+		return false
+	}
+	for _, event := range p.unit.Text.Values("Timer", "OnCalendar") {
+		c, ok := desired.ParseCalendar(event)
+		if !ok {
+			continue
+		}
+		pause, repeats := c.LongestPause(last)
+		if pause >= 12*time.Hour {
+			pause += time.Hour // a day with 25 hours
+		}
+		if repeats && p.at.Sub(last) > pause+slack {
+			return true
+		}
+	}
+	return false
 }
