@@ -26,6 +26,42 @@ func (u *unit) rights() {
 		u.say(u.exec(), "hardening", "it is less confined than it could be: no "+strings.Join(keysOf(absent), ", "), "write "+strings.Join(absent, ", ")+" (systemd.exec(5))")
 	}
 	u.blocked(user, dynamic)
+	if user != "" && user != "root" && user != "0" && !dynamic && !strings.Contains(u.value("Service", "AmbientCapabilities"), "CAP_DAC_") {
+		u.closed(user)
+	}
+}
+
+// closed finds files and directories of the service that are root's alone, and that the unit
+// names. Whoever else's group they have may have the user in it.
+func (u *unit) closed(user string) {
+	shut := func(owner, group string, mode, bit uint32) bool {
+		return owner != user && group == "root" && mode&bit == 0 && u.value("Service", "Group") != "root"
+	}
+	for _, d := range u.Text.Directives {
+		if d.Section != "Service" {
+			continue
+		}
+		if d.Key == "WorkingDirectory" {
+			for _, dir := range u.in.Directories {
+				if dir.Path == strings.TrimPrefix(d.Value, "-") && shut(dir.Owner, dir.Group, dir.Mode, 0o001) {
+					u.say(at(d), "closed-to-user", fmt.Sprintf("%s may not enter %s, which is %s's with mode %04o (200/CHDIR)", user, dir.Path, dir.Owner, dir.Mode), "write owner: "+user+" for it under directories")
+				}
+			}
+		}
+		if d.Key != "ExecStart" || strings.ContainsAny(d.Value[:len(d.Value)-len(strings.TrimLeft(d.Value, "@-:+!|"))], "+!") {
+			continue
+		}
+		for i := range u.in.Files {
+			f := &u.in.Files[i]
+			named := slices.ContainsFunc(strings.Fields(d.Value), func(w string) bool {
+				w = strings.Trim(w, `"'`)
+				return w == f.Path || strings.HasSuffix(w, "="+f.Path)
+			})
+			if named && shut(f.Owner, f.Group, f.Mode, 0o004) {
+				u.say(at(d), "closed-to-user", fmt.Sprintf("%s may not read %s, which is %s's with mode %04o", user, f.Path, f.Owner, f.Mode), "write owner: "+user+" for it, or group: "+user+` with mode: "0640"`)
+			}
+		}
+	}
 }
 
 func keysOf(assignments []string) []string {

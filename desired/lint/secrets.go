@@ -78,8 +78,11 @@ func (c *check) envFile(f *desired.File) {
 		}
 	}
 	at := c.place(f.Path)
-	if secret && f.Mode&0o007 != 0 {
+	switch {
+	case secret && f.Mode&0o007 != 0:
 		c.say(c.svc.At(at+".mode"), "readable-secret", fmt.Sprintf("%s holds secrets, and everybody on the host may read it (mode %04o)", f.Path, f.Mode), `write mode: "0600": systemd reads it as root`)
+	case f.Mode&0o004 != 0:
+		c.say(c.svc.At(at+".mode"), "readable-env", fmt.Sprintf("everybody on the host may read %s (mode %04o)", f.Path, f.Mode), `write mode: "0600": systemd reads it as root`)
 	}
 	if c.unread(f.Path) {
 		c.say(c.svc.At(at+".path"), "unread-env", "no unit of the service reads "+f.Path, "write EnvironmentFile="+f.Path+" into one, or correct the path")

@@ -65,33 +65,69 @@ var (
 	leaves = regexp.MustCompile(`(?:^|\s)(?:--?daemon(?:ize)?(?:[= ](?:yes|true|on))?|--detach|--background)(?:\s|$)`)
 )
 
-// container tells whether a command line runs containers, and whether it leaves them in the
-// background.
-func container(line string) (is, detached bool) {
+// containerRun is a command line that runs containers.
+type containerRun struct {
+	is       bool
+	detached bool   // it leaves them in the background
+	tool     string // docker, podman or one of their kin
+	name     string // that the container is given
+	replace  bool   // what has that name is removed first
+}
+
+// container reads a command line.
+func container(line string) (c containerRun) {
 	words := strings.Fields(line)
 	if len(words) == 0 {
-		return false, false
+		return c
 	}
-	tool := path.Base(strings.TrimLeft(words[0], "@-:+!|"))
-	if !slices.Contains([]string{"docker", "podman", "docker-compose", "podman-compose"}, tool) {
-		return false, false
+	c.tool = path.Base(strings.TrimLeft(words[0], "@-:+!|"))
+	if !slices.Contains([]string{"docker", "podman", "docker-compose", "podman-compose"}, c.tool) {
+		return c
 	}
 	verb := slices.IndexFunc(words, func(w string) bool { return w == "run" || w == "up" })
 	if verb < 0 {
-		return false, false
+		return c
 	}
+	c.is = true
 	for i := verb + 1; i < len(words); i++ {
 		w := words[i]
 		switch {
 		case !strings.HasPrefix(w, "-"):
-			return true, false // the image, or a service: what follows is for what runs there
+			return c // the image, or a service: what follows is for what runs there
 		case w == "--detach", w == "--detach=true", switches.MatchString(w) && strings.Contains(w, "d"):
-			return true, true
+			c.detached = true
+		case w == "--replace", w == "--replace=true":
+			c.replace = true
+		case strings.HasPrefix(w, "--name="):
+			c.name = strings.TrimPrefix(w, "--name=")
 		case !switches.MatchString(w) && !strings.Contains(w, "=") && !slices.Contains(flagsAlone, w):
 			i++ // its value
+			if w == "--name" && i < len(words) {
+				c.name = words[i]
+			}
 		}
 	}
-	return true, false
+	return c
+}
+
+// leftOver finds a container whose name the next start may find taken: --rm removes it only
+// once it has ended, and not at all where its tool was killed.
+func (u *unit) leftOver(start desired.UnitDirective, c containerRun) {
+	name := strings.Trim(c.name, `"'`)
+	if name == "" || c.replace || strings.HasSuffix(c.tool, "compose") {
+		return
+	}
+	for _, before := range u.Text.Values("Service", "ExecStartPre") {
+		words := strings.Fields(before)
+		if slices.Contains(words, "rm") && slices.ContainsFunc(words, func(w string) bool { return strings.Trim(w, `"'`) == name }) {
+			return
+		}
+	}
+	mend := "write ExecStartPre=-/usr/bin/docker rm -f " + name + " before it"
+	if c.tool == "podman" {
+		mend = "write --replace"
+	}
+	u.say(at(start), "container-name", "a container that is called "+clip(name)+" may be left over when it is started again, which then fails: --rm may come too late", mend)
 }
 
 // Flags of run and up that have no value.
@@ -105,21 +141,22 @@ var (
 func (u *unit) lifecycle() {
 	start, _ := u.last("Service", "ExecStart")
 	kind := u.kind()
-	container, detached := container(start.Value)
-	detached = detached || !container && leaves.MatchString(start.Value) && !stays.MatchString(start.Value)
+	run := container(start.Value)
+	detached := run.detached || !run.is && leaves.MatchString(start.Value) && !stays.MatchString(start.Value)
 	switch {
-	case kind == "forking" && (stays.MatchString(start.Value) || container && !detached):
+	case kind == "forking" && (stays.MatchString(start.Value) || run.is && !detached):
 		u.say(at(start), "forking-foreground", "Type=forking waits for the program to go into the background, and it is told to stay: its start times out", "write Type=exec, or Type=notify where the program says when it is ready")
 	case kind == "forking" && u.value("Service", "PIDFile") == "":
 		d, _ := u.last("Service", "Type")
 		u.say(at(d), "forking-pidfile", "Type=forking without PIDFile=: systemd guesses which process is the service", "write PIDFile=/run/…, or better run it in the foreground with Type=exec")
 	case kind != "forking" && detached && (kind != "oneshot" || !u.yes("RemainAfterExit")):
 		mend := "leave that flag away: systemd keeps the process"
-		if container {
+		if run.is {
 			mend = "run it without -d; or, of compose, write Type=oneshot and RemainAfterExit=yes"
 		}
 		u.say(at(start), "detached", "the program goes into the background, so systemd takes the service for ended", mend)
 	}
+	u.leftOver(start, run)
 	u.restarts(kind)
 	u.timeouts(kind)
 	if d, ok := u.last("Service", "KillMode"); ok && (d.Value == "none" || d.Value == "process") {

@@ -166,6 +166,10 @@ func (u *unit) settings() {
 			if _, ok := desired.ParseSpan(d.Value); !ok {
 				problem, mend = "is no time", "such as 30s, 5min or 1h 30min (systemd.time(7))"
 			}
+		case d.Section == "Timer" && d.Key == "OnCalendar":
+			if _, ok := desired.ParseCalendar(d.Value); !ok {
+				problem, mend = "is no calendar event", "such as daily, Mon..Fri 9:00 or *:0/15 (systemd.time(7)); systemd-analyze calendar tries one"
+			}
 		case slices.Contains(memoryKeys, d.Key):
 			if _, ok := parseMemory(d.Value); !ok {
 				problem, mend = "is no amount of memory", "such as 512M, 2G, 10% or infinity"
