@@ -114,7 +114,7 @@ func TestRules(t *testing.T) {
 		"high above max":        {repo{unit: with("MemoryHigh=2G\n")}, "app.service:2:1 bad-setting"},
 		"a type there is not":   {repo{unit: with("KillMode=mix\n")}, "app.service:2:1 bad-setting"},
 		"a relative path":       {repo{unit: with("ExecStartPre=bin/prepare\nWorkingDirectory=app\n")}, "app.service:2:1 exec-path, app.service:3:1 exec-path"},
-		"a shell's line":        {repo{unit: with("ExecStartPre=/bin/a && /bin/b\nExecStartPre=/bin/sh -c 'a && b'\nExecStartPre=-/bin/a $(hostname)\n")}, "app.service:2:1 exec-shell, app.service:4:1 exec-shell"},
+		"a shell's line":        {repo{unit: with("ExecStartPre=/bin/a && /bin/b\nExecStartPre=/bin/sh -c 'a && b'\nExecStartPre=-/bin/a $(hostname)\nExecStartPre=/bin/a 2>/dev/null\n")}, "app.service:2:1 exec-shell, app.service:4:1 exec-shell, app.service:5:1 exec-shell"},
 		"forking and told to stay": {repo{unit: "[Service]\nType=forking\n" + strings.Replace(soundService[strings.Index(soundService, "User="):], "/run\n", "/run --foreground\n", 1) + install},
 			"app.service:4:1 forking-foreground"},
 		"nginx in the foreground": {repo{unit: "[Service]\nType=forking\n" + strings.Replace(soundService[strings.Index(soundService, "User="):], "/opt/app/run\n", "/usr/sbin/nginx -g 'daemon off;'\n", 1) + install},

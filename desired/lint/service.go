@@ -17,6 +17,9 @@ var execKeys = []string{"ExecCondition", "ExecStartPre", "ExecStart", "ExecStart
 // shellWords are what means something to a shell where it stands alone in a command line.
 var shellWords = []string{"&&", "||", "|", ">", ">>", "<", "2>", "2>&1", "&>", "&", ";;"}
 
+// redirects is a word such as 2>/var/log/x.
+var redirects = regexp.MustCompile(`^[0-9&]?>>?[/$]`)
+
 // execs finds command lines that systemd, which is no shell, reads otherwise than meant.
 func (u *unit) execs() {
 	for _, d := range u.Text.Directives {
@@ -48,7 +51,7 @@ func (u *unit) exec1(d desired.UnitDirective) {
 		return
 	}
 	for _, w := range words[1:] {
-		if slices.Contains(shellWords, w) || strings.Contains(w, "$(") || strings.Contains(w, "`") {
+		if slices.Contains(shellWords, w) || redirects.MatchString(w) || strings.Contains(w, "$(") || strings.Contains(w, "`") {
 			u.say(at(d), "exec-shell", fmt.Sprintf("systemd is no shell: it hands %s to the program as it stands", clip(w)), "write "+d.Key+`=/bin/sh -c '…', or do without`)
 			return
 		}
