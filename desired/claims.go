@@ -54,7 +54,7 @@ func unitFileOf(u UnitSpec) unitFile {
 		return f
 	}
 	if q := quadletUnit(base); q != "" {
-		f := unitFile{unit: q, path: u.Path, quadlet: true}
+		f := unitFile{unit: or(u.generated, q), path: u.Path, quadlet: true}
 		if f.path == "" {
 			f.path = "/etc/containers/systemd/" + base
 		}

@@ -216,6 +216,11 @@ func (l *loader) revision(inv inventory.Inventory) Revision {
 		rev.Warnings = append(rev.Warnings, Fault{Pos: l.fleet.Pos, Severity: SeverityWarning, Rule: "no-hosts",
 			Message: "there is no host", Mend: "write an inventory into the folder inventory beside fleet.yaml"})
 	}
+	for _, list := range l.services {
+		for _, svc := range list {
+			nameGenerated(svc, src)
+		}
+	}
 	checked := l.checkServices(&rev)
 	var ready []*compiled
 	for _, svc := range checked {

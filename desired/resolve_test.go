@@ -115,6 +115,7 @@ func TestResolveUnits(t *testing.T) {
     - {name: nginx.service, state: started}
     - {source: 10-nginx.conf, dropIn: nginx.service}
     - {source: cache.container, state: started}
+    - {source: named.container.tmpl, state: started}
   env:
     - {path: /etc/app/web.env, source: [a.env, b.env], owner: app, group: app, mode: "0640", changeMode: reload}
     - {path: /etc/app/worker-1.env, source: a.env}
@@ -130,15 +131,16 @@ func TestResolveUnits(t *testing.T) {
     - {name: lib, source: dist/web, path: /opt/app/lib}
   health: [{unit: {}}]
 `),
-		"dist/web":                    "\x7fELF",
-		"services/a/a.env":            "A=1\nB=2\n",
-		"services/a/b.env":            "B=3\nC=x y\n",
-		"services/a/app.json.tmpl":    "{\"host\": \"{{ .Host.Name }}\"}",
-		"services/a/limits.conf":      "[Service]\nEnvironmentFile=-/etc/app/d/*.env\n",
-		"services/a/10-nginx.conf":    "[Service]\nExecStartPre=/bin/test -f /etc/nginx/x.conf\n",
-		"services/a/cache.container":  "[Container]\nImage=x\nEnvironmentFile=/etc/app/web.env\n",
-		"services/a/job.timer":        "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
-		"services/a/job.service.tmpl": "[Service]\nExecStart=/opt/app/lib/job --host {{ .Host.Name }}\n",
+		"dist/web":                        "\x7fELF",
+		"services/a/a.env":                "A=1\nB=2\n",
+		"services/a/b.env":                "B=3\nC=x y\n",
+		"services/a/app.json.tmpl":        "{\"host\": \"{{ .Host.Name }}\"}",
+		"services/a/limits.conf":          "[Service]\nEnvironmentFile=-/etc/app/d/*.env\n",
+		"services/a/10-nginx.conf":        "[Service]\nExecStartPre=/bin/test -f /etc/nginx/x.conf\n",
+		"services/a/cache.container":      "[Container]\nImage=x\nEnvironmentFile=/etc/app/web.env\n",
+		"services/a/named.container.tmpl": "[Container]\nImage=x:{{ .Host.Name }}\nServiceName=shown\n",
+		"services/a/job.timer":            "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
+		"services/a/job.service.tmpl":     "[Service]\nExecStart=/opt/app/lib/job --host {{ .Host.Name }}\n",
 		"services/a/web.service": "[Service]\nEnvironment=\"MODE=a b\" TEAM=%n HERE=%H\nEnvironmentFile=/etc/app/none.env\nEnvironmentFile=\n" +
 			"EnvironmentFile=/etc/app/web.env\nEnvironmentFile=-/etc/default/web\nUnsetEnvironment=C D=4\n" +
 			"ExecStart=/opt/app/web --config=/etc/app/app.json --dir \"/etc/app/conf.d\"\nWorkingDirectory=/opt/app\n[Install]\nWantedBy=multi-user.target\n",
@@ -157,6 +159,7 @@ service a after []
   env /etc/app/web.env app:app 0640 reload from services/a/a.env+services/a/b.env A="1" B="3" C="x y"
   env /etc/app/worker-1.env root:root 0600 restart from services/a/a.env A="1" B="2"
   unit /etc/containers/systemd/cache.container root:root 0644 restart of cache.service from services/a/cache.container
+  unit /etc/containers/systemd/named.container root:root 0644 restart of shown.service from services/a/named.container.tmpl
   file /etc/nginx/x.conf root:root 0644 restart from services/a/app.json.tmpl
   unit /etc/systemd/system/job.service root:root 0644 restart of job.service from services/a/job.service.tmpl
   unit /etc/systemd/system/job.timer root:root 0644 restart of job.timer from services/a/job.timer
@@ -171,6 +174,7 @@ service a after []
   unit job.service file /etc/systemd/system/job.service reads=/opt/app/lib
   unit job.timer file /etc/systemd/system/job.timer enabled=true started
   unit nginx.service started reads=/etc/app/orphan.env,/etc/nginx/x.conf,/srv/orphan
+  unit shown.service file /etc/containers/systemd/named.container started reads=/etc/app/orphan.env,/srv/orphan
   unit web.service file /etc/systemd/system/web.service enabled=true started env=/etc/app/web.env foreign=/etc/default/web uncertain=/etc/app/web.env reads=/etc/app/app.json,/etc/app/conf.d/x,/etc/app/orphan.env,/opt/app/web,/srv/orphan unset=C,D=4
   unit worker@.service file /etc/systemd/system/worker@.service
   unit worker@1.service file /etc/systemd/system/worker@.service enabled=true started env=/etc/app/worker-1.env,/etc/app/d/x.env foreign=/etc/app/d/*.env uncertain=/etc/app/worker-1.env,/etc/app/d/x.env reads=/etc/app/orphan.env,/srv/orphan

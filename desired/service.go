@@ -89,6 +89,9 @@ type UnitSpec struct {
 	DropIn   string `yaml:"dropIn"`                                       // the unit this source is a drop-in of
 	Scope    string `yaml:"scope" jsonschema:"enum=system,enum=user"`     // whose systemd runs it: the host's (default), or that of a user, which then runs from boot on and without a login
 	User     string `yaml:"user"`                                         // of scope user: whose
+
+	// generated is the service that a Quadlet file names with ServiceName=, "" where it does not.
+	generated string
 }
 
 // EnvSpec is one env file, merged from sources in order. One plain source is taken

@@ -294,13 +294,13 @@ func (ad *adoption) claims(ctx context.Context) map[string]map[string]string {
 	return out
 }
 
-// managed are the units that services of the repo have on a host.
+// managed are the units that services of the repo have on a host, and their files.
 func (ad *adoption) managed(ctx context.Context, h inventory.Host) map[string]bool {
 	out := map[string]bool{}
 	st, _ := ad.rev.Resolve(ctx, h)
 	for _, in := range st.Instances {
 		for _, u := range in.Units {
-			out[u.Name] = true
+			out[u.Name], out[u.File] = true, true
 		}
 	}
 	return out

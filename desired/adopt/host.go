@@ -167,7 +167,7 @@ func (h *Host) place(e hostdriver.SurveyEntry, byName map[string]*Unit, managed 
 	switch {
 	case strings.HasPrefix(e.Path, "/etc/containers/systemd/"):
 		switch {
-		case dir == "/etc/containers/systemd" && managed[desired.QuadletUnit(name)]:
+		case dir == "/etc/containers/systemd" && (managed[e.Path] || managed[desired.QuadletUnit(name)]):
 		case e.Type == hostdriver.PathSymlink:
 			h.alone(e.Path, "it is a link to "+e.Target, "on the host: "+copied(e.Path)+"; then as with other Quadlet files")
 		case e.Type == hostdriver.PathFile && dir == "/etc/containers/systemd" && desired.IsQuadlet(name):
