@@ -26,7 +26,7 @@ func (u *unit) rights() {
 		u.say(u.exec(), "hardening", "it is less confined than it could be: no "+strings.Join(keysOf(absent), ", "), "write "+strings.Join(absent, ", ")+" (systemd.exec(5))")
 	}
 	u.blocked(user, dynamic)
-	if user != "" && user != "root" && user != "0" && !dynamic && !strings.Contains(u.value("Service", "AmbientCapabilities"), "CAP_DAC_") {
+	if strings.Trim(user, "0123456789") != "" && user != "root" && !strings.Contains(user, "%") && !dynamic && !strings.Contains(u.value("Service", "AmbientCapabilities"), "CAP_DAC_") {
 		u.closed(user)
 	}
 }
