@@ -158,3 +158,22 @@ func TestStopTakesNobodyAlong(t *testing.T) {
 		t.Errorf("visits %+v, problems %+v", p.Visits, p.Hosts[0].Problems)
 	}
 }
+
+// On the way back, too, what others need goes first: they failed for what it had become, and
+// nothing starts them once it is as it was.
+func TestWayBackOfWhatOthersNeed(t *testing.T) {
+	hs, o := neighbours("started", map[string][]string{"db.service": {"app.service"}})
+	h := HostInput{Desired: hs, Observation: &o}
+	v := Visit{Watch: []string{"app.service", "db.service"}, Before: map[string]string{"app.service": "1app.service", "db.service": "1db.service"}}
+	now := map[string]hostdriver.UnitState{
+		"app.service": {Load: "loaded", Active: "failed", Result: "exit-code", InvocationID: "2app.service"},
+		"db.service":  {Load: "loaded", Active: "active", InvocationID: "2db.service"},
+	}
+	var order []string
+	for _, a := range h.RevertActions(&v, now) {
+		order = append(order, string(a.Verb)+" "+a.Unit+" if "+a.OnlyIf)
+	}
+	if want := []string{"restart db.service if 2db.service", "restart app.service if 2app.service"}; !slices.Equal(order, want) {
+		t.Errorf("got %q, want %q", order, want)
+	}
+}

@@ -329,10 +329,16 @@ func (h *HostInput) UnitActions(v *Visit, stops bool) []hostdriver.UnitAction {
 
 // RevertActions restart what runs with the generation that was taken back: every
 // process that is not the one from before, and what does not run at all. now is how
-// the units are once the former generation is on disk.
+// the units are once the former generation is on disk. What others need goes first: they
+// would fail as they did before, and nothing starts them once it is back.
 func (h *HostInput) RevertActions(v *Visit, now map[string]hostdriver.UnitState) []hostdriver.UnitAction {
-	var out []hostdriver.UnitAction
+	var order []UnitAction
 	for _, unit := range v.Watch {
+		order = append(order, UnitAction{Unit: unit, Verb: hostdriver.VerbRestart})
+	}
+	var out []hostdriver.UnitAction
+	for _, a := range takersFirst(order, h.Observation.Units) {
+		unit := a.Unit
 		u := now[unit]
 		if (u.Active == "active" || u.Active == "reloading") && u.InvocationID == v.Before[unit] {
 			continue
