@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"testing"
+
+	"github.com/evenkeel/evenkeel/test/lab/lab"
 )
 
 // TestAroundTheUnits: users, folders, kernel parameters, the journal and logrotate's files take
 // effect when they are written, disturb nobody, and what a hand changes of them is drift.
 func TestAroundTheUnits(t *testing.T) {
-	s := newBareStage(t, 1)
+	s := newBareStageOf(t, lab.Options{Hosts: 1, Base: lab.Base{Packages: []string{"logrotate"}}})
 	h := s.hosts[0]
 	s.spec("app", `  users: [{name: app}]
   directories: [{path: /var/lib/app, owner: app, mode: "0750"}]
@@ -62,8 +64,6 @@ func TestAroundTheUnits(t *testing.T) {
 	out, errs = s.run(2, "apply", "--yes")
 	contains(t, out+errs, "/etc/tmpfiles.d/app.conf cannot be applied", "generation", "was put back", "not done: h1")
 	s.edit("services/app/folders.conf", "worldwide", "0710")
-	// The lab's hosts have no logrotate: this says what it says (readConfigFile in its source).
-	must(s, h.WriteFile("/usr/sbin/logrotate", []byte("#!/bin/sh\necho 'warning: logrotate in debug mode does nothing'\necho 'error: stat of /var/log/app.log failed: No such file or directory'\n! grep -q frobnicate \"$2\" || echo \"error: $2:2 unknown option 'frobnicate' -- ignoring line\"\n"), 0o755))
 	s.edit("services/app/rotate", "weekly", "frobnicate")
 	out, errs = s.run(2, "apply", "--yes")
 	contains(t, out+errs, "/etc/logrotate.d/app: logrotate refuses it: 2 unknown option 'frobnicate'", "[logrotate-refuses]", "not done: h1")
