@@ -37,7 +37,7 @@ func (p *patient) diagnose() (c Cause, ok bool) {
 
 func (p *patient) diagnosis() (c Cause, ok bool) {
 	c, ok = causeOf(p.unit.Name, p.state)
-	if !ok {
+	if !ok || p.state.Active == "active" && p.state.NeedReload { // that it came back once says less
 		return p.hidden()
 	}
 	if p.state.Restarts > 0 && p.state.Job != "" && p.state.Job != "0" { // the next try is on its way: that is not what is wrong

@@ -33,9 +33,10 @@ func TestDiagnose(t *testing.T) {
 		"no journal at all":       {failed("exit-code", 203), nil, map[string]hostdriver.PathState{"/opt/a": {Type: hostdriver.PathAbsent}}, "the program /opt/a is missing"},
 		"killed by the kernel":    {failed("oom-kill", 9), said("systemd: a.service: A process of this unit has been killed by the OOM killer."), nil, "want of memory"},
 		"what it said long since is not asked of one that runs": {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success"}, said("a: too many open files"), nil, ""},
-		"a restart, and why":       {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success", Restarts: 3}, said("a: fatal error: out of memory"), nil, "gets no more memory"},
-		"a loader without files":   {failed("exit-code", 127), said("a: a: error while loading shared libraries: libc.so.6: cannot open shared object file: Error 24"), nil, "run out of open files"},
-		"an end that says nothing": {failed("exit-code", 1), said("a: goodbye"), nil, "the program itself ended with an error"},
+		"a restart, and why":     {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success", Restarts: 3}, said("a: fatal error: out of memory"), nil, "gets no more memory"},
+		"a loader without files": {failed("exit-code", 127), said("a: a: error while loading shared libraries: libc.so.6: cannot open shared object file: Error 24"), nil, "run out of open files"},
+		"a restart long since, and a file that systemd was not told of": {hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "running", Result: "success", Restarts: 1, NeedReload: true}, nil, nil, "systemd was not told"},
+		"an end that says nothing":                                      {failed("exit-code", 1), said("a: goodbye"), nil, "the program itself ended with an error"},
 	} {
 		p := &patient{unit: &unit, state: c.state, entries: c.entries, paths: c.paths}
 		got, ok := p.diagnose()

@@ -299,4 +299,46 @@ func TestUnitKinds(t *testing.T) {
 		is("UnitFileState", f[0], f[1])
 		is("ActiveState", f[0], f[2])
 	}
+	s.timerTold(h)
+	s.dependentsProven(h)
+}
+
+// timerTold: a timer's last and next run are shown, and a last run that has failed makes the
+// instance Degraded, although its units are as they should be.
+func (s *stage) timerTold(h *lab.Host) {
+	s.t.Helper()
+	out, _ := s.run(0, "explain", h.Name()+"/kinds")
+	contains(s.t, out, "has not run yet, next in ")
+	s.edit("services/kinds/tick.timer", "OnCalendar=weekly", "OnCalendar=weekly\nOnActiveSec=1s\nAccuracySec=1ms")
+	s.edit("services/kinds/tick.service", "echo tock >>/run/tick", "echo tock >>/run/tick; exit 3")
+	s.run(0, "apply", "--yes")
+	s.eventually(20*time.Second, "the timer's run has failed", func() bool { return s.on(h, "systemctl is-failed tick.service; :") == "failed" })
+	s.run(0, "plan")
+	out, _ = s.run(0, "status")
+	contains(s.t, out, "Degraded", "the last run of tick.service, which tick.timer starts, has failed (exit status 3)")
+	out, _ = s.exit([]int{0, 1}, "explain", h.Name()+"/kinds")
+	contains(s.t, out, "last run ", " ago (", "next in ")
+	s.edit("services/kinds/tick.service", "; exit 3", "")
+	s.run(0, "apply", "--yes")
+	s.on(h, "systemctl start tick.service")
+	out, _ = s.run(0, "status")
+	if strings.Contains(out, "Degraded") {
+		s.t.Errorf("the last run went well:\n%s", out)
+	}
+}
+
+// dependentsProven: what is restarted with a service is proven as the service is; where it does
+// not come back, the change goes back.
+func (s *stage) dependentsProven(h *lab.Host) {
+	s.t.Helper()
+	s.edit("services/app/app.service", "[Service]\n", "[Service]\nType=exec\nExecStartPre=/bin/sh -c '! pgrep -fx \"/bin/sleep 200000\"'\n")
+	s.edit("services/db/db.service", "[Service]\n", "[Service]\nType=exec\n")
+	s.run(0, "apply", "--yes")
+	was := s.on(h, "cat /etc/systemd/system/db.service")
+	s.edit("services/db/db.service", "100000", "200000")
+	out, errs := s.run(6, "apply", "--yes")
+	contains(s.t, out+errs, "app.service", "reverted")
+	if now := s.on(h, "cat /etc/systemd/system/db.service; systemctl is-active db app side"); now != was+"\nactive\nactive\nactive" {
+		s.t.Errorf("after a change by which a dependent does not come back there is\n%s", now)
+	}
 }
