@@ -223,3 +223,15 @@ func TestRecipeByBusybox(t *testing.T) {
 	}
 	h.holds(two.Path, changed(data))
 }
+
+// What was changed in place, be it at the very beginning, takes one copy of all.
+func TestRecipeOfWhatWasChangedInPlace(t *testing.T) {
+	steps := []step{{size: 100}, {size: 900, copied: true, from: place{at: 100}}, {size: 50}, {size: 950, copied: true, from: place{at: 1050}}}
+	if got, want := string(fileRecipe(steps, 2000)), "e\t0\np\t0\t100\np\t1000\t50\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	steps[1].from.at, steps[3].from.at = 90, 1040 // a few bytes were put in
+	if got, want := string(fileRecipe(steps, 1990)), "n\t100\ne\t90\np\t1000\t50\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

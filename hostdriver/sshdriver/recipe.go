@@ -96,19 +96,26 @@ func recipeText(steps []step) []byte {
 const mostOver = 2 << 20
 
 // fileRecipe is recipeText for a lone file over a base of that size. What was changed in
-// place parts no copy: one goes over it, and what was sent is then written there.
+// place parts no copy: one goes over it, and what was sent is then written there. Where all was
+// changed in place that is one copy of the whole, which is next to nothing on a filesystem that
+// can share what two files have in common.
 func fileRecipe(steps []step, baseSize int64) []byte {
 	var b bytes.Buffer
 	var at int64
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
+		var over bytes.Buffer
+		if i == 0 && len(steps) > 1 && goesOn(0, s, steps[1]) {
+			fmt.Fprintf(&over, "p\t0\t%d\n", s.size)
+			s = step{size: s.size + steps[1].size, copied: true}
+			i++
+		}
 		if !s.copied {
 			fmt.Fprintf(&b, "n\t%d\n", s.size)
 			at += s.size
 			continue
 		}
 		size := s.size
-		var over bytes.Buffer
 		for i+2 < len(steps) && goesOn(s.from.at+size, steps[i+1], steps[i+2]) {
 			fmt.Fprintf(&over, "p\t%d\t%d\n", at+size, steps[i+1].size)
 			size += steps[i+1].size + steps[i+2].size
