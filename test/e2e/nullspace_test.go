@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,8 @@ func TestNullspace(t *testing.T) {
 	contains(t, s.on(s.hosts[3], "journalctl -t evenkeel-hook --no-pager -o cat; grep format /var/lib/nullspace/economy/economy-20260301T140000Z.json"), "migrated=1", "again", `"format": 2`)
 	s.run(0, "plan")
 
+	brokenNullspace(s, s.hosts[0])
+
 	// A host whose website is to be a container.
 	s.edit("inventory/lab.yaml", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge", "name: h3, address: "+s.hosts[2].Address()+", labels: {role: edge, runtime: podman")
 	out, _ = s.run(1, "plan")
@@ -137,6 +140,50 @@ func TestNullspace(t *testing.T) {
 	contains(t, out+errs, "there is no podman", "install podman there")
 	if now := s.on(s.hosts[2], "systemctl show -p MainPID --value nullspace-website"); now != website {
 		t.Errorf("the website was disturbed: %s, then %s", website, now)
+	}
+}
+
+// brokenNullspace breaks the example's gateway on a host in ways that no repo shows; each is
+// explained, and once what only a hand can mend is mended, one apply has all as it was.
+func brokenNullspace(s *stage, h *lab.Host) {
+	s.t.Helper()
+	const restart = "systemctl reset-failed nullspace-gateway; systemctl restart nullspace-gateway; :"
+	for _, c := range []struct {
+		what, breaks, mends string
+		words               []string
+	}{
+		{"a program that is not there", "rm /opt/nullspace/gateway", "", []string{"/opt/nullspace/gateway is missing (203/EXEC)"}},
+		{"a program that may not run", "chmod a-x $(readlink -f /opt/nullspace/gateway)", "chmod a+x $(readlink -f /opt/nullspace/gateway)", []string{"may not be executed", "203/EXEC"}},
+		{"an env file that is gone", "rm /etc/nullspace/gateway.env", "", []string{"EnvironmentFile=/etc/nullspace/gateway.env"}},
+		{"an env file that systemd reads otherwise", `sed -i '0,/^[A-Z_]*=/s/=/="/' /etc/nullspace/gateway.env`, "", []string{"systemd does not read /etc/nullspace/gateway.env as it was meant", "quote"}},
+		{"a user that is gone", "sed -i s/^nullspace:/outofspace:/ /etc/passwd", "sed -i s/^outofspace:/nullspace:/ /etc/passwd", []string{"its user does not exist", "User=nullspace"}},
+		{"a working directory of root's", "stat -c %u:%g /opt/nullspace >/run/owner; chown root: /opt/nullspace; chmod 700 /opt/nullspace", "chown $(cat /run/owner) /opt/nullspace; chmod 755 /opt/nullspace", []string{"/opt/nullspace", "200/CHDIR"}},
+		{"a port that another has", "systemctl stop nullspace-gateway; systemd-run -q --unit squatter systemd-socket-activate -a -l 8080 /bin/cat; sleep 0.3", "systemctl stop squatter", []string{"another process has"}},
+		{"masked", "systemctl stop nullspace-gateway; rm /etc/systemd/system/nullspace-gateway.service; systemctl mask -q nullspace-gateway", "systemctl unmask -q nullspace-gateway", []string{"masked", "systemctl unmask nullspace-gateway.service"}},
+		{"somebody's drop-in", "mkdir -p /etc/systemd/system/nullspace-gateway.service.d; printf '[Service]\nReadWritePaths=/srv/none\n' >/etc/systemd/system/nullspace-gateway.service.d/99-hand.conf; systemctl daemon-reload",
+			"rm -r /etc/systemd/system/nullspace-gateway.service.d; systemctl daemon-reload", []string{"226/NAMESPACE", "99-hand.conf"}},
+		{"an edit that systemd was not told of", "echo '# by hand' >>/etc/systemd/system/nullspace-gateway.service", "", []string{"systemd was not told", "daemon-reload"}},
+	} {
+		s.on(h, c.breaks)
+		if !strings.Contains(c.breaks, "by hand") {
+			s.on(h, restart)
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+			out, _ := s.exit([]int{0, 1}, "explain", h.Name()+"/nullspace-gateway")
+			if !slices.ContainsFunc(c.words, func(w string) bool { return !strings.Contains(out, w) }) {
+				break
+			}
+			if time.Now().After(end) {
+				s.t.Errorf("%s is not explained, with %q:\n%s", c.what, c.words, out)
+				break
+			}
+		}
+		if c.mends != "" {
+			s.on(h, c.mends)
+		}
+		s.on(h, "systemctl reset-failed nullspace-gateway; :")
+		s.run(0, "apply", "--yes")
+		s.run(0, "plan")
 	}
 }
 
