@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -100,7 +101,7 @@ func givenBySystemd(t *testing.T, texts []string) []map[string]string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: 1})
+	l, err := lab.New(ctx, lab.Options{Hosts: 1, Base: lab.Base{Suite: os.Getenv("EVENKEEL_LAB_SUITE")}})
 	if err != nil {
 		t.Fatal(err)
 	}

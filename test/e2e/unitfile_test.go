@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func madeBySystemd(t *testing.T, texts []string) []made {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	l, err := lab.New(ctx, lab.Options{Hosts: 1})
+	l, err := lab.New(ctx, lab.Options{Hosts: 1, Base: lab.Base{Suite: os.Getenv("EVENKEEL_LAB_SUITE")}})
 	if err != nil {
 		t.Fatal(err)
 	}
