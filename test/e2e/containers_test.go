@@ -209,12 +209,30 @@ func TestContainers(t *testing.T) {
 	out, errs = s.run(2, "apply", "--yes")
 	contains(t, out+errs, "podman's generator makes no unit of it", "Nonsense", "[quadlet-refused]")
 	s.edit("services/quad/quad.container", "Nonsense=1\n", "")
-	s.edit("services/quad/quad.container", "Image=h1:5000/web:2", "Image=h1:5000/web:2\nServiceName=other")
-	out, errs = s.run(2, "apply", "--yes")
-	contains(t, out+errs, "it makes no quad.service of it", "[quadlet-refused]")
-	s.edit("services/quad/quad.container", "ServiceName=other\n", "")
 	still("a Quadlet file that podman refuses")
 	s.run(0, "plan")
+
+	// A Quadlet file may call its service otherwise.
+	s.spec("named", "  units: [{source: named.container, state: started}]\n  rollout: {minHealthyTime: 200ms}\n  health: [{http: {port: 8084, path: /, status: 200}}]\n", map[string]string{
+		"named.container": "[Container]\nImage=h1:5000/web:2\nServiceName=shown\nNetwork=host\nEnvironment=WEBSITE_LISTEN=:8084\n" + install})
+	s.run(0, "apply", "--yes")
+	s.run(0, "plan")
+	for _, h := range s.hosts {
+		if got := s.on(h, "systemctl show -p UnitFileState,ActiveState --value shown.service; systemctl is-active named.service; :"); got != "active\ngenerated\ninactive" || page(h, 8084) != "page 2" {
+			t.Errorf("%s: shown.service is %s, and answers %s", h.Name(), got, page(h, 8084))
+		}
+	}
+	s.edit("services/named/named.container", "web:2", "web:1")
+	out, _ = s.run(1, "plan")
+	contains(t, out, "restart shown.service")
+	s.run(0, "apply", "--yes")
+	s.remove("services/named")
+	s.run(0, "apply", "--yes")
+	s.run(0, "plan")
+	if got := s.on(h, "systemctl is-active shown.service; ls /etc/containers/systemd; podman ps --format '{{.Names}}' | grep -c named; :"); got != "inactive\nquad.container\n0" {
+		t.Errorf("left of it: %s", got)
+	}
+	s.exampleContainer(h)
 
 	// A hand stops them: drift, put right by the same path.
 	s.on(h, "systemctl stop quad run stack")
@@ -226,6 +244,35 @@ func TestContainers(t *testing.T) {
 
 	// What is wrong, as the real podman says it.
 	s.explainsContainers(h)
+}
+
+// exampleContainer has the website of examples/nullspace run as its Quadlet file says, with an
+// image of the lab's registry.
+func (s *stage) exampleContainer(h *lab.Host) {
+	s.t.Helper()
+	const name = "nullspace-website-podman"
+	from := filepath.Join(root, "examples/nullspace/services", name)
+	for _, file := range []string{name + ".container", "website.env.tmpl", "index.html", "service.yaml"} {
+		data, err := os.ReadFile(filepath.Join(from, file))
+		must(s, err)
+		s.file("services/"+name+"/"+file, string(data))
+	}
+	program, err := os.ReadFile(filepath.Join(root, "examples/nullspace/dist/website"))
+	must(s, err)
+	s.file("dist/website", string(program))
+	dir := "services/" + name + "/"
+	s.edit(dir+name+".container", "docker.io/library/busybox:1.37", "h1:5000/web:1")
+	s.edit(dir+"service.yaml", "selector:\n    matchLabels: {role: edge, runtime: podman}\n  after: [nullspace-gateway]", "selector: {matchLabels: {role: units}}")
+	s.edit(dir+"service.yaml", "{{ .Vars.artifacts }}", "dist")
+	s.edit(dir+"service.yaml", "port: 8081", "port: 8085")
+	s.edit(dir+"service.yaml", "  drain:\n    - haproxy: {address: \"tcp://{{ .Vars.lb }}\", backend: website, server: \"{{ .Host.Name }}\", timeout: 10s}\n", "")
+	s.edit(dir+"website.env.tmpl", ":8081", ":8085")
+	s.run(0, "apply", "--yes", "--host", h.Name())
+	s.run(0, "plan", "--host", h.Name())
+	contains(s.t, page(h, 8085), "nullspace")
+	contains(s.t, s.on(h, `pid=$(podman inspect -f '{{.State.Pid}}' systemd-`+name+`); grep -E '^(CapEff|NoNewPrivs|Uid):' /proc/$pid/status | tr -s '\t\n' ' '`), "Uid: 65534", "CapEff: 0000000000000000", "NoNewPrivs: 1")
+	s.remove("services/" + name)
+	s.run(0, "apply", "--yes")
 }
 
 // explainsContainers breaks each of the three ways on a host.
