@@ -65,8 +65,10 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 	if len(v.Plan.Visits) == 0 {
 		c.reconciled(v, "")
 		c.rotationDue()
-		if err := c.retried(ctx); err != nil {
-			return err
+		if f.Retry { // one that was asked for meanwhile has yet to come
+			if err := c.retried(ctx); err != nil {
+				return err
+			}
 		}
 		return c.saveSynced(ctx, v.Input.Revision)
 	}

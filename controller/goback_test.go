@@ -107,7 +107,7 @@ func TestRetryIsNoDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := l.eventually("tried again", func(s *Snapshot) bool {
-		return l.env("h1") == "A=2\n" && l.env("h2") == "A=2\n" && !s.Rollout.Ended.IsZero()
+		return l.env("h1") == "A=2\n" && l.env("h2") == "A=2\n" && s.Rollout.Why != "undo" && !s.Rollout.Ended.IsZero()
 	})
 	if s.Rollout.Why != "revision c2" {
 		t.Errorf("it was rolled out for %q", s.Rollout.Why)

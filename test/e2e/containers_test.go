@@ -229,7 +229,7 @@ func TestContainers(t *testing.T) {
 	s.remove("services/named")
 	s.run(0, "apply", "--yes")
 	s.run(0, "plan")
-	if got := s.on(h, "systemctl is-active shown.service; ls /etc/containers/systemd; podman ps --format '{{.Names}}' | grep -c named; :"); got != "inactive\nquad.container\n0" {
+	if got := s.on(h, "systemctl is-active shown.service; cd /etc/containers/systemd && ls -p | grep -v /; podman ps --format '{{.Names}}' | grep -c named; :"); got != "inactive\nquad.container\n0" {
 		t.Errorf("left of it: %s", got)
 	}
 	s.exampleContainer(h)
