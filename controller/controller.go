@@ -339,8 +339,9 @@ func (c *Controller) Alive() error {
 }
 
 // freeze stops all changes, with a reason; looking goes on. A store that cannot be read is
-// the reason before all others, which may only follow from it.
-func (c *Controller) freeze(why string) {
+// the reason before all others, which may only follow from it. It tells whether they were going
+// on until now.
+func (c *Controller) freeze(why string) bool {
 	c.mu.Lock()
 	was := c.frozen
 	c.frozen = orWords(c.opt.ReadOnly, why)
@@ -349,6 +350,7 @@ func (c *Controller) freeze(why string) {
 		c.log.Error().Str("why", why).Msg("nothing is changed any more")
 	}
 	c.changed()
+	return was == ""
 }
 
 func (c *Controller) frozenWhy() string {

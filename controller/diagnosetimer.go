@@ -63,10 +63,7 @@ func (p *patient) dueSince(last time.Time, slack time.Duration) bool {
 		if !ok {
 			continue
 		}
-		pause, repeats := c.LongestPause(last)
-		if pause >= 12*time.Hour {
-			pause += time.Hour // a day with 25 hours
-		}
+		pause, repeats := c.LongestPauseAnywhere(last)
 		if repeats && p.at.Sub(last) > pause+slack {
 			return true
 		}

@@ -188,12 +188,12 @@ func (c *Controller) fenceOff(ctx context.Context, f *Fleet, v *View) (*Fleet, m
 	return f, held, nil
 }
 
-// fenced freezes all changes for what a host says.
+// fenced freezes all changes for what a host says. Several hosts may say it at once; the
+// first tells of it.
 func (c *Controller) fenced(ctx context.Context, host, why string) {
-	if c.frozenWhy() == "" {
+	if c.freeze(why) {
 		c.record(ctx, Event{Type: Warning, Reason: ReasonFenced, Host: host, Message: why})
 	}
-	c.freeze(why)
 }
 
 // nextEpoch takes an epoch above that of the store and the given one.

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +109,7 @@ func (c Calendar) at(clock string) (Calendar, bool) {
 	take(&c.hour, parts[0], 23)
 	take(&c.minute, parts[1], 59)
 	take(&c.second, withoutFractions(parts[2]), 59)
-	return c, ok
+	return c, ok && rangesOfSeconds(parts[2])
 }
 
 // withoutFractions is a field of seconds in whole ones: what is repeated more often than each
@@ -131,6 +132,23 @@ func withoutFractions(part string) string {
 		out = append(out, item)
 	}
 	return strings.Join(out, ",")
+}
+
+// rangesOfSeconds refuses what is shorter than a second and has no step, as systemd does: its
+// step would be one second.
+func rangesOfSeconds(part string) bool {
+	for item := range strings.SplitSeq(part, ",") {
+		from, to, ranged := strings.Cut(item, "..")
+		if !ranged || strings.Contains(to, "/") {
+			continue
+		}
+		first, err := strconv.ParseFloat(from, 64)
+		last, err2 := strconv.ParseFloat(to, 64)
+		if err != nil || err2 != nil || math.Round((last-first)*1e6) < 1e6 {
+			return false
+		}
+	}
+	return true
 }
 
 func whole(n string) string {
@@ -310,4 +328,33 @@ func (c Calendar) LongestPause(around time.Time) (time.Duration, bool) {
 		before = d
 	}
 	return longest, longest > 0 && before >= 0
+}
+
+// LongestPauseAnywhere is the longest time between a run and the next one, in whichever time zone.
+// Where clocks are put back an hour is there twice, and events run in one of them; where they are
+// put forward, what runs in the hour that falls away is left out on that day.
+func (c Calendar) LongestPauseAnywhere(last time.Time) (time.Duration, bool) {
+	pause, repeats := c.LongestPause(last)
+	if pause >= 12*time.Hour && !slices.ContainsFunc(hoursAllYear, c.hour.has) && clocksChange(last, pause) {
+		return 2*pause + time.Hour, repeats
+	}
+	if pause >= 12*time.Hour || clocksChange(last, pause) {
+		pause += time.Hour
+	}
+	return pause, repeats
+}
+
+// hoursAllYear are those that no clock leaves out.
+var hoursAllYear = []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}
+
+// clocksChange tells whether clocks are put forward or back somewhere between a time and the day
+// after the pause that follows it.
+func clocksChange(from time.Time, pause time.Duration) bool {
+	months := []time.Month{time.March, time.April, time.September, time.October, time.November}
+	for day := from; day.Before(from.Add(pause + 24*time.Hour)); day = day.AddDate(0, 0, 1) {
+		if slices.Contains(months, day.Month()) {
+			return true
+		}
+	}
+	return false
 }
