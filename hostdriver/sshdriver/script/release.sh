@@ -68,9 +68,10 @@ tell_base() {
 # is_base KEY DIGEST PATH: whether that release is as it was staged.
 is_base() {
 	[ -e "$3" ] || return 1
-	said=$(cat -- "$D/releases/$1")
+	said= rest=
+	{ IFS= read -r said && IFS= read -r rest; } <"$D/releases/$1"
 	release_record "$1" "$2" - "$form" - - "$3"
-	[ "$said" = "$record" ]
+	[ "$said$NL$rest" = "$record" ]
 }
 
 # stage_release KEY DIGEST SIZE FORM OWNER GROUP PATH STREAM: put together beside its place, and
@@ -91,7 +92,7 @@ stage_release() {
 	fi
 	receive_part "$@"
 	index=0 tag=-
-	IFS=' ' read -r index tag || stage_fail "the release $7 arrived cut" "try again: what has come need not come again"
+	IFS=' ' read -r index tag || arrived_cut "$@"
 	case $4 in
 	file) release_file "$@" ;;
 	tar) release_tar "$@" ;;
@@ -195,8 +196,12 @@ receive_part() {
 		rm -f -- "$part"
 		stage_fail "cannot write $7: $why" "$advice"
 	}
+}
+
+# arrived_cut: what should follow the part has not come.
+arrived_cut() {
 	has=$(stat -c %s -- "$part")
-	[ "$has" = "$size" ] && return
+	[ "$has" != "$size" ] || stage_fail "the release $7 arrived cut" "try again: what has come need not come again"
 	[ "${has:-0}" -ge "$SMALL" ] || rm -f -- "$part"
 	stage_fail "the release $7 arrived cut, $((has - from)) bytes of $((size - from))" "try again: what has come need not come again"
 }
