@@ -44,7 +44,7 @@ func TestDiagnose(t *testing.T) {
 			t.Errorf("%s: %v %+v, want %q", name, ok, got, c.want)
 		}
 	}
-	next := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	next := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 	timer := desired.Unit{Name: "a.timer", State: "started"}
 	p := &patient{unit: &timer, at: next.Add(time.Hour), state: hostdriver.UnitState{Load: "loaded", Active: "active", Sub: "waiting", TimerNext: next}}
 	if c, ok := p.diagnose(); !ok || !strings.Contains(c.Cause, "overdue") {

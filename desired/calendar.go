@@ -347,12 +347,13 @@ func (c Calendar) LongestPauseAnywhere(last time.Time) (time.Duration, bool) {
 // hoursAllYear are those that no clock leaves out.
 var hoursAllYear = []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}
 
-// clocksChange tells whether clocks are put forward or back somewhere between a time and the day
-// after the pause that follows it.
+// clocksChange tells whether clocks may be put forward or back somewhere from a time to the end of
+// the pause that follows it: in spring and in autumn, at a weekend or on the day before one.
 func clocksChange(from time.Time, pause time.Duration) bool {
 	months := []time.Month{time.March, time.April, time.September, time.October, time.November}
-	for day := from; day.Before(from.Add(pause + 24*time.Hour)); day = day.AddDate(0, 0, 1) {
-		if slices.Contains(months, day.Month()) {
+	days := []time.Weekday{time.Friday, time.Saturday, time.Sunday}
+	for at := from.UTC(); !at.After(from.Add(pause + time.Hour)); at = at.Add(time.Hour) {
+		if slices.Contains(months, at.Month()) && slices.Contains(days, at.Weekday()) {
 			return true
 		}
 	}
