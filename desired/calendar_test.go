@@ -54,7 +54,8 @@ func TestCalendarAgainstSystemd(t *testing.T) {
 		if strings.Contains(text, "~") && strings.Contains(text, ",") && err != nil {
 			continue // its bounds for lists of days from the end differ by their order
 		}
-		if takes := strings.Contains(string(out), "Normalized form:"); ok != takes {
+		// An event of which it finds no next time was read all the same.
+		if takes := err == nil || strings.Contains(string(out), "Failed to determine next elapse"); ok != takes {
 			t.Errorf("%q: systemd takes it: %v, and here: %v\n%s", text, takes, ok, out)
 			continue
 		}
