@@ -43,6 +43,7 @@ func (c *Controller) fleetPass(ctx context.Context) error {
 	c.looked(ctx, v)
 	c.watchAll(ctx, v)
 	c.setPlan(v.Plan)
+	c.markIdle(v)
 	if c.isStopping() {
 		return nil
 	}

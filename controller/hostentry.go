@@ -124,7 +124,7 @@ func (c *Controller) looked(ctx context.Context, v *View) {
 			continue
 		}
 		was := e.left
-		events = append(events, e.take(sights[i], in, plans[e.name], now)...)
+		events = append(events, e.take(sights[i], in, plans[e.name], c.idle(v, in, plans[e.name]), now)...)
 		c.leaves(was, e.left, v.Input.Revision, now)
 	}
 	c.mu.Unlock()
@@ -169,8 +169,9 @@ func (e *hostEntry) outdates(o *hostdriver.Observation) bool {
 	return e.seen != nil && e.seen.observation != nil && e.seen.observation.At.After(o.At)
 }
 
-// take notes one look, and returns the events that it means.
-func (e *hostEntry) take(s *sighting, in *rollout.HostInput, plan rollout.HostPlan, now time.Time) (events []Event) {
+// take notes one look, and returns the events that it means. idle is what does not run of
+// services that are held back.
+func (e *hostEntry) take(s *sighting, in *rollout.HostInput, plan rollout.HostPlan, idle []rollout.Change, now time.Time) (events []Event) {
 	first, before := e.seen == nil, e.left
 	e.seen = s
 	e.glance.At, e.glance.Error = now, in.Reason
@@ -209,7 +210,7 @@ func (e *hostEntry) take(s *sighting, in *rollout.HostInput, plan rollout.HostPl
 		sync.Reason, sync.Message = "Differs", differs(plan)
 	}
 	e.conds = e.conds.with(sync, now)
-	drift := driftOf(in, plan, e.synced == s.revision)
+	drift := driftOf(in, plan, idle, e.synced == s.revision)
 	for i := range drift {
 		d := &drift[i]
 		if old := slices.IndexFunc(e.drift, func(o Drift) bool { return o.Service == d.Service && o.Subject == d.Subject }); old >= 0 {
@@ -264,9 +265,13 @@ func differs(p rollout.HostPlan) string {
 }
 
 // driftOf is what differs on a host that was as desired before; where it was not, what
-// differs is yet to be rolled out, and only what is not ours is told.
-func driftOf(in *rollout.HostInput, plan rollout.HostPlan, was bool) []Drift {
+// differs is yet to be rolled out, and only what does not run of what is held back is told,
+// and what is not ours.
+func driftOf(in *rollout.HostInput, plan rollout.HostPlan, idle []rollout.Change, was bool) []Drift {
 	var out []Drift
+	for _, ch := range idle {
+		out = append(out, Drift{Host: plan.Host, Service: ch.Service, Subject: ch.Subject, Class: DriftCorrective, Reason: ch.Reason})
+	}
 	for _, ch := range plan.Changes {
 		if !was {
 			break

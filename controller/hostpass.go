@@ -119,6 +119,13 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 		c.queue.Add(fleetKey)
 		return nil
 	}
+	switch done, err := c.keep(ctx, f, v); {
+	case err != nil:
+		return err
+	case done:
+		c.queue.Add(hostKey(name)) // what else differs there
+		return nil
+	}
 	if len(v.Plan.Visits) == 0 && v.Input.Hosts[0].Observation.Switching == nil {
 		return nil
 	}
@@ -157,10 +164,7 @@ func (c *Controller) correct(ctx context.Context, f *Fleet, v *View) error {
 	for _, x := range st.NotDone() {
 		return fmt.Errorf("drift on %s could not be corrected: %s", x.Host, x.Reason)
 	}
-	for _, ch := range plan.Changes {
-		c.record(ctx, Event{Type: Normal, Reason: ReasonCorrected, Host: name, Service: ch.Service, Revision: v.Input.Revision,
-			Message: fmt.Sprintf("drift on %s was corrected: %s: %s", name, ch.Subject, ch.Reason)})
-	}
+	c.corrected(ctx, v.Plan)
 	after, err := f.Look(ctx)
 	if err != nil {
 		return err

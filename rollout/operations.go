@@ -65,7 +65,7 @@ func (h *HostInput) Needs(v *Visit, o hostdriver.Observation) hostdriver.Prechec
 	p := hostdriver.Precheck{NeedBytes: map[string]int64{}, NeedInodes: map[string]int64{}}
 	for _, name := range v.Services {
 		inst := h.Instance(name)
-		if inst == nil {
+		if inst == nil || v.Kept {
 			continue
 		}
 		for i := range inst.Files {
@@ -315,7 +315,7 @@ func (h *HostInput) UnitActions(v *Visit, stops bool) []hostdriver.UnitAction {
 		if (a.Verb == hostdriver.VerbRestart || a.Verb == hostdriver.VerbReload) && planted != "restarts without looking" {
 			x.OnlyIf = v.Before[a.Unit]
 		}
-		if inst := h.Instance(a.Service); inst != nil && v.Undo == nil {
+		if inst := h.Instance(a.Service); inst != nil && v.Undo == nil && !v.Kept {
 			for i := range inst.Units {
 				if inst.Units[i].Name == a.Unit {
 					x.Inputs = StartInputs(inst, &inst.Units[i])
@@ -388,8 +388,11 @@ func (v *Visit) Invocations(now map[string]hostdriver.UnitState) map[string]stri
 // Remaining is the first thing that still differs of the visit's services; nil where
 // nothing does.
 func (h *HostInput) Remaining(v *Visit, o hostdriver.Observation, salt string) *Change {
-	if v.Undo != nil {
+	switch {
+	case v.Undo != nil:
 		return h.undone(v, o)
+	case v.Kept:
+		return h.remains(v, o)
 	}
 	d := Diff(Settle(h.Desired, o), o, DiffOptions{Salt: salt, Terse: true})
 	for i := range d.Changes {

@@ -12,11 +12,11 @@ import (
 
 // Trial is what a visit starts, to be tried on its host before anything is disturbed. What
 // has not changed under a process that runs was tried by its start: a change of an env file
-// asks for nothing. An undo brings what ran before, and a step that is recovered is begun
+// asks for nothing. An undo and what is kept start what ran before, and a step that is recovered is begun
 // already.
 func (h *HostInput) Trial(v *Visit) hostdriver.Trial {
 	var t trial
-	if v.Undo != nil || v.Recover {
+	if v.Undo != nil || v.Kept || v.Recover {
 		return t.Trial
 	}
 	for _, name := range v.Services {

@@ -45,6 +45,9 @@ type Visit struct {
 	Follows []string `json:"follows,omitempty"`
 	// Undo, where set, is that it brings what a kept generation had.
 	Undo *Undone `json:"undo,omitempty"`
+	// Kept, where set, is that it starts what the host's own generation wants to run, and
+	// brings nothing of what is desired.
+	Kept bool `json:"kept,omitempty"`
 	// Written tells that files, links or enablement change, too.
 	Written bool `json:"written"`
 
