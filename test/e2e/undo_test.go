@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/evenkeel/evenkeel/controller"
 )
@@ -103,6 +104,15 @@ func TestServeUndo(t *testing.T) {
 	if got := k.tokens(); got != "first first first" {
 		t.Errorf("they run with %s", got)
 	}
+	stop()
+	h := k.hosts[1]
+	k.on(h, "systemctl stop ledger")
+	k.eventually(15*time.Second, "what a hand stopped is started", func() bool { return k.on(h, "systemctl is-active ledger; true") == "active" })
+	k.back(h)
+	if got := k.tokens(); got != "first first first" {
+		t.Errorf("started again, they run with %s", got)
+	}
+	stop = k.users()
 	k.says("rollout", "retry", "--wait")
 	k.reconciled()
 	if got := k.tokens(); got != "second second second" {
