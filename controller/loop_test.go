@@ -139,7 +139,7 @@ func TestRefusedRevisions(t *testing.T) {
 	l.git.set(func() { l.git.unsigned["c2"] = true })
 	l.git.commit("c2", fleetFiles(1, "A=unsigned\n"))
 	s := l.eventually("refused", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "BadSignature" })
-	if s.Source.Revision != "c1" || s.Source.Tip != "c2" || s.Source.Mend == "" {
+	if s.Source.Revision != "c1" || s.Source.Tip != "c2" || s.Source.Refused != "c2" || s.Source.Mend == "" {
 		t.Errorf("%+v", s.Source)
 	}
 
@@ -157,7 +157,9 @@ func TestRefusedRevisions(t *testing.T) {
 	if _, err := l.c.Do(context.Background(), Action{Verb: VerbAccept, Revision: "rewritten-1", By: "alice", Reason: "history was cleaned"}); err != nil {
 		t.Fatal(err)
 	}
-	l.eventually("accepted", reconciledAt("rewritten-1"))
+	if s := l.eventually("accepted", reconciledAt("rewritten-1")); s.Source.Refused != "" {
+		t.Errorf("%s is refused still", s.Source.Refused)
+	}
 	revs, _ := l.c.Revisions(context.Background(), 1)
 	if len(revs) != 1 || revs[0].Overridden != "alice" {
 		t.Errorf("%+v", revs)
@@ -171,7 +173,10 @@ func TestGitDown(t *testing.T) {
 	l.start()
 	l.eventually("in sync", reconciledAt("c1"))
 	l.git.set(func() { l.git.down = errors.New("connection refused") })
-	l.eventually("told", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "FetchFailed" })
+	s := l.eventually("told", func(s *Snapshot) bool { return s.Conditions.Get(SourceReady).Reason == "FetchFailed" })
+	if s.Source.Refused != "" {
+		t.Errorf("what was not fetched is refused: %+v", s.Source)
+	}
 	l.stop()
 	l.hosts.Host("h1").WriteFile("/etc/web/motd", "by hand\n", 0o644)
 	l.start()

@@ -51,7 +51,10 @@ type Source struct {
 	Committed time.Time `json:"committed"`
 	Fetched   time.Time `json:"fetched"`         // the last fetch that went well
 	Error     string    `json:"error,omitempty"` // why the tip is not the revision
-	Mend      string    `json:"mend,omitempty"`
+	// Refused is the tip where it was looked at and may not be the revision, which is not so
+	// where git just does not answer.
+	Refused string `json:"refused,omitempty"`
+	Mend    string `json:"mend,omitempty"`
 }
 
 // Glance is how the last look at a host went.

@@ -198,7 +198,7 @@ func (c *Controller) loadLast(ctx context.Context) error {
 func (c *Controller) sourceWell(ctx context.Context) {
 	c.mu.Lock()
 	was := c.source.Error
-	c.source.Error, c.source.Mend = "", ""
+	c.source.Error, c.source.Mend, c.source.Refused = "", "", ""
 	c.conds = c.conds.with(Condition{Type: SourceReady, Status: True, Reason: "Fetched", ObservedRevision: c.source.Revision, Message: "the tip of " + c.source.Branch + " is desired"}, time.Now().UTC())
 	c.conds = c.conds.with(revisionCondition(c.revision), time.Now().UTC())
 	c.mu.Unlock()
@@ -226,6 +226,9 @@ func (c *Controller) sourceTrouble(ctx context.Context, reason, tip string, err 
 	c.mu.Lock()
 	was := c.source.Error
 	c.source.Error, c.source.Mend = err.Error(), mendRefused(err)
+	if tip != "" {
+		c.source.Refused = tip
+	}
 	c.conds = c.conds.with(Condition{Type: SourceReady, Status: False, Reason: reason, Message: err.Error(), ObservedRevision: c.source.Revision}, time.Now().UTC())
 	now := c.source.Error
 	c.mu.Unlock()

@@ -17,7 +17,8 @@ failed, 4 a host is unreachable, 5 halted by a budget, 6 a host was reverted, 7 
 
 const rolloutStatusHelp = `Show the rollout under way host by host, or else how the last one ended; with an ID, one
 of the history. With --wait, follow it until it ends; where there was none yet, it is
-waited for one to begin.
+waited for one to begin. Where the newest commit is refused, that is said, with exit
+code 1: what ended before is none of it.
 ` + waitExits
 
 func (a *app) rolloutCommand() *cobra.Command {

@@ -47,7 +47,7 @@ func (a *app) rolloutStatusCommand() *cobra.Command {
 			id = args[0]
 		}
 		if *wait {
-			return a.waitFor(cmd.Context(), c, id, "")
+			return a.waitFor(cmd.Context(), c, rolloutWait{id: id, newest: len(args) == 0})
 		}
 		r, err := c.Rollout(cmd.Context(), id)
 		if err != nil {
@@ -93,7 +93,7 @@ func (a *app) steer(cmd *cobra.Command, c *client.Client, verb controller.Verb, 
 		return a.print(show.Clean(done) + "\n")
 	}
 	a.say(show.Clean(done))
-	return a.waitFor(cmd.Context(), c, api.CurrentRollout, before)
+	return a.waitFor(cmd.Context(), c, rolloutWait{id: api.CurrentRollout, not: before})
 }
 
 // begins tells whether a word makes another rollout begin.
@@ -107,12 +107,11 @@ func isMissing(err error) bool {
 	return errors.As(err, &p) && p.Status == http.StatusNotFound
 }
 
-// waitFor follows a rollout until it ends, and ends with apply's exit code. Where before
-// is not empty, it waits first for another rollout than that.
-func (a *app) waitFor(ctx context.Context, c *client.Client, id, before string) error {
+// waitFor follows a rollout until it ends, and ends with apply's exit code.
+func (a *app) waitFor(ctx context.Context, c *client.Client, w rolloutWait) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	w := &rolloutWait{app: a, client: c, id: id, not: before, began: time.Now(), answered: time.Now()}
+	w.app, w.client, w.began, w.answered = a, c, time.Now(), time.Now()
 	r, err := w.run(ctx)
 	if errors.Is(err, context.Canceled) {
 		return mendable("evenkeel rollout status --wait follows it again, evenkeel rollout pause pauses it", "interrupted; the rollout goes on")
@@ -120,9 +119,28 @@ func (a *app) waitFor(ctx context.Context, c *client.Client, id, before string) 
 	if err != nil {
 		return err
 	}
-	if w.ended != nil {
-		return a.endRollout(*w.ended)
+	refused := w.refused(ctx)
+	if refused != nil && !w.followed {
+		return refused // no rollout is of the revision that is asked about
 	}
+	if w.ended != nil {
+		err = a.endRollout(*w.ended)
+	} else {
+		err = a.endWith(r)
+	}
+	if refused != nil {
+		var code exitCode
+		if errors.As(err, &code) {
+			a.tell(refused)
+			return code
+		}
+		return errors.Join(err, refused)
+	}
+	return err
+}
+
+// endWith ends with how a rollout ended.
+func (a *app) endWith(r controller.RolloutStatus) error {
 	if err := a.showRollout(r); err != nil {
 		return err
 	}
@@ -154,7 +172,9 @@ type rolloutWait struct {
 	*app
 	client   *client.Client
 	id       string
-	not      string // the rollout that was there before
+	not      string // the rollout that was there before: it is waited for another one
+	newest   bool   // what is asked about is the newest commit, and not one rollout
+	followed bool   // it was seen under way
 	began    time.Time
 	answered time.Time // when the controller last answered
 	shown    watching
@@ -178,6 +198,7 @@ func (w *rolloutWait) run(ctx context.Context) (controller.RolloutStatus, error)
 		case !wait && (!r.Ended.IsZero() || w.ended != nil):
 			return r, nil
 		case !wait:
+			w.followed = true
 			w.show(r)
 		}
 		select {
@@ -204,6 +225,9 @@ func (w *rolloutWait) judge(ctx context.Context, r controller.RolloutStatus, err
 		return true, nil
 	case err == nil && w.not != "" && r.State.ID == w.not, isMissing(err) && w.id == api.CurrentRollout:
 		w.answered = time.Now()
+		if err := w.refused(ctx); err != nil {
+			return false, err
+		}
 		if late {
 			return false, mendable("evenkeel status tells what it waits for, or that there is nothing to do", "no rollout began within %s", show.Duration(beginsSoon))
 		}
@@ -228,6 +252,31 @@ func (w *rolloutWait) judge(ctx context.Context, r controller.RolloutStatus, err
 func (w *rolloutWait) earlier(ctx context.Context, r controller.RolloutStatus) bool {
 	s, err := w.client.Snapshot(ctx)
 	return err == nil && (s.Asked || s.Rollout != nil && s.Rollout.State.ID != r.State.ID)
+}
+
+// refused is why the newest commit does not become the revision, so that no rollout comes of
+// it; nil where it does, or where that is not known yet.
+func (w *rolloutWait) refused(ctx context.Context) error {
+	if !w.newest {
+		return nil
+	}
+	s, err := w.client.Snapshot(ctx)
+	if err != nil || s.Asked || s.Source.Refused == "" || s.Source.Refused != s.Source.Tip {
+		return nil
+	}
+	mend := s.Source.Mend
+	if mend == "" {
+		mend = "evenkeel status tells more"
+	}
+	return mendable(mend, "revision %s is refused, and %s stays in force: %s", show.Revision(s.Source.Refused), orNone(show.Revision(s.Source.Revision)), show.Clean(s.Source.Error))
+}
+
+// orNone names a revision where there may be none.
+func orNone(revision string) string {
+	if revision == "" {
+		return "none"
+	}
+	return revision
 }
 
 // gone looks for the rollout in the history: the controller does not keep very old or

@@ -56,7 +56,7 @@ var serving sync.Map
 
 // fleet makes something happen to the fake's fleet:
 //
-//	fleet asked | answered | begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | log HOST SECOND MESSAGE… | followed | pause
+//	fleet asked | answered | refuses COMMIT WHY… | begin ID | step HOST PHASE | end RESULT | event REASON MESSAGE… | log HOST SECOND MESSAGE… | followed | pause
 //
 // followed waits until somebody follows the events, pause for a little while.
 func fleet(ts *testscript.TestScript, neg bool, args []string) {
@@ -68,6 +68,13 @@ func fleet(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "asked", "answered":
 		f.Change(func(s *controller.Snapshot) { s.Asked = args[0] == "asked" })
+	case "refuses": // a commit; the empty one ends it
+		f.Change(func(s *controller.Snapshot) {
+			s.Source.Tip, s.Source.Refused, s.Source.Error, s.Source.Mend = args[1], args[1], strings.Join(args[2:], " "), "commit the mend"
+			if args[1] == "" {
+				s.Source.Tip, s.Source.Mend = s.Source.Revision, ""
+			}
+		})
 	case "begin":
 		f.Begin(args[1])
 	case "step":
