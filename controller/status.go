@@ -95,12 +95,13 @@ func hostInstances(v *View, in *rollout.HostInput, refused []rollout.Problem, li
 // instanceSight is an instance as a look has seen it: its status but for what follows from
 // how it is live.
 type instanceSight struct {
-	InstanceStatus        // Reason is the first of what differs
-	more           int    // that differ beside the first
-	judged         bool   // it is to run, and the host has answered: how it is live counts
-	turning        bool   // a unit is on its way up or down
-	suspended      string // why it is not to be touched
-	failedRun      string // of a timer or path: why its last run has failed
+	InstanceStatus          // Reason is the first of what differs
+	more           int      // that differ beside the first
+	starts         []string // units that differ in that they do not run
+	judged         bool     // it is to run, and the host has answered: how it is live counts
+	turning        bool     // a unit is on its way up or down
+	suspended      string   // why it is not to be touched
+	failedRun      string   // of a timer or path: why its last run has failed
 }
 
 // instanceSights are what a look has seen of a host's instances, by service.
@@ -194,6 +195,9 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 	for _, c := range d.Changes {
 		if c.Service == inst.Service && c.Along == "" { // what is taken along is itself as it should be
 			s.Stale = s.Stale || c.Stale
+			if c.Action == rollout.ActionStart {
+				s.starts = append(s.starts, c.Subject)
+			}
 			differs(c.Subject + ": " + c.Reason)
 		}
 	}
@@ -222,7 +226,7 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 			out.Health = Degraded
 		}
 		if !live.Up && live.Reason != "" && out.Health != Missing {
-			if s.Sync == OutOfSync {
+			if s.Sync == OutOfSync && !s.tells(live.Reason) {
 				more++
 			}
 			out.Reason = live.Reason
@@ -235,6 +239,12 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 		out.Health, out.Reason = HealthSuspended, orWords(out.Reason, s.suspended)
 	}
 	return out
+}
+
+// tells tells whether what is wrong with an instance that is down is one of its differences
+// in other words: that a unit does not run.
+func (s instanceSight) tells(down string) bool {
+	return slices.ContainsFunc(s.starts, func(unit string) bool { return strings.HasPrefix(down, unit+" is ") })
 }
 
 // failedRun tells of a timer or path whose last run has failed. It serves nobody, so it counts

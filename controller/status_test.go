@@ -35,7 +35,16 @@ func TestReport(t *testing.T) {
 		{"failed, so it differs", func(in *rollout.HostInput) {
 			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "failed", Result: "exit-code", ExecStatus: 203}
 		}, rollout.Instance{Definite: true, Idle: true, Reason: "gateway.service is failed (exit status 203/EXEC)"},
-			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is failed (exit status 203/EXEC); and 1 more difference"}`},
+			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is failed (exit status 203/EXEC)"}`},
+		{"stopped, and something else", func(in *rollout.HostInput) {
+			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
+			in.Desired.Instances[0].Users = []desired.UserSpec{{Name: "gateway"}}
+		}, rollout.Instance{Definite: true, Idle: true, Reason: "gateway.service is inactive"},
+			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is inactive; and 1 more difference"}`},
+		{"stopped, and no answer of another", func(in *rollout.HostInput) {
+			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
+		}, rollout.Instance{Definite: true, Reason: "status 503"},
+			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"status 503; and 1 more difference"}`},
 		{"starting", func(in *rollout.HostInput) {
 			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "activating"}
 		}, rollout.Instance{Reason: "gateway.service is activating"},
@@ -62,7 +71,7 @@ func TestReport(t *testing.T) {
 			in.Hold = map[string]string{"": "suspended: its disk is being replaced"}
 			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
 		}, rollout.Instance{Reason: "gateway.service is inactive"},
-			`{"sync":"OutOfSync","health":"Suspended","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is inactive; and 1 more difference"}`},
+			`{"sync":"OutOfSync","health":"Suspended","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is inactive"}`},
 		{"held for its faults", func(in *rollout.HostInput) { in.Desired.Instances, in.Desired.Held = nil, []string{"gateway"} }, rollout.Instance{},
 			`{"sync":"Unknown","health":"Unknown","revision":"` + commit + `","stale":false,"rollout":"","reason":"its files have faults"}`},
 		{"no longer wanted", func(in *rollout.HostInput) { in.Desired.Instances = nil }, rollout.Instance{},
