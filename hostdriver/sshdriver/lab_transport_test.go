@@ -191,11 +191,22 @@ func (w *labTransport) sudoRefuses(t *testing.T) {
 		t.Logf("%v; %s", refusal, hostdriver.MendOf(refusal))
 		wantContains(t, hostdriver.MendOf(refusal), mend)
 	}
-	try("plain ALL=(root) NOPASSWD: ALL")
+	try("plain ALL=(root) NOPASSWD: /bin/sh")
 	w.enter(t, "echo 'plain ALL=(ALL) ALL' >/etc/sudoers.d/zz")
 	try("NOPASSWD")
 	w.enter(t, "echo 'plain ALL=(ALL) NOPASSWD: /bin/true' >/etc/sudoers.d/zz")
 	try("NOPASSWD")
+	w.enter(t, "echo '"+sudoRule("plain", "root")+"' >/etc/sudoers.d/zz")
+	for name, words := range map[string][]string{"alone": shellWords(len("id -u\n")), "with more to come": payloadWords(len("id -u\n")), "the bridge": {"/bin/sh", "-c", "exec id -u"}} {
+		line, err := c.BecomeLine(words...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Exec(t.Context(), Command{Line: line, Stdin: strings.NewReader("id -u\n")})
+		if err != nil || res.Exit != 0 || string(res.Stdout) != "0\n" {
+			t.Errorf("by the rule that is told, %s: %v, exit %d, %q, %q", name, err, res.Exit, res.Stdout, res.Stderr)
+		}
+	}
 	w.enter(t, "rm /etc/sudoers.d/zz; chmod 0755 /usr/bin/sudo")
 	try("chmod 4755")
 	w.enter(t, "chmod 4755 /usr/bin/sudo; mv /usr/bin/sudo /usr/bin/sudo.gone")

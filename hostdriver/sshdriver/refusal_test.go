@@ -14,7 +14,7 @@ func TestWhatSudoSaysIsUnderstood(t *testing.T) {
 	refused := map[string]string{
 		"sudo: a password is required": "visudo",
 		"sudo: a terminal is required to read the password; either use the -S option":                          "NOPASSWD",
-		"sudo: no tty present and no askpass program specified":                                                "deploy ALL=(root) NOPASSWD: ALL",
+		"sudo: no tty present and no askpass program specified":                                                ": deploy ALL=(root) NOPASSWD: /bin/sh",
 		"deploy is not in the sudoers file.":                                                                   "NOPASSWD",
 		"deploy is not in the sudoers file.  This incident will be reported.":                                  "NOPASSWD",
 		"Sorry, user deploy is not allowed to execute '/bin/sh' as root on web-1.":                             "NOPASSWD",

@@ -321,7 +321,10 @@ exec /usr/bin/systemctl.real "$@"`)
 	s.unwrap(h, "systemctl")
 }
 
-const askingSudoers = "deploy ALL=(ALL) ALL\n"
+const (
+	askingSudoers = "deploy ALL=(ALL) ALL\n"
+	enoughForSudo = "deploy ALL=(root) NOPASSWD: /bin/sh"
+)
 
 // Fault 22: sudo asks for a password: found at once, before anything is drained there, and a
 // person is told what to do. Who else is at work there is not known, so it counts as down.
@@ -336,11 +339,13 @@ func sudoAsks(s *stage) {
 	if took := time.Since(began); took > 10*time.Second {
 		s.t.Errorf("it took %s", took)
 	}
-	contains(s.t, out, "a password is required", "deploy ALL=(root) NOPASSWD: ALL", "1 down (h1", "not done: h2", "h1 (unreachable: become: as deploy")
+	contains(s.t, out, "a password is required", ": "+enoughForSudo, "1 down (h1", "not done: h2", "h1 (unreachable: become: as deploy")
 	if strings.Contains(out, "h1 ledger:") {
 		s.t.Errorf("h1 was begun:\n%s", out)
 	}
 	untouched()
+	must(s, h.WriteFile("/etc/sudoers.d/deploy", []byte(enoughForSudo+"\n"), 0o440))
+	s.begin().ends(0)
 	must(s, h.WriteFile("/etc/sudoers.d/deploy", []byte(was+"\n"), 0o440))
 }
 
