@@ -60,6 +60,7 @@ type UnitFacts struct {
 	Enabled    string    `json:"enabled"`
 	Result     string    `json:"result,omitempty"` // in words, of one that does not run
 	Since      time.Time `json:"since"`            // when it last became active, on the host's clock
+	Ended      time.Time `json:"ended"`            // when it last became inactive or failed, on the host's clock
 	PID        int       `json:"pid,omitempty"`
 	Restarts   int       `json:"restarts,omitempty"`
 	Generation uint64    `json:"generation,omitempty"` // that it was started with by us; 0: by somebody else
@@ -211,7 +212,7 @@ func (e *Explanation) units(inst *desired.Instance, o *hostdriver.Observation, e
 	for i := range inst.Units {
 		u := &inst.Units[i]
 		got := o.Units[u.Name]
-		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, PID: got.MainPID, Restarts: got.Restarts,
+		facts := UnitFacts{Name: u.Name, Want: u.State, Active: got.Active, Sub: got.Sub, Enabled: got.File, Since: got.ActiveSince, Ended: got.InactiveSince, PID: got.MainPID, Restarts: got.Restarts,
 			LastRun: got.TimerLast, NextRun: got.TimerNext}
 		if p, ok := o.Processes[u.Name]; ok && got.MainPID > 0 {
 			facts.Exe, facts.Cwd, facts.Replaced = p.Exe, p.Cwd, p.Deleted

@@ -3,6 +3,7 @@ package controller
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -95,13 +96,13 @@ func hostInstances(v *View, in *rollout.HostInput, refused []rollout.Problem, li
 // instanceSight is an instance as a look has seen it: its status but for what follows from
 // how it is live.
 type instanceSight struct {
-	InstanceStatus          // Reason is the first of what differs
-	more           int      // that differ beside the first
-	starts         []string // units that differ in that they do not run
-	judged         bool     // it is to run, and the host has answered: how it is live counts
-	turning        bool     // a unit is on its way up or down
-	suspended      string   // why it is not to be touched
-	failedRun      string   // of a timer or path: why its last run has failed
+	InstanceStatus                      // Reason is the first of what differs
+	more           int                  // that differ beside the first
+	starts         map[string]time.Time // units that differ in that they do not run, and since when
+	judged         bool                 // it is to run, and the host has answered: how it is live counts
+	turning        bool                 // a unit is on its way up or down
+	suspended      string               // why it is not to be touched
+	failedRun      string               // of a timer or path: why its last run has failed
 }
 
 // instanceSights are what a look has seen of a host's instances, by service.
@@ -196,7 +197,10 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 		if c.Service == inst.Service && c.Along == "" { // what is taken along is itself as it should be
 			s.Stale = s.Stale || c.Stale
 			if c.Action == rollout.ActionStart {
-				s.starts = append(s.starts, c.Subject)
+				if s.starts == nil {
+					s.starts = map[string]time.Time{}
+				}
+				s.starts[c.Subject] = in.Observation.Units[c.Subject].InactiveSince
 			}
 			differs(c.Subject + ": " + c.Reason)
 		}
@@ -226,10 +230,14 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 			out.Health = Degraded
 		}
 		if !live.Up && live.Reason != "" && out.Health != Missing {
-			if s.Sync == OutOfSync && !s.tells(live.Reason) {
+			unit, told := s.tells(live.Reason)
+			if s.Sync == OutOfSync && !told {
 				more++
 			}
 			out.Reason = live.Reason
+			if at := s.starts[unit]; !at.IsZero() {
+				out.Reason += " since " + at.UTC().Format("2006-01-02 15:04:05Z")
+			}
 		}
 	}
 	if more > 0 {
@@ -242,9 +250,11 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 }
 
 // tells tells whether what is wrong with an instance that is down is one of its differences
-// in other words: that a unit does not run.
-func (s instanceSight) tells(down string) bool {
-	return slices.ContainsFunc(s.starts, func(unit string) bool { return strings.HasPrefix(down, unit+" is ") })
+// in other words: that a unit does not run; and which.
+func (s instanceSight) tells(down string) (string, bool) {
+	unit, _, ok := strings.Cut(down, " is ")
+	_, told := s.starts[unit]
+	return unit, ok && told
 }
 
 // failedRun tells of a timer or path whose last run has failed. It serves nobody, so it counts

@@ -3,6 +3,7 @@ package controller
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/evenkeel/evenkeel/desired"
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -33,9 +34,10 @@ func TestReport(t *testing.T) {
 		{"out of the balancer", nil, rollout.Instance{Definite: true, Reason: "haproxy has it MAINT"},
 			`{"sync":"Synced","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"haproxy has it MAINT"}`},
 		{"failed, so it differs", func(in *rollout.HostInput) {
-			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "failed", Result: "exit-code", ExecStatus: 203}
+			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "failed", Result: "exit-code", ExecStatus: 203,
+				InactiveSince: time.Date(2026, 3, 1, 12, 0, 5, 0, time.UTC)}
 		}, rollout.Instance{Definite: true, Idle: true, Reason: "gateway.service is failed (exit status 203/EXEC)"},
-			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is failed (exit status 203/EXEC)"}`},
+			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is failed (exit status 203/EXEC) since 2026-03-01 12:00:05Z"}`},
 		{"stopped, and something else", func(in *rollout.HostInput) {
 			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
 			in.Desired.Instances[0].Users = []desired.UserSpec{{Name: "gateway"}}

@@ -155,8 +155,11 @@ type UnitState struct {
 	DropIns      []string
 	Source       string // SourcePath, of generated units
 	ActiveSince  time.Time
-	Started      time.Time // ExecMainStartTimestamp, on the host's clock
-	Environment  []string  `json:"-"` // EnvironmentFiles as loaded
+	// InactiveSince is when it last became inactive or failed; zero where it has not since the
+	// host was booted.
+	InactiveSince time.Time
+	Started       time.Time // ExecMainStartTimestamp, on the host's clock
+	Environment   []string  `json:"-"` // EnvironmentFiles as loaded
 	// Takes are the units that systemd restarts and stops together with it (RequiredBy,
 	// RequisiteOf, BoundBy, ConsistsOf), sorted. Triggers are those that a timer, path or
 	// socket starts.

@@ -104,6 +104,18 @@ var observeCases = []contractCase{
 		equal(k, "a unit that is not there", none.Load+" "+none.Active+" "+none.File, "not-found inactive ")
 		equal(k, "a template that is not there", o.Units["contract-none@.service"].Load, "not-found")
 	}},
+	{"since when a unit does not run is told", func(k *kit) {
+		k.Machine.WriteFile("/etc/systemd/system/"+unitName, runs, 0o644)
+		k.Machine.Systemctl("daemon-reload")
+		equal(k, "of one that has never run", k.unit(unitName).InactiveSince.IsZero(), true)
+		k.Machine.Systemctl("start", unitName)
+		began := k.unit(unitName)
+		k.Machine.Systemctl("stop", unitName)
+		u := k.unit(unitName)
+		if u.Active != "inactive" || u.InactiveSince.Before(began.ActiveSince) || u.InactiveSince.After(began.ActiveSince.Add(time.Minute)) {
+			k.Fatalf("it ran from %s on, and is %s since %s", began.ActiveSince, u.Active, u.InactiveSince)
+		}
+	}},
 	{"a unit edited without daemon-reload is told", func(k *kit) {
 		k.Machine.WriteFile("/etc/systemd/system/"+unitName, runs, 0o644)
 		k.Machine.Systemctl("daemon-reload")

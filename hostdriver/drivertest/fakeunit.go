@@ -30,6 +30,7 @@ type unit struct {
 	restarts   int
 	starts     []time.Time
 	since      time.Time
+	ended      time.Time // when it last became inactive or failed
 	mainStart  time.Time
 	restartAt  time.Time
 	stopsAt    time.Time // of deactivating
@@ -205,15 +206,15 @@ func (h *FakeHost) exited(u *unit, at time.Time, code string, status int) {
 	case clean && u.file.kind == "oneshot" && u.file.remain:
 		u.active, u.sub = "active", "exited"
 	case clean:
-		u.active, u.sub = "inactive", "dead"
+		u.active, u.sub, u.ended = "inactive", "dead", at
 	default:
-		u.active, u.sub = "failed", "failed"
+		u.active, u.sub, u.ended = "failed", "failed", at
 	}
 }
 
 func (h *FakeHost) stopped(u *unit, at time.Time) {
 	u.proc, u.stopsAt, u.restartAt = nil, time.Time{}, time.Time{}
-	u.active, u.sub, u.result, u.since = "inactive", "dead", "success", at
+	u.active, u.sub, u.result, u.since, u.ended = "inactive", "dead", "success", at, at
 }
 
 // start starts a unit that does not run. The error is what the job ends with.
@@ -257,7 +258,7 @@ func (h *FakeHost) notSpawned(u *unit, at time.Time, result string, status int) 
 	}
 	h.exited(u, at, "exited", status)
 	if u.active == "failed" || status == 0 {
-		u.active, u.sub, u.result = "failed", "failed", result
+		u.active, u.sub, u.result, u.ended = "failed", "failed", result, at
 	}
 	return fmt.Errorf("job for %s failed: %s", u.name, result)
 }
@@ -416,5 +417,6 @@ func (h *FakeHost) state(name string) hostdriver.UnitState {
 	if u.active == "active" || u.active == "reloading" {
 		st.ActiveSince = u.since
 	}
+	st.InactiveSince = u.ended
 	return st
 }

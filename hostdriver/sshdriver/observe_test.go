@@ -38,7 +38,7 @@ func sampleReply() []byte {
 			"ActiveState=active\nSubState=running\nFragmentPath=/etc/systemd/system/a.service\nDropInPaths=/etc/x/1.conf \"/etc/y z/2.conf\"\nUnitFileState=enabled\n" +
 			"InvocationID=22222222222222222222222222222222\nJob=99\nNeedDaemonReload=yes\nStatusText=Ready\nConditionResult=yes\nCanReload=yes\nResult=success\n\n" +
 			"Id=none.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n\n" +
-			"Id=m.service\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nActiveEnterTimestamp=n/a\n"},
+			"Id=m.service\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nActiveEnterTimestamp=n/a\nInactiveEnterTimestamp=n/a\n"},
 		[2]string{"links", "\na.service\tmulti-user.target.wants\na.service\tb.service\na.service\tb.service\na.service\tnot a unit.wants\n"},
 		[2]string{"templates", "t@.service enabled disabled\n"},
 		[2]string{"host 9ce22dd5-ffca-4c37-b8d1-b164f127d10a 252.39-1 6 creds", ""},

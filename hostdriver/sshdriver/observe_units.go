@@ -153,6 +153,8 @@ func setUnit(u *hostdriver.UnitState, key, value string) (err error) {
 		u.Source = common.one(value)
 	case "ActiveEnterTimestamp":
 		u.ActiveSince, err = parseTimestamp(value)
+	case "InactiveEnterTimestamp":
+		u.InactiveSince, err = parseTimestamp(value)
 	case "ExecMainStartTimestamp":
 		u.Started, err = parseTimestamp(value)
 	case "EnvironmentFiles":

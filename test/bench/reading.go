@@ -18,7 +18,7 @@ const (
 // unitProperties are those that evenkeel asks systemctl for (PROPS in
 // hostdriver/sshdriver/script; a test holds the two together).
 const unitProperties = "Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode," +
-	"NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp," +
+	"NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp,InactiveEnterTimestamp," +
 	"ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText," +
 	"ConditionResult,CanReload,Restart,RequiredBy,RequisiteOf,BoundBy,ConsistsOf,Triggers"
 

@@ -91,12 +91,8 @@ func (x *explainer) units() {
 		if u.Result != "" && u.Result != "stopped" {
 			state += ": " + Clean(u.Result)
 		}
-		if !u.Since.IsZero() && x.Facts != nil {
-			if u.Active == "active" || u.Active == "reloading" {
-				state += " for " + since(u.Since, x.Facts.Clock)
-			} else {
-				state += ", last started at " + u.Since.UTC().Format(timeForm)
-			}
+		if x.Facts != nil {
+			state += unitTimes(u, x.Facts.Clock)
 		}
 		if u.PID > 0 {
 			state += fmt.Sprintf(", PID %d", u.PID)
@@ -123,6 +119,23 @@ func (x *explainer) units() {
 			x.line("", "  "+yellow.of("drop-ins that are not evenkeel's: "+Clean(strings.Join(u.Foreign, ", "))))
 		}
 	}
+}
+
+// unitTimes is since when a unit is as it is, by the host's clock.
+func unitTimes(u controller.UnitFacts, now time.Time) (text string) {
+	switch {
+	case u.Active == "active" || u.Active == "reloading":
+		if !u.Since.IsZero() {
+			return " for " + since(u.Since, now)
+		}
+		return ""
+	case (u.Active == "inactive" || u.Active == "failed") && !u.Ended.IsZero():
+		text = ", down for " + since(u.Ended, now)
+	}
+	if !u.Since.IsZero() {
+		text += ", last started at " + u.Since.UTC().Format(timeForm)
+	}
+	return text
 }
 
 // timerRuns is when a timer last started something, and when it will, by the host's clock.

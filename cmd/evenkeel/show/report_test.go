@@ -66,7 +66,7 @@ func TestExplain(t *testing.T) {
 			Step: &hostdriver.StepRecord{Phase: "wait", Since: now.Add(-time.Minute), Holder: "apply deploy@build-1 pid 4711",
 				Drained: []hostdriver.DrainRecord{{Service: "gateway", Adapter: "haproxy", Spec: map[string]string{"backend": "gateway", "server": "web-1"}}}}},
 		Units: []controller.UnitFacts{
-			{Name: "gateway.service", Want: "started", Active: "failed", Sub: "failed", Enabled: "enabled", Result: "exit status 203/EXEC", Since: now.Add(-90 * time.Minute), Restarts: 5},
+			{Name: "gateway.service", Want: "started", Active: "failed", Sub: "failed", Enabled: "enabled", Result: "exit status 203/EXEC", Since: now.Add(-90 * time.Minute), Ended: now.Add(-80 * time.Minute), Restarts: 5},
 			{Name: "gateway.timer", Want: "started", Active: "active", Sub: "waiting", Enabled: "enabled", Since: now.Add(-26 * time.Hour), LastRun: now.Add(-2 * time.Hour), NextRun: now.Add(22 * time.Hour), Generation: 7, Exe: "/opt/gw/gateway", Replaced: true, Behind: "TOKEN is not what the process has", Stale: true, Foreign: []string{"/etc/systemd/system/gateway.timer.d/x.conf"}},
 		},
 		Env:     []controller.EnvFacts{{Path: "/etc/gateway.env", Keys: []string{"PORT", "TOKEN"}, Secret: []string{"TOKEN"}, Differs: []string{"PORT"}}},

@@ -20,7 +20,7 @@ tree_seal() {
 
 # A unit's facts; setUnit in observe_units.go reads them.
 PROPS=Id,LoadState,ActiveState,SubState,UnitFileState,Type,Result,InvocationID,MainPID,ExecMainStatus,ExecMainCode
-PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp
+PROPS=$PROPS,NRestarts,NeedDaemonReload,Job,FragmentPath,DropInPaths,SourcePath,ActiveEnterTimestamp,InactiveEnterTimestamp
 PROPS=$PROPS,ExecMainStartTimestamp,EnvironmentFiles,LastTriggerUSec,NextElapseUSecRealtime,StatusText
 PROPS=$PROPS,ConditionResult,CanReload,Restart,RequiredBy,RequisiteOf,BoundBy,ConsistsOf,Triggers
 

@@ -188,7 +188,7 @@ func showUnit(u *desired.Unit, pid int, invocation string) string {
 	for _, f := range u.EnvFiles {
 		text += "EnvironmentFiles=" + f + " (ignore_errors=no)\n"
 	}
-	return text + fmt.Sprintf("Id=%s\nLoadState=loaded\nActiveState=%s\nSubState=%s\nFragmentPath=%s\nSourcePath=\nDropInPaths=\nUnitFileState=%s\nActiveEnterTimestamp=%s\n"+
+	return text + fmt.Sprintf("Id=%s\nLoadState=loaded\nActiveState=%s\nSubState=%s\nFragmentPath=%s\nSourcePath=\nDropInPaths=\nUnitFileState=%s\nActiveEnterTimestamp=%s\nInactiveEnterTimestamp=\n"+
 		"CanReload=no\nJob=0\nConditionResult=yes\nNeedDaemonReload=no\nInvocationID=%s", u.Name, state, sub, u.File, file, shown, invocation)
 }
 
