@@ -42,7 +42,11 @@ Exit codes: 0 every host is ready (there may be warnings), 2 one is not, or an e
 				Hosts []controller.HostCheck `json:"hosts"`
 			}{hosts})
 		} else {
-			err = a.print(show.Check(hosts))
+			addresses := map[string]string{}
+			for _, h := range f.Revision.Inventory.Hosts {
+				addresses[h.Name] = h.Address
+			}
+			err = a.print(show.Check(hosts, addresses))
 		}
 		if err == nil && slices.ContainsFunc(hosts, func(h controller.HostCheck) bool { return !h.OK() }) {
 			err = exitCode(2)

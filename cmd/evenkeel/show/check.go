@@ -8,34 +8,37 @@ import (
 	"github.com/evenkeel/evenkeel/controller"
 )
 
-// Check shows what was found on the way to each host, a line each, and under it
-// what is bad with its mend.
-func Check(hosts []controller.HostCheck) string {
+// Check shows what was found on the way to each host, a line each; then those with
+// something bad, or a warning, together where it is the same, and under them what it is with its mend.
+// The addresses are the hosts', for telling equal ones.
+func Check(hosts []controller.HostCheck, addresses map[string]string) string {
 	var b strings.Builder
 	name, good := 0, 0
 	for _, h := range hosts {
 		name = max(name, len(h.Host))
 	}
+	var faulty []said
+	at := map[string]controller.HostCheck{}
 	for _, h := range hosts {
-		mark := red.of(markBad)
 		if h.OK() {
-			mark = green.of(markGood)
 			good++
 		}
-		b.WriteString(mark + " " + bold.of(pad(Clean(h.Host), name)) + "  " + strings.Join(checkWords(h), "  ") + "\n")
-		for _, c := range append(slices.Clone(h.Items), h.Balancers...) {
-			if c.Verdict != controller.Bad && c.Verdict != controller.Warn {
-				continue
-			}
-			sign := red.of(markBad)
-			if c.Verdict == controller.Warn {
-				sign = yellow.of(markWarn)
-			}
-			fmt.Fprintf(&b, "    %s %s: %s\n", sign, Clean(c.Name), Clean(c.Detail))
-			if c.Mend != "" {
-				b.WriteString("      " + mend(c.Mend) + "\n")
-			}
+		faults := checkFaults(h)
+		if faults == "" {
+			b.WriteString(checkMark(h) + " " + bold.of(pad(Clean(h.Host), name)) + "  " + strings.Join(checkWords(h, true), "  ") + "\n")
+			continue
 		}
+		at[h.Host] = h
+		faulty = append(faulty, said{host: h.Host, address: addresses[h.Host], text: strings.Join(checkWords(h, false), "  ") + "\n" + faults})
+	}
+	for _, g := range groupSaid(faulty) {
+		h := at[g.hosts[0]]
+		b.WriteString(checkMark(h) + " " + bold.of(pad(g.title(), name)) + "  " + strings.Join(checkWords(h, len(g.hosts) == 1), "  ") + "\n")
+		if note := g.note(); note != "" {
+			b.WriteString("    " + faint.of(note) + "\n")
+		}
+		_, faults, _ := strings.Cut(g.text, "\n")
+		b.WriteString(faults)
 	}
 	last := red.of(fmt.Sprintf("%s: %d ready, %d not", count(len(hosts), "host"), good, len(hosts)-good))
 	if good == len(hosts) {
@@ -45,12 +48,40 @@ func Check(hosts []controller.HostCheck) string {
 	return b.String()
 }
 
-// checkWords are a host's checks on one line, each with its mark.
-func checkWords(h controller.HostCheck) []string {
+// checkMark is whether a host is ready.
+func checkMark(h controller.HostCheck) string {
+	if h.OK() {
+		return green.of(markGood)
+	}
+	return red.of(markBad)
+}
+
+// checkFaults are what is bad at a host, and what may be, each with its mend.
+func checkFaults(h controller.HostCheck) string {
+	var b strings.Builder
+	for _, c := range append(slices.Clone(h.Items), h.Balancers...) {
+		if c.Verdict != controller.Bad && c.Verdict != controller.Warn {
+			continue
+		}
+		sign := red.of(markBad)
+		if c.Verdict == controller.Warn {
+			sign = yellow.of(markWarn)
+		}
+		fmt.Fprintf(&b, "    %s %s: %s\n", sign, Clean(c.Name), Clean(c.Detail))
+		if c.Mend != "" {
+			b.WriteString("      " + mend(c.Mend) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// checkWords are a host's checks on one line, each with its mark; with details of those
+// that are well, or without.
+func checkWords(h controller.HostCheck, details bool) []string {
 	var words []string
 	for _, c := range h.Items {
 		text := c.Name
-		if c.Verdict == controller.Good && c.Detail != "" {
+		if details && c.Verdict == controller.Good && c.Detail != "" {
 			text += " " + Clean(c.Detail)
 		}
 		words = append(words, verdict(c.Verdict, text))

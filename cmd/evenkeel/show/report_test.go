@@ -1,6 +1,7 @@
 package show
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,6 +20,13 @@ func TestStatus(t *testing.T) {
 		{Host: "web-3", Service: "gateway", Sync: controller.UnknownSync, Health: controller.UnknownHealth, Reason: "unreachable: \x1b[31mno answer"},
 	}, Hosts: []controller.HostStatus{{Name: "web-1", Reachable: true}, {Name: "web-2", Reachable: true}, {Name: "web-3", Reason: "unreachable: \x1b[31mno answer"}}}
 	golden(t, "status", Status(r))
+	r.Hosts = nil
+	for n := range 6 {
+		r.Hosts = append(r.Hosts, controller.HostStatus{Name: fmt.Sprintf("web-%d", n+1), Reason: fmt.Sprintf("unreachable: dial tcp 192.0.2.%d:22: i/o timeout", n+1)},
+			controller.HostStatus{Name: fmt.Sprintf("db-%d", n+1), Reachable: true, Suspended: true, Reason: "suspended: the disks are replaced"})
+	}
+	r.Hosts = append(r.Hosts, controller.HostStatus{Name: "last", Reason: "did not answer in time"})
+	golden(t, "status_alike", Status(r))
 	golden(t, "status_none", Status(controller.Report{Revision: "checkout-1"}))
 }
 
@@ -32,8 +40,25 @@ func TestCheck(t *testing.T) {
 		{Host: "web-10", Items: []controller.Checked{good("reach", ""), {Name: "host key", Verdict: controller.Bad, Detail: "hostkey: it shows another key", Mend: "ssh-keygen -R web-10"},
 			{Name: "login", Verdict: controller.NotKnown}}, Balancers: []controller.Checked{
 			{Name: "haproxy a", Verdict: controller.Warn, Detail: "MAINT"}, good("haproxy b", "UP")}},
-	}))
-	golden(t, "check_good", Check([]controller.HostCheck{{Host: "web-1", Items: []controller.Checked{good("reach", "")}}}))
+	}, nil))
+	var many []controller.HostCheck
+	addresses := map[string]string{}
+	for n := range 20 {
+		host, address := fmt.Sprintf("h%d", n+1), fmt.Sprintf("192.0.2.%d", n+1)
+		addresses[host] = address
+		h := controller.HostCheck{Host: host, Items: []controller.Checked{good("reach", ""), good("login", ""), {Name: "become", Verdict: controller.Bad, Detail: "as deploy: sudo: a password is required", Mend: "visudo"}, {Name: "disk", Verdict: controller.NotKnown}}}
+		switch n {
+		case 4:
+			h.Items = []controller.Checked{good("reach", ""), good("login", ""), good("become", ""), good("disk", "20 GiB free")}
+		case 7, 8:
+			h.Items = []controller.Checked{{Name: "reach", Verdict: controller.Bad, Detail: "dial tcp " + address + ":22: i/o timeout", Mend: "ssh -v " + address}}
+		case 9, 10: // a warning is one, whatever else is well
+			h.Items = []controller.Checked{good("reach", ""), good("login", ""), good("become", ""), good("systemd", fmt.Sprint(240+n)), {Name: "clock", Verdict: controller.Warn, Detail: host + " is ahead"}}
+		}
+		many = append(many, h)
+	}
+	golden(t, "check_alike", Check(many, addresses))
+	golden(t, "check_good", Check([]controller.HostCheck{{Host: "web-1", Items: []controller.Checked{good("reach", "")}}}, nil))
 }
 
 func TestOutcome(t *testing.T) {

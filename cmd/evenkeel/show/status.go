@@ -28,12 +28,19 @@ func Status(r controller.Report) string {
 		b.WriteString(columns([]string{"host", "service", "sync", "health", "revision", "stale", "reason"}, rows))
 		b.WriteString("\n")
 	}
+	var held, away []said
 	for _, h := range r.Hosts {
 		if h.Suspended {
-			b.WriteString(yellow.of(markWarn+" "+Clean(h.Name)) + ": " + Clean(h.Reason) + "\n")
+			held = append(held, said{host: h.Name, text: h.Reason})
 		} else if !h.Reachable {
-			b.WriteString(red.of(markBad+" "+Clean(h.Name)) + ": " + Clean(h.Reason) + "\n")
+			away = append(away, said{host: h.Name, text: h.Reason})
 		}
+	}
+	for _, g := range groupSaid(held) {
+		b.WriteString(yellow.of(markWarn+" "+g.title()) + ": " + Clean(g.text) + faint.of(g.after()) + "\n")
+	}
+	for _, g := range groupSaid(away) {
+		b.WriteString(red.of(markBad+" "+g.title()) + ": " + Clean(g.text) + faint.of(g.after()) + "\n")
 	}
 	b.WriteString(statusSum(r) + "\n")
 	return b.String()
