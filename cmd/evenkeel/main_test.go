@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
 	"github.com/evenkeel/evenkeel/desired"
@@ -48,6 +51,43 @@ func TestEveryVerbHelps(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is said of flags fits a terminal of 80 columns, for every verb, and none of it is lost.
+func TestFlagsFitATerminal(t *testing.T) {
+	a := &app{}
+	a.terminal, _, _ = streams()
+	var walk func(path []string, c *cobra.Command)
+	walk = func(path []string, c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Name() != "help" && sub.Name() != "completion" {
+				walk(append(slices.Clone(path), sub.Name()), sub)
+			}
+		}
+		term, out, _ := streams()
+		run(append(slices.Clone(path), "--help"), term)
+		flags, told := false, ""
+		for _, l := range strings.Split(out.String(), "\n") {
+			switch {
+			case l == "Flags:" || l == "Global Flags:":
+				flags = true
+			case strings.TrimSpace(l) == "":
+				flags = false
+			case flags:
+				told += " " + strings.Join(strings.Fields(l), " ")
+				if n := len([]rune(l)); n > 80 {
+					t.Errorf("%s --help: a line of %d: %s", strings.Join(path, " "), n, l)
+				}
+			}
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			_, usage := pflag.UnquoteUsage(f)
+			if !f.Hidden && !strings.Contains(told, strings.Join(strings.Fields(usage), " ")) {
+				t.Errorf("%s --help does not tell of --%s: %s", strings.Join(path, " "), f.Name, usage)
+			}
+		})
+	}
+	walk(nil, a.command())
 }
 
 func TestABugIsToldWithoutATrace(t *testing.T) {

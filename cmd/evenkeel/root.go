@@ -37,6 +37,10 @@ env files, secrets, files and artifacts, over SSH, with nothing installed on the
 hosts. What disturbs nothing goes out at once; what restarts a service goes host
 by host: drain, switch, restart, prove healthy, undrain.`
 
+// flagUsages wraps the descriptions of flags at 80 columns: pflag leaves up to five more to
+// what would else be a short last line.
+const flagUsages = ".FlagUsagesWrapped 75 "
+
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use: "evenkeel", Short: "Keep a fleet of systemd hosts as git says", Long: rootHelp,
@@ -55,6 +59,7 @@ func (a *app) command() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(unknownFlag)
 	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", flagUsages))
 	root.AddGroup(&cobra.Group{ID: groupLook, Title: "Look:"}, &cobra.Group{ID: groupChange, Title: "Change:"},
 		&cobra.Group{ID: groupRepo, Title: "The fleet repo:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
