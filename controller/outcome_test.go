@@ -99,7 +99,7 @@ func TestOutcome(t *testing.T) {
 			Halted, 5, "not done: web-1 (halted by the budget: gateway: 2 hosts, 1 down); web-2 (unreachable: no answer)"},
 		{"a problem known before anything is disturbed", Ended{Plan: with(fleetPlan("web-1"), func(p *rollout.Plan) {
 			p.Hosts[0].Problems = []rollout.Problem{{Host: "web-1", Service: "gateway", Subject: "gateway.service", Reason: "is masked on the host"}}
-		})}, Failed, 2, "not done: web-1 (failed: gateway.service is masked on the host)"},
+		})}, Failed, 2, "not done: web-1 (failed: gateway.service: is masked on the host)"},
 		{"refused by the host", Ended{Plan: fleetPlan("web-1"), State: rollout.State{ID: "r", Visits: []rollout.Visit{refused}}},
 			Blocked, 7, "not done: web-1 (blocked: another controller holds the lock)"},
 		{"fenced off by a newer apply in mid-step", Ended{Plan: fleetPlan("web-1"), State: rollout.State{ID: "r", Halted: &rollout.Halt{Kind: rollout.HaltLost, Host: "web-1"}, Visits: []rollout.Visit{fenced}}},

@@ -17,7 +17,7 @@ func TestProblemIsNamed(t *testing.T) {
 		l.hosts.Host("h1").Systemctl("mask", "web.service")
 		l.eventually("named", func(s *Snapshot) bool { // first it may be seen that the unit does not run
 			for _, c := range []Condition{s.Conditions.Get(Reconciled), s.HostConditions["h1"].Get(SyncedType), s.ServiceConditions["web"].Get(SyncedType)} {
-				if c.Status != False || !strings.Contains(c.Message, "web.service is masked") {
+				if c.Status != False || !strings.Contains(c.Message, "web.service: is masked") {
 					return false
 				}
 			}

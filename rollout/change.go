@@ -109,12 +109,12 @@ type Problem struct {
 	Refused bool `json:"refused,omitempty"`
 }
 
-// Words are what is wrong, and with what.
+// Words are what is wrong, and with what: SUBJECT: REASON.
 func (p Problem) Words() string {
 	if p.Subject == "" {
 		return p.Reason
 	}
-	return p.Subject + " " + p.Reason
+	return p.Subject + ": " + p.Reason
 }
 
 // worst is the strongest disruption among changes.

@@ -133,11 +133,11 @@ func masked(t *testing.T, k *keel) {
 	k.sees(20*time.Second, "it is named", func(s controller.Snapshot) bool {
 		c := s.HostConditions["h1"].Get(controller.SyncedType)
 		service := s.ServiceConditions["ledger"]
-		return c.Status == controller.False && strings.Contains(c.Message, "ledger.service is masked") &&
+		return c.Status == controller.False && strings.Contains(c.Message, "ledger.service: is masked") &&
 			service.Get(controller.SyncedType).Status == controller.False && strings.Contains(service.Get(controller.SyncedType).Message, "masked") &&
 			service.Get(controller.HealthyType).Status == controller.False && s.Conditions.Get(controller.Reconciled).Status == controller.False
 	})
-	contains(t, k.says("status"), "ledger.service is masked")
+	contains(t, k.says("status"), "ledger.service: is masked")
 	contains(t, k.says("events"), "ProblemSeen")
 	contains(t, k.says("explain", "h1/ledger"), "systemctl unmask ledger.service")
 	time.Sleep(3 * time.Second)
