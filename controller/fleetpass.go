@@ -295,6 +295,8 @@ func (c *Controller) ended(ctx context.Context, rs RolloutStatus, failed error) 
 	case c.isStopping():
 	case st.Replan, o.Result == Converged:
 		c.queue.Add(fleetKey)
+	case o.Undo != nil && c.retries(st.Revision): // said during the undo, it is the last word
+		c.queue.Add(fleetKey)
 	case o.Result == Failed, o.Result == Reverted, st.Aborted:
 		errs = multierror.Append(errs, c.stall(ctx, st, *o), c.retried(ctx))
 		if o.Undo != nil {
@@ -307,6 +309,13 @@ func (c *Controller) ended(ctx context.Context, rs RolloutStatus, failed error) 
 	}
 	c.changed()
 	return errs.ErrorOrNil()
+}
+
+// retries tells whether an operator wants a revision tried again.
+func (c *Controller) retries(revision string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retrying != "" && c.retrying == revision
 }
 
 // stall keeps what a failed rollout was to do from being tried again until git moves.

@@ -127,7 +127,9 @@ func (c *Controller) visited(v *rollout.Visit, revision string) {
 		}
 	}
 	if v.Result == rollout.ResultDone {
-		e.synced = revision
+		if e.synced = revision; v.Undo != nil {
+			e.synced = "" // it went back: that it differs is no drift
+		}
 		e.putRight(func(service string) bool { return slices.Contains(v.Services, service) })
 	}
 }

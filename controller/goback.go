@@ -107,13 +107,15 @@ func (c *Controller) undoOver(ctx context.Context) error {
 	return c.ledger.drop(ctx, keyUndo)
 }
 
-// retry forgets that the revision failed, was undone or refused.
-func (c *Controller) retry(ctx context.Context, _ Action) (string, error) {
+// retry forgets that the revision failed, was undone or refused. An undo that is under way
+// ends with its host in hand, and what has gone back comes again.
+func (c *Controller) retry(ctx context.Context, a Action) (string, error) {
+	undoing := c.toUndo() != nil
 	c.mu.Lock()
 	stall, plan, rev := c.stalled, c.plan, c.revision
 	c.mu.Unlock()
 	refused := plan != nil && slices.ContainsFunc(plan.Problems(), func(p rollout.Problem) bool { return p.Refused })
-	if rev == nil || stall == nil && !refused {
+	if rev == nil || stall == nil && !refused && !undoing {
 		return "", fmt.Errorf("%w: no revision is held back", ErrNothingToDo)
 	}
 	if err := errors.Join(c.ledger.put(ctx, keyRetry, rev.ID), c.ledger.drop(ctx, keyStalled), c.ledger.drop(ctx, keyUndo)); err != nil {
@@ -129,9 +131,13 @@ func (c *Controller) retry(ctx context.Context, _ Action) (string, error) {
 		}
 	}
 	c.mu.Unlock()
+	words := "revision " + rollout.ShortRevision(rev.ID) + " is tried again"
+	if undoing && c.tell(rollout.Event{Kind: rollout.EventReplan, By: a.By, Reason: "retry: " + orWords(a.Reason, "an operator wants the revision again")}) {
+		words += ", once the hosts in hand have gone back"
+	}
 	c.queue.Forget(fleetKey)
 	c.queue.Add(fleetKey)
-	return "revision " + rollout.ShortRevision(rev.ID) + " is tried again", nil
+	return words, nil
 }
 
 // retried ends a retry: what fails, or is refused, from now on is so again.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/evenkeel/evenkeel/controller/store/memstore"
@@ -85,6 +86,48 @@ func TestUndo(t *testing.T) {
 	l.eventually("drift is corrected", func(*Snapshot) bool { return l.env("h1") == "A=2\n" })
 	l.git.commit("c3", fleetFiles(3, "A=3\n"))
 	l.eventually("git moves", reconciledAt("c3"))
+}
+
+// A retry that is said while an undo is under way is the last word: the undo ends with its
+// host in hand, and what went back comes again, also where drift is only reported.
+func TestRetryDuringAnUndo(t *testing.T) {
+	ctx := context.Background()
+	l := newLoop(t, 3, func(o *Options) { o.Drift.Report = true })
+	files := func(env string) fstest.MapFS {
+		f := fleetFiles(3, env)
+		f["services/web/service.yaml"] = &fstest.MapFile{Data: []byte(strings.Replace(loopService, "minHealthyTime: 0s", "minHealthyTime: 700ms", 1))}
+		return f
+	}
+	l.git.commit("c1", files("A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	l.git.commit("c2", files("A=2\n"))
+	l.eventually("the second revision", reconciledAt("c2"))
+	third := l.unit("h3", "web.service").InvocationID
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("the second host is in hand", func(*Snapshot) bool { return l.env("h1") == "A=1\n" && l.env("h2") == "A=1\n" })
+	said, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"})
+	if err != nil || !strings.Contains(said, "once the hosts in hand have gone back") {
+		t.Fatalf("%q, %v", said, err)
+	}
+	s := l.eventually("tried again", func(s *Snapshot) bool {
+		return l.env("h1") == "A=2\n" && l.env("h2") == "A=2\n" && reconciledAt("c2")(s)
+	})
+	if s.Rollout.Why != "revision c2" || l.env("h3") != "A=2\n" {
+		t.Errorf("rolled out for %q, h3 has %q", s.Rollout.Why, l.env("h3"))
+	}
+	if p := l.unit("h3", "web.service"); p.InvocationID != third {
+		t.Error("h3 was restarted, although the undo had not come to it")
+	}
+	if e := l.events(ReasonDrift); len(e) > 0 {
+		t.Errorf("it was told as drift: %+v", e)
+	}
+	l.eventually("the retry is over", func(*Snapshot) bool { return !l.c.retries("c2") && l.c.toUndo() == nil })
+	if _, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"}); !errors.Is(err, ErrNothingToDo) {
+		t.Errorf("nothing is held back: %v", err)
+	}
 }
 
 // What a retry brings again is the revision, and no drift: it comes out where drift is
