@@ -72,8 +72,11 @@ func (h *Host) Run(ctx context.Context, user, command string, stdin io.Reader) (
 	return stdout.String(), nil
 }
 
-// Enter runs a shell command as root inside the host's namespaces, without SSH and network: also while the host is cut off,
-// or its sshd is down. Errors are as of Exec.
+// waiting is a process that does not begin with what it is to be before it is told to.
+const waiting = `read -r go && exec "$@" </dev/null`
+
+// Enter runs a shell command as root inside the host's namespaces and its control group, without SSH and network: also while
+// the host is cut off, or its sshd is down; not while it is frozen. Errors are as of Exec.
 func (h *Host) Enter(ctx context.Context, command string) (string, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
@@ -81,12 +84,28 @@ func (h *Host) Enter(ctx context.Context, command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(leader), "--all", "--", "/bin/sh", "-c", command)
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", waiting, "enter", "nsenter", "--target", strconv.Itoa(leader), "--all", "--", "/bin/sh", "-c", command)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	begin, err := cmd.StdinPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("cannot enter %s: %w", h.Name(), err)
+	}
+	// To who is in no group of the host's, its systemd-logind says no (systemd 257, "Protocol driver not attached").
+	joined := h.lab.roots.join(leader, cmd.Process.Pid)
+	if joined == nil {
+		_, _ = io.WriteString(begin, "begin\n")
+	}
+	begin.Close()
+	err = cmd.Wait()
+	if joined != nil {
+		return "", fmt.Errorf("cannot enter %s: %w", h.Name(), joined)
+	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

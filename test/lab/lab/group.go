@@ -103,6 +103,20 @@ func ignoreGone(err error) error {
 	return err
 }
 
+// join moves a process into the v2 group that another one is in.
+func (g groupRoots) join(other, pid int) error {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(other) + "/cgroup")
+	if err != nil {
+		return fmt.Errorf("cannot tell the control group of process %d: %w", other, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return os.WriteFile(filepath.Join(g.v2, group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644)
+		}
+	}
+	return fmt.Errorf("process %d is in no control group of version 2", other)
+}
+
 // kill ends every process of a group and below with SIGKILL at once, and returns when none is left. Killing a group that
 // isn't there is nothing to do.
 func (g groupRoots) kill(ctx context.Context, group string) error {

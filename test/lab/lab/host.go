@@ -119,7 +119,8 @@ func (h *Host) reap() {
 }
 
 // Boot puts the power on and returns when the host is up: every boot job is done, root and deploy can log in over SSH. A
-// host that is on already is only waited for. What was on its disk is still there.
+// host that is on already is only waited for, one that is just going off is put on after that. What was on its disk is still
+// there.
 func (h *Host) Boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
@@ -127,11 +128,14 @@ func (h *Host) Boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(pids) == 0 {
-		h.hangUp()
-		if err := h.start(); err != nil {
+	if len(pids) != 0 {
+		if err := h.waitUp(ctx, ""); !errors.Is(err, errOff) {
 			return err
 		}
+	}
+	h.hangUp()
+	if err := h.start(); err != nil {
+		return err
 	}
 	return h.waitUp(ctx, "")
 }
@@ -146,7 +150,7 @@ func (h *Host) waitUp(ctx context.Context, not string) error {
 			last = err
 		}
 		if pids, err := h.lab.roots.pids(h.group()); err == nil && len(pids) == 0 {
-			return fmt.Errorf("cannot boot %s: it is off again; its console%s", h.Name(), h.consoleTail())
+			return fmt.Errorf("cannot boot %s: %w again; its console%s", h.Name(), errOff, h.consoleTail())
 		}
 		select {
 		case <-ctx.Done():

@@ -174,6 +174,10 @@ func ownUnits(t *testing.T, l *Lab) {
 	for _, h := range hosts {
 		must(t, h, "systemd-run --quiet --unit=same sleep 1000")
 	}
+	// A command from the console is in its host's groups, too.
+	if got, err := hosts[0].Enter(t.Context(), "grep ^0:: /proc/self/cgroup"); err != nil || got != "0::/init.scope\n" {
+		t.Errorf("the console is in %q: %v", got, err)
+	}
 	begin := time.Now()
 	must(t, hosts[0], "systemctl stop same")
 	if d := time.Since(begin); d > 2*time.Second {
@@ -195,6 +199,9 @@ func hang(t *testing.T, l *Lab) {
 	defer cancel()
 	if _, err := h.ExecAs(ctx, "plain", "true"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a frozen host answers: %v", err)
+	}
+	if _, err := h.Enter(ctx, "true"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a frozen host's console answers: %v", err)
 	}
 	if err := h.Thaw(t.Context()); err != nil {
 		t.Fatal(err)
