@@ -52,8 +52,13 @@ linger_off() {
 		*"${NL}unit$TAB$name~"*) continue ;;
 		esac
 		[ -e "$D/lingers/$name" ] || continue
-		# It may be off already, or the user gone.
+		# It may be off already. loginctl does nothing for a user that is gone, nor where
+		# systemd-logind does not answer; but all that there is to it is this file, at the next boot.
 		loginctl disable-linger -- "$name" >/dev/null 2>&1
+		[ ! -e "/var/lib/systemd/linger/$name" ] || try rm -f -- "/var/lib/systemd/linger/$name" || {
+			why="cannot end that user $name lingers: $why" mend=$ADVICE_DISK
+			return 1
+		}
 		drop "$D/lingers/$name" || return 1
 	done
 	return 0
