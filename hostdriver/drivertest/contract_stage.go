@@ -55,6 +55,17 @@ func (k *kit) sealedAs(generation uint64, values ...string) (files []string) {
 	return files
 }
 
+// encrypts tells whether the host has what it takes. One that has not says so, and refuses.
+func (k *kit) encrypts() bool {
+	k.Helper()
+	equal(k, "whether it says that it encrypts", k.observe(hostdriver.Query{}).Encrypts, !k.NoCreds)
+	if k.NoCreds {
+		_, err := k.refused(hostdriver.Failed, hostdriver.Seal{Items: []hostdriver.SealItem{{Name: "token", Content: hostdriver.NewContent([]byte("a value"))}}})
+		k.says(err, "there is no systemd-creds")
+	}
+	return !k.NoCreds
+}
+
 // holds asks whether a file holds a value as the credential of that name.
 func (k *kit) holds(file, name, value string) hostdriver.PathState {
 	k.Helper()
@@ -64,6 +75,9 @@ func (k *kit) holds(file, name, value string) hostdriver.PathState {
 
 var stageCases = []contractCase{
 	{"what the host encrypts opens there, and tells nothing elsewhere", func(k *kit) {
+		if !k.encrypts() {
+			return
+		}
 		values := []string{"a value\nof any \x00\xff bytes", "another", "another", ""}
 		files := k.sealedAs(1, values...)
 		seen := map[string]bool{}
@@ -89,11 +103,11 @@ var stageCases = []contractCase{
 				k.Fatalf("the manifest does not tell what is sealed: %+v", e)
 			}
 		}
-		if !k.observe(hostdriver.Query{}).Encrypts {
-			k.Fatalf("it does not say that it encrypts")
-		}
 	}},
 	{"an encrypted file that was tampered with does not open", func(k *kit) {
+		if !k.encrypts() {
+			return
+		}
 		file := k.sealedAs(1, "a value")[0]
 		text := k.content(file)
 		k.Machine.WriteFile(file, text[:len(text)/2], 0o600)

@@ -74,6 +74,8 @@ type Harness struct {
 	// Listening is an address on which something answers on the host's loopback with
 	// one line and then closes: "tcp" and host:port. "" if the harness has none.
 	Listening string
+	// NoCreds: the host has no systemd-creds (before systemd 250), and so encrypts nothing.
+	NoCreds bool
 	// Stale is a second driver on the same host, which has not seen what the first did.
 	Stale hostdriver.Driver
 }

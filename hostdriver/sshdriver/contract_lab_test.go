@@ -72,7 +72,8 @@ func labHarness(t *testing.T, l *lab.Lab, host *lab.Host, user string) drivertes
 	d.lockWait, stale.lockWait = 30*time.Second, 30*time.Second
 	m.line = &cutLine{line: d.line}
 	d.line = m.line
-	return drivertest.Harness{Driver: d, Watcher: d, Stale: stale, Host: labHost(host), Machine: m, Listening: "127.0.0.1:22"}
+	return drivertest.Harness{Driver: d, Watcher: d, Stale: stale, Host: labHost(host), Machine: m, Listening: "127.0.0.1:22",
+		NoCreds: m.do("command -v systemd-creds; :") == ""}
 }
 
 // labMachine is a real host, from its console.
