@@ -46,6 +46,25 @@ func TestPlanPaths(t *testing.T) {
 	}
 }
 
+// For a systemd that does not see links, the directories are watched beside the paths.
+func TestWithParents(t *testing.T) {
+	for name, tc := range map[string]struct {
+		specs, asked []string
+		room         int
+		want         []string
+	}{
+		"beside":                           {[]string{"/a/x", "/b/y"}, []string{"/a/x", "/b/y"}, 4, []string{"/a", "/a/x", "/b", "/b/y"}},
+		"once":                             {[]string{"/a/x", "/a/y"}, []string{"/a/x", "/a/y"}, 4, []string{"/a", "/a/x", "/a/y"}},
+		"for want of room instead":         {[]string{"/a/x", "/b/y"}, []string{"/a/x", "/b/y"}, 3, []string{"/a", "/a/x", "/b"}},
+		"a directory of paths has no more": {[]string{"/a/b"}, []string{"/a/b/x", "/a/b/y", "/a/b/z"}, 24, []string{"/a/b"}},
+		"not the root directory":           {[]string{"/x"}, []string{"/x"}, 24, []string{"/x"}},
+	} {
+		if got := withParents(tc.specs, tc.asked, tc.room); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 func FuzzPlanPaths(f *testing.F) {
 	f.Add("abcabc", 3, 0)
 	f.Fuzz(func(t *testing.T, seed string, room, l int) {

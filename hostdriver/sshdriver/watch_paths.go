@@ -60,3 +60,23 @@ func planPaths(asked []string, room int, l layout) (specs, unwatched []string) {
 	slices.Sort(unwatched)
 	return slices.Compact(specs), unwatched
 }
+
+// withParents adds the directories that the paths are in, for a systemd that follows links
+// and so does not see that one was turned or removed. Where there is no room for both, the
+// directory takes its path's place, unless that is the root directory.
+func withParents(specs, asked []string, room int) []string {
+	var both []string
+	for i, p := range specs {
+		dir := path.Dir(p)
+		switch {
+		case dir == "/" || slices.Contains(both, dir) || !slices.Contains(asked, p):
+			both = append(both, p)
+		case len(both)+len(specs)-i < room:
+			both = append(both, p, dir)
+		default:
+			both = append(both, dir)
+		}
+	}
+	slices.Sort(both)
+	return slices.Compact(both)
+}

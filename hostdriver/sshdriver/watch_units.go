@@ -101,12 +101,7 @@ func (s *systemdWatch) holdBridge(busName string) error {
 // The service that it triggers does nothing; while that is so, systemd does not watch.
 // Both are without limits, for a limit would end the watch in a burst of changes.
 func (s *systemdWatch) startPathUnit(specs []string) (failed, err error) {
-	type watchSpec struct{ Type, Path string }
-	var paths []watchSpec
-	for _, p := range specs {
-		paths = append(paths, watchSpec{"PathChanged", p})
-	}
-	must := []property{prop("Description", "evenkeel watches"), prop("Paths", paths)}
+	must := []property{prop("Description", "evenkeel watches"), pathsOf(specs)}
 	service := []property{prop("Description", "evenkeel has seen a change"), prop("Type", "oneshot"), prop("StartLimitIntervalUSec", uint64(0)),
 		prop("ExecStart", []execLine{{"/bin/true", []string{"/bin/true"}, true}})}
 	collect := prop("CollectMode", "inactive-or-failed")
@@ -117,7 +112,10 @@ func (s *systemdWatch) startPathUnit(specs []string) (failed, err error) {
 	quiet := append(slices.Clone(service), collect, prop("LogLevelMax", int32(4)))
 	s.path = pathState{}
 	r, err := s.one(transient(s.unit+".path", append(slices.Clone(must), may...), auxiliary{s.unit + ".service", quiet}))
-	if err == nil && r.err != nil { // an older systemd lacks a property
+	if err == nil && r.err != nil { // an older systemd lacks a property (before 250), and does not see links (before 249)
+		if s.layout == compact {
+			must[1] = pathsOf(withParents(specs, s.query.Paths, maxPathSpecs))
+		}
 		r, err = s.one(transient(s.unit+".path", must, auxiliary{s.unit + ".service", service}))
 	}
 	if err != nil {
@@ -127,6 +125,15 @@ func (s *systemdWatch) startPathUnit(specs []string) (failed, err error) {
 		return r.err, nil
 	}
 	return s.awaitPathUnit()
+}
+
+func pathsOf(specs []string) property {
+	type watchSpec struct{ Type, Path string }
+	var paths []watchSpec
+	for _, p := range specs {
+		paths = append(paths, watchSpec{"PathChanged", p})
+	}
+	return prop("Paths", paths)
 }
 
 func (s *systemdWatch) awaitPathUnit() (failed, err error) {
