@@ -156,7 +156,7 @@ type UnitState struct {
 	Source       string // SourcePath, of generated units
 	ActiveSince  time.Time
 	// InactiveSince is when it last became inactive or failed; zero where it has not since the
-	// host was booted.
+	// host was booted, or where systemd has forgotten it: what is stopped and nobody's dependency.
 	InactiveSince time.Time
 	Started       time.Time // ExecMainStartTimestamp, on the host's clock
 	Environment   []string  `json:"-"` // EnvironmentFiles as loaded

@@ -108,6 +108,7 @@ var observeCases = []contractCase{
 		k.Machine.WriteFile("/etc/systemd/system/"+unitName, runs, 0o644)
 		k.Machine.Systemctl("daemon-reload")
 		equal(k, "of one that has never run", k.unit(unitName).InactiveSince.IsZero(), true)
+		k.Machine.Systemctl("enable", unitName) // systemd forgets what stops and is nobody's dependency
 		k.Machine.Systemctl("start", unitName)
 		began := k.unit(unitName)
 		k.Machine.Systemctl("stop", unitName)
