@@ -330,30 +330,30 @@ func (c Calendar) LongestPause(around time.Time) (time.Duration, bool) {
 	return longest, longest > 0 && before >= 0
 }
 
-// LongestPauseAnywhere is the longest time between a run and the next one, in whichever time zone.
-// Where clocks are put back an hour is there twice, and events run in one of them; where they are
-// put forward, what runs in the hour that falls away is left out on that day.
+// LongestPauseAnywhere is the longest time between a run and the next one, in whichever time zone,
+// of what runs once or twice a day or less often: a day may have 25 hours, and where clocks are
+// put forward, what runs in the hour that falls away is left out on that day. What runs more
+// often may pause for an hour more when clocks are put back, which is not counted.
 func (c Calendar) LongestPauseAnywhere(last time.Time) (time.Duration, bool) {
 	pause, repeats := c.LongestPause(last)
-	if pause >= 12*time.Hour && !slices.ContainsFunc(hoursAllYear, c.hour.has) && clocksChange(last, pause) {
-		return 2*pause + time.Hour, repeats
+	if pause < 12*time.Hour {
+		return pause, repeats
 	}
-	if pause >= 12*time.Hour || clocksChange(last, pause) {
-		pause += time.Hour
+	if !slices.ContainsFunc(hoursAllYear, c.hour.has) && inSpring(last, pause) {
+		pause *= 2
 	}
-	return pause, repeats
+	return pause + time.Hour, repeats
 }
 
 // hoursAllYear are those that no clock leaves out.
 var hoursAllYear = []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}
 
-// clocksChange tells whether clocks may be put forward or back somewhere from a time to the end of
-// the pause that follows it: in spring and in autumn, at a weekend or on the day before one.
-func clocksChange(from time.Time, pause time.Duration) bool {
-	months := []time.Month{time.March, time.April, time.September, time.October, time.November}
-	days := []time.Weekday{time.Friday, time.Saturday, time.Sunday}
-	for at := from.UTC(); !at.After(from.Add(pause + time.Hour)); at = at.Add(time.Hour) {
-		if slices.Contains(months, at.Month()) && slices.Contains(days, at.Weekday()) {
+// inSpring tells whether clocks may be put forward, on either half of the earth, between a time and
+// the day after the pause that follows it.
+func inSpring(from time.Time, pause time.Duration) bool {
+	months := []time.Month{time.March, time.April, time.September, time.October}
+	for day := from.UTC(); day.Before(from.Add(pause + 24*time.Hour)); day = day.AddDate(0, 0, 1) {
+		if slices.Contains(months, day.Month()) {
 			return true
 		}
 	}
