@@ -97,12 +97,23 @@ func (t *standing) inFlight(service int, v *Visit) int {
 	return n
 }
 
-// moves tells whether a visit other than v that disturbs a service is under way and goes on
-// by itself: one that waits for the budget, too, does not.
+// moves tells whether a visit other than v is under way that disturbs a service, or changes it
+// where it is down and so may bring it up, and that goes on by itself: one that waits for the
+// budget, too, does not.
 func (t *standing) moves(service int, v *Visit) bool {
-	return t.inFlight(service, v) > 0 && slices.ContainsFunc(t.flying[service], func(i int) bool {
+	goesOn := func(i int) bool {
 		w := &t.s.Visits[i]
-		return w.ID != v.ID && w.Phase != PhaseBudget
+		return w.ID != v.ID && w.Active() && w.Phase != PhaseBudget
+	}
+	if t.inFlight(service, v) > 0 && slices.ContainsFunc(t.flying[service], goesOn) {
+		return true
+	}
+	number := t.r.names[t.s.Services[service].Service]
+	return slices.ContainsFunc(t.tally(service).down, func(at int) bool {
+		host, known := t.r.hostNumber[t.s.Services[service].Instances[at].Host]
+		return known && t.active[host] > 0 && slices.ContainsFunc(t.r.onHost[host], func(i int) bool {
+			return goesOn(i) && slices.Contains(t.r.changes[i], number)
+		})
 	})
 }
 
