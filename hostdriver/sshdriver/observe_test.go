@@ -1,6 +1,8 @@
 package sshdriver
 
 import (
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -247,4 +249,31 @@ func FuzzObservation(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A record that goes away while it is read, in a reading that had to be begun again, is read
+// once more: what the first reading had asked for is in nobody's way.
+func TestRecordsThatVanishInASecondReading(t *testing.T) {
+	h := newShellHost(t, "dash")
+	h.apply(h.stageOf(1, map[string]string{"a.conf": "a"}))
+	head, err := exec.LookPath("head")
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := h.path("times")
+	text := "#!/bin/sh\necho >>" + times + "\ncase $(wc -l <" + times + ") in\n1) echo 77 >" + h.places.run + "/seq ;;\n2) echo 'it is gone'; exit 1 ;;\nesac\nexec " + head + " \"$@\"\n"
+	if err := os.WriteFile(h.path("bin/head"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := h.path("program")
+	if err := os.WriteFile(program, []byte("x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := h.observe(hostdriver.Query{Paths: []hostdriver.PathQuery{{Path: program, Bare: true}}})
+	if o.Paths[program].Size != 1 {
+		t.Errorf("it is told as %+v", o.Paths[program])
+	}
+	if n, _ := os.ReadFile(times); len(n) < 3 {
+		t.Errorf("records were read %d times", len(n))
+	}
 }

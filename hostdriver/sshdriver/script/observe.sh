@@ -14,7 +14,7 @@
 
 op_observe() {
 	be_root
-	turn=0
+	turn=0 vanished=0
 	while :; do
 		counter
 		before=$seq
@@ -98,8 +98,8 @@ own_unreadable() {
 	if [ "$seq" != "$before" ]; then
 		return
 	fi
-	unread=$((${unread:-0} + 1))
-	if [ "$unread" -le 20 ]; then
+	vanished=$((vanished + 1))
+	if [ "$vanished" -le 20 ]; then
 		own_list
 		own=$(head -c 4194304 -v -- $own_files 2>&1) || own_unreadable
 		return
