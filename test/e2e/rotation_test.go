@@ -166,7 +166,7 @@ func (r *rotation) refused(old, now string) {
 // with the new one notice nothing until the old one is revoked. Then the same once more, with
 // the controller killed in each phase.
 func TestRotation(t *testing.T) {
-	r := newRotation(t, 5, 0, "3s")
+	r := newRotation(t, 5, 0, "12s")
 	for n, kills := range []bool{false, true} {
 		old, now := fmt.Sprintf("token-of-round-%d", n), fmt.Sprintf("token-of-round-%d", n+1)
 		killed := func() {
@@ -185,7 +185,7 @@ func TestRotation(t *testing.T) {
 		r.in(60*time.Second, rollout.RotationVerify)
 		stopNow := r.clients(now)
 		killed()
-		time.Sleep(time.Second)
+		r.in(30*time.Second, rollout.RotationVerify) // of the controller that was started anew
 		contains(t, r.says("secret", "status"), "token: rotation: verify", "both values are kept until ", "both")
 		stopOld() // before the revocation
 		r.in(30*time.Second, rollout.RotationRevoke)
@@ -266,7 +266,7 @@ func TestRotationShared(t *testing.T) {
 // Nor is it refused where the controller is killed with a visit in hand, in each phase: the
 // next one goes on from what the processes hold.
 func TestRotationSharedKilled(t *testing.T) {
-	r := newRotation(t, 3, 2, "4s")
+	r := newRotation(t, 3, 2, "12s")
 	const old, now = "token-of-round-0", "token-of-round-1"
 	killedIn := func(phase rollout.RotationPhase) {
 		t.Helper()
