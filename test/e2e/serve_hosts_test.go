@@ -137,7 +137,7 @@ func masked(t *testing.T, k *keel) {
 			service.Get(controller.SyncedType).Status == controller.False && strings.Contains(service.Get(controller.SyncedType).Message, "masked") &&
 			service.Get(controller.HealthyType).Status == controller.False && s.Conditions.Get(controller.Reconciled).Status == controller.False
 	})
-	contains(t, k.says("status"), "ledger.service: is masked")
+	contains(t, k.says("status"), "ledger.service is masked")
 	contains(t, k.says("events"), "ProblemSeen")
 	contains(t, k.says("explain", "h1/ledger"), "systemctl unmask ledger.service")
 	time.Sleep(3 * time.Second)
