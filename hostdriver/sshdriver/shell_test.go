@@ -216,7 +216,7 @@ func clearStep(ctx context.Context, d *Driver, host inventory.Host) error {
 func TestAConnectionKeepsAShell(t *testing.T) {
 	d, host, conn := keptSSHD(t)
 	c := conn()
-	c.shells.patience = 3 * time.Second
+	c.shells.patience = 5 * time.Minute
 	for i := range 4 {
 		if err := clearStep(t.Context(), d, host); err != nil {
 			t.Fatal(err)
@@ -230,7 +230,7 @@ func TestAConnectionKeepsAShell(t *testing.T) {
 		t.Errorf("another shell was started (%v)", err)
 	}
 	c.shells.mu.Lock()
-	c.shells.life = 0
+	c.shells.life, c.shells.patience = 0, 3*time.Second
 	c.shells.mu.Unlock()
 	if err := clearStep(t.Context(), d, host); err != nil || c.shells.now() == s {
 		t.Errorf("it outlives its life (%v)", err)
