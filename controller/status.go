@@ -190,6 +190,9 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 	}
 	for _, p := range d.Problems {
 		if p.Service == inst.Service {
+			if in.Observation.Units[p.Subject].Load == "masked" {
+				s.down(p.Subject, time.Time{})
+			}
 			differs(p.Words())
 		}
 	}
@@ -197,10 +200,7 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 		if c.Service == inst.Service && c.Along == "" { // what is taken along is itself as it should be
 			s.Stale = s.Stale || c.Stale
 			if c.Action == rollout.ActionStart {
-				if s.starts == nil {
-					s.starts = map[string]time.Time{}
-				}
-				s.starts[c.Subject] = in.Observation.Units[c.Subject].InactiveSince
+				s.down(c.Subject, in.Observation.Units[c.Subject].InactiveSince)
 			}
 			differs(c.Subject + ": " + c.Reason)
 		}
@@ -247,6 +247,14 @@ func (s instanceSight) with(live rollout.Instance) InstanceStatus {
 		out.Health, out.Reason = HealthSuspended, orWords(out.Reason, s.suspended)
 	}
 	return out
+}
+
+// down notes a unit that differs in that it does not run; since may be unknown.
+func (s *instanceSight) down(unit string, since time.Time) {
+	if s.starts == nil {
+		s.starts = map[string]time.Time{}
+	}
+	s.starts[unit] = since
 }
 
 // tells tells whether what is wrong with an instance that is down is one of its differences

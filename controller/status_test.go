@@ -43,6 +43,10 @@ func TestReport(t *testing.T) {
 			in.Desired.Instances[0].Users = []desired.UserSpec{{Name: "gateway"}}
 		}, rollout.Instance{Definite: true, Idle: true, Reason: "gateway.service is inactive"},
 			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is inactive; and 1 more difference"}`},
+		{"masked", func(in *rollout.HostInput) {
+			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "masked", Active: "inactive", File: "masked", InactiveSince: time.Date(2026, 3, 1, 12, 0, 5, 0, time.UTC)}
+		}, rollout.Instance{Definite: true, Idle: true, Reason: "gateway.service is masked"},
+			`{"sync":"OutOfSync","health":"Degraded","revision":"` + commit + `","stale":false,"rollout":"","reason":"gateway.service is masked"}`},
 		{"stopped, and no answer of another", func(in *rollout.HostInput) {
 			in.Observation.Units["gateway.service"] = hostdriver.UnitState{Load: "loaded", Active: "inactive"}
 		}, rollout.Instance{Definite: true, Reason: "status 503"},

@@ -132,6 +132,13 @@ func TestBeforeAnythingIsKnown(t *testing.T) {
 	if w := f.ask("GET", "/metrics", metricsToken, ""); w.Code != 200 || !strings.Contains(w.Body.String(), "evenkeel_build_info") {
 		t.Errorf("metrics: %d", w.Code)
 	}
+	f = newFixture(t)
+	f.fake.Change(func(s *controller.Snapshot) { s.Plan = nil })
+	for _, path := range []string{"/plan", "/secrets"} { // none is not the same as none known
+		if w := f.ask("GET", Base+path, f.reads, ""); w.Code != 503 {
+			t.Errorf("%s before the first look: %d", path, w.Code)
+		}
+	}
 }
 
 func TestHealth(t *testing.T) {

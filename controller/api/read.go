@@ -98,8 +98,11 @@ type Secrets struct {
 
 func secretsOf(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) error {
 	s, err := a.snapshot()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case s.Plan == nil: // what the fleet declares is not known yet
+		return controller.ErrNotLooked
 	}
 	return answer(w, Secrets{listed(s.Secrets)})
 }
