@@ -29,6 +29,8 @@ type localHost struct {
 	ran    []string // on which hosts
 	// reads is called before each reading of a file, where set.
 	reads func()
+	// torn is in how many readings to come the file is written to meanwhile.
+	torn int
 	// to, where set, is dialled in place of every TCP address.
 	to string
 	// answer is what Run comes to.
@@ -80,7 +82,7 @@ func (l *localHost) Observe(_ context.Context, host inventory.Host, q hostdriver
 			}
 			content := hostdriver.NewContent(text)
 			state.Type, state.Size, state.SHA256 = hostdriver.PathFile, int64(len(text)), content.SHA256()
-			if state.Size <= p.MaxContent {
+			if l.torn--; l.torn < 0 && state.Size <= p.MaxContent {
 				state.Content = &content
 			}
 		}

@@ -21,8 +21,8 @@ const (
 	nginxFile = 256 << 10
 	// nginxLook bounds one reading of it.
 	nginxLook = 30 * time.Second
-	// nginxTries is how often a change is begun anew where the file has become another
-	// meanwhile. Each of them means that somebody else's change came through.
+	// nginxTries is how often a reading or a change is begun anew where the file has become
+	// another meanwhile. Each of them means that somebody else's change came through.
 	nginxTries = 20
 	// nginxLimit bounds all of them.
 	nginxLimit = 2 * time.Minute
@@ -110,7 +110,12 @@ func describeNginx(spec desired.NginxDrain) string {
 func (n *nginx) Status(ctx context.Context) (Status, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, nginxLook, errOwnLimit)
 	defer cancel()
-	file, server, err := n.read(ctx)
+	var file nginxText
+	var server nginxServer
+	err := unlessOther(ctx, func() (err error) {
+		file, server, err = n.read(ctx)
+		return err
+	})
 	if err != nil {
 		return Status{}, fail(opStatus, n.host, n.where, inTime(ctx, err, nginxLook))
 	}
@@ -176,14 +181,24 @@ func (n *nginx) read(ctx context.Context) (nginxText, nginxServer, error) {
 func (n *nginx) change(ctx context.Context, edit func([]byte, nginxServer) ([]byte, error)) (changed bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, nginxLimit, errOwnLimit)
 	defer cancel()
-	for try := 1; ; try++ {
+	err = unlessOther(ctx, func() (err error) {
 		changed, err = n.changeOnce(ctx, edit)
+		return err
+	})
+	return changed, inTime(ctx, err, nginxLimit)
+}
+
+// unlessOther does it again where the file has become another meanwhile, as it does while
+// other servers in it are drained.
+func unlessOther(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
 		if !errors.Is(err, errNginxOther) || try == nginxTries {
-			return changed, inTime(ctx, err, nginxLimit)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return false, inTime(ctx, context.Cause(ctx), nginxLimit)
+			return context.Cause(ctx)
 		case <-time.After(time.Duration(10+rand.IntN(90)) * time.Millisecond):
 		}
 	}

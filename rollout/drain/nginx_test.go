@@ -242,6 +242,22 @@ func TestNginxComparesAndSwaps(t *testing.T) {
 	}
 }
 
+// A reading while the file is replaced, as when another server in it is drained, is begun
+// anew.
+func TestNginxReadsAnew(t *testing.T) {
+	w, one, _ := behindNginx(t)
+	hosts := shellHost()
+	d := w.drainer(w.spec("lb-1", one.address()), hosts.deps())
+	hosts.torn = 3
+	if s, err := d.Status(t.Context()); err != nil || s.State != "up" {
+		t.Errorf("%+v %v", s, err)
+	}
+	hosts.torn = 1000
+	if _, err := d.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "changed again and again") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNginxFailsAsItWas(t *testing.T) {
 	w, one, _ := behindNginx(t)
 	before := w.read(w.file)
