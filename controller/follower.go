@@ -43,8 +43,11 @@ func (f *follower) report(ctx context.Context, st State) {
 		if e, ok := visitEvent(&st, v); ok {
 			f.queue = append(f.queue, e)
 		}
-		if v.Phase == rollout.PhaseEnded {
+		switch {
+		case v.Phase == rollout.PhaseEnded:
 			f.c.visited(v, st.Revision)
+		case v.Undo != nil && v.Phase != rollout.PhasePending:
+			f.c.goesBack(v.Host)
 		}
 	}
 	f.publish(st)
@@ -110,6 +113,16 @@ func visitEvent(st *State, v *rollout.Visit) (Event, bool) {
 	return e, true
 }
 
+// goesBack notes that a host is brought an earlier revision: that it differs is no drift, as
+// soon as an operator wants the newest again.
+func (c *Controller) goesBack(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.hosts[host]; e != nil {
+		e.synced = ""
+	}
+}
+
 // visited notes a visit that has ended: the host is as the revision wants it, or is to
 // be looked at again.
 func (c *Controller) visited(v *rollout.Visit, revision string) {
@@ -128,7 +141,7 @@ func (c *Controller) visited(v *rollout.Visit, revision string) {
 	}
 	if v.Result == rollout.ResultDone {
 		if e.synced = revision; v.Undo != nil {
-			e.synced = "" // it went back: that it differs is no drift
+			e.synced = ""
 		}
 		e.putRight(func(service string) bool { return slices.Contains(v.Services, service) })
 	}

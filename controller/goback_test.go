@@ -113,6 +113,7 @@ func TestRetryDuringAnUndo(t *testing.T) {
 		t.Fatalf("%q, %v", said, err)
 	}
 	s := l.eventually("tried again", func(s *Snapshot) bool {
+		l.c.queue.Add(hostKey("h2")) // somebody looks all the time
 		return l.env("h1") == "A=2\n" && l.env("h2") == "A=2\n" && reconciledAt("c2")(s)
 	})
 	if s.Rollout.Why != "revision c2" || l.env("h3") != "A=2\n" {
