@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/evenkeel/evenkeel/hostdriver"
@@ -133,6 +134,22 @@ var faultCases = []contractCase{
 		k.Machine.FillDisk()
 		k.refused(hostdriver.Failed, hostdriver.Precheck{NeedBytes: map[string]int64{"/etc/contract": 1 << 20}})
 		k.Machine.FreeDisk()
+	}},
+	{"on the way back a restart is noted although the disk is full", func(k *kit) {
+		k.draft(1).file("/etc/contract/f", "1").unit(unitName, runs, "no").deploy()
+		k.apply(start(unitName))
+		k.draft(2).file("/etc/contract/f", "2").unit(unitName, runs, "no").deploy()
+		restart := func(generation uint64) hostdriver.UnitOps {
+			return hostdriver.UnitOps{Actions: []hostdriver.UnitAction{{Unit: unitName, Verb: hostdriver.VerbRestart, OnlyIf: k.unit(unitName).InvocationID, Generation: generation}}}
+		}
+		k.apply(hostdriver.PutStep{Record: hostdriver.StepRecord{Phase: "restart", From: 1, To: 2}})
+		k.apply(restart(2))
+		k.apply(hostdriver.Switch{To: 1, Back: true})
+		k.Machine.FillDisk()
+		id := k.apply(restart(1)).Units[unitName].InvocationID
+		k.Machine.FreeDisk()
+		st := k.records().Started[unitName]
+		equal(k, "what it is noted to run with", fmt.Sprint(st.Generation, " ", st.InvocationID), "1 "+id)
 	}},
 	{"a reboot loses no generation and no record", func(k *kit) {
 		k.draft(1).file("/etc/contract/f", "1").unit(unitName, runs, "yes").deploy()

@@ -209,7 +209,18 @@ note() {
 	for input; do
 		lines="$lines$NL${input%% *}$TAB${input#* }"
 	done
-	jot "$file" "$lines"
+	jot "$file" "$lines" || { going_back && rm -- "$D/reserve" 2>/dev/null && jot "$file" "$lines"; }
+}
+
+# going_back: whether what is started is what the step in hand goes back to. The room that was
+# set aside is for that.
+going_back() {
+	step=
+	[ -e "$D/step" ] && read -r step <"$D/step"
+	case $step in
+	*"\"from\":$generation,"*) ;;
+	*) return 1 ;;
+	esac
 }
 
 # settle: a start whose request was cut, but that has happened since.
