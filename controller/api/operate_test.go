@@ -133,7 +133,7 @@ func TestBeforeAnythingIsKnown(t *testing.T) {
 		t.Errorf("metrics: %d", w.Code)
 	}
 	f = newFixture(t)
-	f.fake.Change(func(s *controller.Snapshot) { s.Plan = nil })
+	f.fake.Change(func(s *controller.Snapshot) { s.Plan, s.Secrets = nil, nil })
 	for _, path := range []string{"/plan", "/secrets"} { // none is not the same as none known
 		if w := f.ask("GET", Base+path, f.reads, ""); w.Code != 503 {
 			t.Errorf("%s before the first look: %d", path, w.Code)

@@ -101,7 +101,7 @@ func secretsOf(a *API, w http.ResponseWriter, _ *http.Request, _ Principal) erro
 	switch {
 	case err != nil:
 		return err
-	case s.Plan == nil: // what the fleet declares is not known yet
+	case s.Plan == nil && len(s.Secrets) == 0: // what the fleet declares is not known yet
 		return controller.ErrNotLooked
 	}
 	return answer(w, Secrets{listed(s.Secrets)})
