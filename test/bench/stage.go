@@ -71,7 +71,7 @@ func (s *stage) furnish(ctx context.Context) error {
 		return err
 	}
 	var err error
-	s.lab, err = lab.New(ctx, lab.Options{Hosts: s.hosts, DiskDir: s.disks, Base: lab.Base{Packages: there}, Log: os.Stderr})
+	s.lab, err = lab.New(ctx, lab.Options{Hosts: s.hosts, DiskDir: s.disks, Base: lab.Base{Packages: there}, Generators: true, Log: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,11 +109,34 @@ func (r record) furnish(root string, i int, client, own keypair) error {
 			return fmt.Errorf("cannot furnish %s: %w", hostName(i), err)
 		}
 	}
+	if !r.Generators {
+		if err := maskGenerators(root); err != nil {
+			return fmt.Errorf("cannot furnish %s: %w", hostName(i), err)
+		}
+	}
 	for _, u := range users {
 		// The base made the file, with its owner and mode; it is only filled here.
 		path := filepath.Join(root, u.home, ".ssh/authorized_keys")
 		if err := os.WriteFile(path, []byte(client.line), 0o600); err != nil {
 			return fmt.Errorf("cannot furnish %s: %w", hostName(i), err)
+		}
+	}
+	return nil
+}
+
+// idleGenerators look, at each daemon-reload, for disks, consoles and kernel options that no
+// lab host has: a dozen programs for nothing, about a tenth of what a machine full of labs does.
+var idleGenerators = []string{"cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run", "ssh", "system-update", "tpm2", "veritysetup"}
+
+// maskGenerators masks them, as systemd.generator(7) has it.
+func maskGenerators(root string) error {
+	dir := filepath.Join(root, "etc/systemd/system-generators")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range idleGenerators {
+		if err := os.Symlink("/dev/null", filepath.Join(dir, "systemd-"+name+"-generator")); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
 		}
 	}
 	return nil

@@ -28,6 +28,7 @@ type Options struct {
 	DiskDir    string    // keep the disks here, on a real filesystem and of its size, instead of in memory
 	Containers bool      // let hosts run podman (with --network=host): all capabilities, no seccomp filter, vfs storage, no limit of PIDs
 	Network    bool      // let hosts change their own network: CAP_NET_ADMIN
+	Generators bool      // leave systemd's generators as they are: those that find nothing on a lab host are masked else
 	Persistent bool      // the lab outlives this process, until Close or `go run ./test/lab down`
 	Log        io.Writer // gets a line for each thing that takes time; nil for none
 }
@@ -93,7 +94,7 @@ func (o Options) record() (record, error) {
 	}
 	r := record{
 		Prefix: o.Prefix, Persistent: o.Persistent, Owner: thisProcess(), BootID: bootID(), Hosts: o.Hosts,
-		DiskDir: o.DiskDir, DiskSize: o.DiskSize, Containers: o.Containers, Network: o.Network,
+		DiskDir: o.DiskDir, DiskSize: o.DiskSize, Containers: o.Containers, Network: o.Network, Generators: o.Generators,
 	}
 	if r.Prefix == "" {
 		id := make([]byte, 3)

@@ -29,6 +29,7 @@ type record struct {
 	DiskSize   int64    `json:"diskSize"`
 	Containers bool     `json:"containers"`
 	Network    bool     `json:"network"`
+	Generators bool     `json:"generators"`
 
 	Balancers []HAProxyConfig `json:"balancers,omitempty"` // as started, ports filled in
 }
