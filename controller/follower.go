@@ -46,7 +46,7 @@ func (f *follower) report(ctx context.Context, st State) {
 		switch {
 		case v.Phase == rollout.PhaseEnded:
 			f.c.visited(v, st.Revision)
-		case v.Undo != nil && v.Phase != rollout.PhasePending:
+		case v.Undo != nil && (v.Phase == rollout.PhaseSwitch || v.Switched):
 			f.c.goesBack(v.Host)
 		}
 	}
@@ -113,7 +113,7 @@ func visitEvent(st *State, v *rollout.Visit) (Event, bool) {
 	return e, true
 }
 
-// goesBack notes that a host is brought an earlier revision: that it differs is no drift, as
+// goesBack notes that a host is being switched to an earlier revision: that it differs is no drift, as
 // soon as an operator wants the newest again.
 func (c *Controller) goesBack(host string) {
 	c.mu.Lock()

@@ -82,7 +82,13 @@ func (l *localHost) Observe(_ context.Context, host inventory.Host, q hostdriver
 			}
 			content := hostdriver.NewContent(text)
 			state.Type, state.Size, state.SHA256 = hostdriver.PathFile, int64(len(text)), content.SHA256()
-			if l.torn--; l.torn < 0 && state.Size <= p.MaxContent {
+			l.mu.Lock()
+			torn := l.torn > 0
+			if torn {
+				l.torn--
+			}
+			l.mu.Unlock()
+			if !torn && state.Size <= p.MaxContent {
 				state.Content = &content
 			}
 		}
