@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -45,7 +44,7 @@ func (d *dialer) dial(ctx context.Context, l *login, via *Conn, ended func(*Conn
 		return nil, reachError(l, err)
 	}
 	auth := &authentication{login: l, credentials: creds}
-	metered := &meteredConn{Conn: raw}
+	metered := newMeteredConn(raw)
 	conn, chans, reqs, err := handshake(ctx, metered, l, identity, auth)
 	if err != nil {
 		_ = raw.Close()
@@ -196,23 +195,6 @@ func connectError(l *login, kind hostdriver.ErrorKind, err error, mend string) *
 func notTried(e *hostdriver.Error) *hostdriver.Error {
 	e.Here = true
 	return e
-}
-
-// meteredConn counts what is heard, by which the keepalive knows a busy connection
-// from a dead one, and notes when nothing more can be.
-type meteredConn struct {
-	net.Conn
-	heard  atomic.Int64
-	broken atomic.Bool
-}
-
-func (m *meteredConn) Read(p []byte) (int, error) {
-	n, err := m.Conn.Read(p)
-	m.heard.Add(int64(n))
-	if err != nil {
-		m.broken.Store(true)
-	}
-	return n, err
 }
 
 // jitter returns d, give or take a quarter.

@@ -126,18 +126,11 @@ func (s *stage) releases(ctx context.Context, n int) error {
 		{copyFirst, copyNext, copyMoved, s.peerRelease},
 		{releaseFirst, releaseNext, releaseMoved, s.ourRelease},
 	} {
-		if err := s.everywhere(ctx, func(ctx context.Context, h *lab.Host) error {
-			_, err := h.Exec(ctx, "rm -rf "+releaseDir+" /var/lib/evenkeel /root/.ansible /home/deploy/.ansible; mkdir -p "+releaseDir+"; sync")
-			return err
-		}); err != nil {
+		if err := s.clearReleases(ctx); err != nil {
 			return err
 		}
 		for how, m := range [3]measure{none: t.first, inPlace: t.next, moved: t.moved} {
-			if err := settle(ctx); err != nil {
-				return err
-			}
-			// Twice what is written to all hosts, for those that write it twice.
-			if err := touchFree(2 * int64(len(s.lab.Hosts())) * int64(s.release) << 20); err != nil {
+			if err := s.beforeRelease(ctx); err != nil {
 				return err
 			}
 			if err := t.bring(ctx, files[how], m); err != nil {
@@ -148,7 +141,24 @@ func (s *stage) releases(ctx context.Context, n int) error {
 			}
 		}
 	}
-	return nil
+	return s.releaseFloors(ctx, files[none], files[inPlace])
+}
+
+// clearReleases leaves nothing of any release on the hosts.
+func (s *stage) clearReleases(ctx context.Context) error {
+	return s.everywhere(ctx, func(ctx context.Context, h *lab.Host) error {
+		_, err := h.Exec(ctx, "rm -rf "+releaseDir+" /var/lib/evenkeel /root/.ansible /home/deploy/.ansible; mkdir -p "+releaseDir+"; sync")
+		return err
+	})
+}
+
+// beforeRelease makes the machine the same for all. Twice as much memory is touched as all
+// hosts need for one release, for those that write it twice.
+func (s *stage) beforeRelease(ctx context.Context) error {
+	if err := settle(ctx); err != nil {
+		return err
+	}
+	return touchFree(2 * int64(len(s.lab.Hosts())) * int64(s.release) << 20)
 }
 
 // hasRelease makes sure that every host has it.
@@ -225,6 +235,8 @@ func releaseTable(r *results, o options) *table {
 		{"`rsync -z`, 1 % changed", rsyncZNext, releaseNext}, {"`ansible-playbook`, copy, 1 % changed", copyNext, releaseNext},
 		{"`evenkeel apply --yes`, 1 % changed, the rest moved", releaseMoved, releaseMoved}, {"`rsync`, the rest moved", rsyncMoved, releaseMoved},
 		{"`rsync -z`, the rest moved", rsyncZMoved, releaseMoved}, {"`ansible-playbook`, copy, the rest moved", copyMoved, releaseMoved},
+		{"floor: sent plain, and read once", floorFirst, releaseFirst}, {"floor, 1 % changed: copied, written over, and read once", floorNext, releaseNext},
+		{"floor, 1 % changed: logged in, and the changed bytes sent", floorBytes, releaseNext},
 	} {
 		t.line(r, x.words, x.m, x.base)
 	}

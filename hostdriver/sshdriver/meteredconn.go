@@ -1,0 +1,82 @@
+package sshdriver
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// meteredConn counts what is heard, by which the keepalive knows a busy connection
+// from a dead one, and notes when nothing more can be. On TCP it writes a packet as one.
+type meteredConn struct {
+	net.Conn
+	heard  atomic.Int64
+	broken atomic.Bool
+
+	whole   bool // packets are written as one
+	mu      sync.Mutex
+	held    []byte // the beginning of a packet; empty: none
+	overdue *time.Timer
+}
+
+// x/crypto's ssh writes through a bufio.Writer of the usual size: of a longer packet, first
+// so many bytes, and then the rest. As each write is a TCP segment of its own (Go sets
+// TCP_NODELAY), the other side was woken twice for each packet.
+const (
+	packetBegin = 4096                 // bytes
+	heldAtMost  = 5 * time.Millisecond // before a beginning is taken for a whole: nothing depends on what writes here
+)
+
+func newMeteredConn(raw net.Conn) *meteredConn {
+	m := &meteredConn{Conn: raw}
+	_, m.whole = raw.(*net.TCPConn)
+	return m
+}
+
+func (m *meteredConn) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.heard.Add(int64(n))
+	if err != nil {
+		m.broken.Store(true)
+	}
+	return n, err
+}
+
+// Write may hold the beginning of a packet back until its rest is written. An error of what
+// was held is that of a later call.
+func (m *meteredConn) Write(p []byte) (int, error) {
+	if !m.whole {
+		return m.Conn.Write(p)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.held) == 0 {
+		if len(p) != packetBegin {
+			return m.Conn.Write(p)
+		}
+		m.held = append(m.held, p...) // p is only lent
+		if m.overdue == nil {
+			m.overdue = time.AfterFunc(heldAtMost, m.writeHeld)
+		} else {
+			m.overdue.Reset(heldAtMost)
+		}
+		return len(p), nil
+	}
+	m.overdue.Stop()
+	held := int64(len(m.held))
+	both := net.Buffers{m.held, p}
+	n, err := both.WriteTo(m.Conn)
+	m.held = m.held[:0]
+	return int(max(n-held, 0)), err
+}
+
+// writeHeld is for what had no rest.
+func (m *meteredConn) writeHeld() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.held) > 0 {
+		_, _ = m.Conn.Write(m.held) // whoever writes next has the error as well
+		m.held = m.held[:0]
+	}
+}
