@@ -65,9 +65,10 @@ func meanChunk(size int64) int64 {
 	return mean
 }
 
-// readOutline cuts a release's stream into segments.
-func readOutline(r io.Reader, form hostdriver.ReleaseForm, mean int64) (*outline, error) {
-	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean)}
+// readOutline cuts a release's stream into segments, the sooner the more it has in common with
+// b, which may be nil.
+func readOutline(r io.Reader, form hostdriver.ReleaseForm, mean int64, b *base) (*outline, error) {
+	s := &scanner{in: &counted{r: bufio.NewReaderSize(r, 256<<10)}, out: &outline{mean: mean}, cut: newCutter(mean, b)}
 	var err error
 	if form == hostdriver.FormFile {
 		s.out.files = []string{""}
@@ -160,9 +161,9 @@ func (s *scanner) forget(file int) {
 
 // file cuts one file into chunks.
 func (s *scanner) file(number int, r io.Reader) error {
-	return s.cut.each(r, func(at int64, chunk []byte) {
-		s.out.segments = append(s.out.segments, segment{size: int64(len(chunk)), id: chunkID(xxhash.Sum64(chunk)), file: number, at: at})
-		s.done += int64(len(chunk))
+	return s.cut.each(r, func(at, size int64, id chunkID) {
+		s.out.segments = append(s.out.segments, segment{size: size, id: id, file: number, at: at})
+		s.done += size
 	})
 }
 
@@ -172,21 +173,25 @@ type cutter struct {
 	strict, lenient uint64 // before and after the mean size
 	mean            int
 	buf             []byte
+
+	base *base // may be nil
+	next int   // in base.order, the chunk that follows the last one there
 }
 
-func newCutter(mean int64) *cutter {
+func newCutter(mean int64, b *base) *cutter {
 	bits := 0
 	for m := mean; m > 1; m /= 2 {
 		bits++
 	}
 	high := func(n int) uint64 { return ^uint64(0) << (64 - n) }
-	return &cutter{least: int(mean / 4), most: int(mean * 4), mean: int(mean), strict: high(bits + 1), lenient: high(bits - 1), buf: make([]byte, max(int(mean*16), 1<<20))}
+	return &cutter{least: int(mean / 4), most: int(mean * 4), mean: int(mean), strict: high(bits + 1), lenient: high(bits - 1), base: b, buf: make([]byte, max(int(mean*16), 1<<20))}
 }
 
-// each calls do with each chunk, which is only lent.
-func (c *cutter) each(r io.Reader, do func(at int64, chunk []byte)) error {
+// each calls do with each chunk.
+func (c *cutter) each(r io.Reader, do func(at, size int64, id chunkID)) error {
 	var at int64
 	have, end := 0, false
+	c.next = 0
 	for {
 		for !end && have < len(c.buf) {
 			n, err := r.Read(c.buf[have:])
@@ -199,8 +204,8 @@ func (c *cutter) each(r io.Reader, do func(at int64, chunk []byte)) error {
 		}
 		from := 0
 		for have-from >= c.most || end && have > from {
-			n := c.length(c.buf[from:have])
-			do(at, c.buf[from:from+n])
+			n, id := c.chunk(c.buf[from:have])
+			do(at, int64(n), id)
 			from, at = from+n, at+int64(n)
 		}
 		if end {
@@ -208,6 +213,26 @@ func (c *cutter) each(r io.Reader, do func(at int64, chunk []byte)) error {
 		}
 		have = copy(c.buf, c.buf[from:have])
 	}
+}
+
+// chunk is the chunk that b begins with. Where it is the one that comes next in the base, that
+// tells how long it is, without a look for the cut: what is alike is cut alike.
+func (c *cutter) chunk(b []byte) (int, chunkID) {
+	if c.base != nil && c.next < len(c.base.order) {
+		// A file's last one was cut by the end of the file.
+		if k := c.base.order[c.next]; !k.last && k.size >= int64(c.least) && k.size <= int64(min(c.most, len(b))) && chunkID(xxhash.Sum64(b[:k.size])) == k.id {
+			c.next++
+			return int(k.size), k.id
+		}
+	}
+	n := c.length(b)
+	id := chunkID(xxhash.Sum64(b[:n]))
+	if c.base != nil {
+		if p, ok := c.base.chunks[id]; ok {
+			c.next = p.number + 1
+		}
+	}
+	return n, id
 }
 
 // length is how long the chunk is that b begins with.
@@ -271,14 +296,23 @@ func (l *outline) index() ([]byte, error) {
 
 // place is where on a host a chunk is.
 type place struct {
-	file string
-	at   int64
+	file   string
+	at     int64
+	size   int64
+	number int // in base.order
+}
+
+// baseChunk is a chunk of a base; last is that of its file.
+type baseChunk struct {
+	id   chunkID
 	size int64
+	last bool
 }
 
 // base is a release that a host has, as its index tells.
 type base struct {
 	mean   int64
+	order  []baseChunk
 	chunks map[chunkID]place
 	sizes  map[string]int64 // of its files
 }
@@ -306,7 +340,8 @@ func parseIndex(packed []byte) (*base, error) {
 			if name != "" && (hostdriver.CheckPath("/"+name) != nil || path.Clean("/"+name) != "/"+name) {
 				return nil, fmt.Errorf("%.100q is no file of a release", name)
 			}
-			now, begun = place{file: name}, true
+			now, begun = place{file: name, number: len(b.order)}, true
+			b.endFile()
 			continue
 		}
 		id, size, _ := strings.Cut(lines.Text(), " ")
@@ -317,10 +352,19 @@ func parseIndex(packed []byte) (*base, error) {
 		}
 		now.size = length
 		b.chunks[chunkID(n)] = now
+		b.order = append(b.order, baseChunk{id: chunkID(n), size: length})
 		now.at += length
+		now.number++
 		b.sizes[now.file] = now.at
 	}
+	b.endFile()
 	return b, lines.Err()
+}
+
+func (b *base) endFile() {
+	if n := len(b.order); n > 0 {
+		b.order[n-1].last = true
+	}
 }
 
 func parseMean(title string) (int64, error) {

@@ -43,7 +43,7 @@ func TestRecipeGivesTheRelease(t *testing.T) {
 			gone := rapid.IntRange(0, min(len(after)-at, 50_000)).Draw(t, "gone")
 			after = slices.Replace(after, at, at+gone, noise(9, rapid.IntRange(0, 50_000).Draw(t, "new"))...)
 		}
-		old, err := readOutline(bytes.NewReader(before), hostdriver.FormFile, leastChunk)
+		old, err := readOutline(bytes.NewReader(before), hostdriver.FormFile, leastChunk, nil)
 		if err != nil || old.size() != int64(len(before)) {
 			t.Fatalf("%d of %d bytes: %v", old.size(), len(before), err)
 		}
@@ -55,9 +55,13 @@ func TestRecipeGivesTheRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now, err := readOutline(bytes.NewReader(after), hostdriver.FormFile, b.mean)
+		now, err := readOutline(bytes.NewReader(after), hostdriver.FormFile, b.mean, b)
 		if err != nil {
 			t.Fatal(err)
+		}
+		alone, err := readOutline(bytes.NewReader(after), hostdriver.FormFile, b.mean, nil)
+		if err != nil || !slices.Equal(alone.segments, now.segments) {
+			t.Fatalf("with a base to go by it is cut otherwise (%v)", err)
 		}
 		if steps := b.plan(now); steps != nil && !bytes.Equal(rebuild(steps, after, map[string][]byte{"": before}), after) {
 			t.Fatal("the recipe gives something else")
@@ -91,7 +95,7 @@ func TestRecipeIsBounded(t *testing.T) {
 }
 
 func FuzzParseIndex(f *testing.F) {
-	l, err := readOutline(bytes.NewReader(noise(1, 200_000)), hostdriver.FormFile, leastChunk)
+	l, err := readOutline(bytes.NewReader(noise(1, 200_000)), hostdriver.FormFile, leastChunk, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -11,7 +11,7 @@ const (
 	paceFirst  = 32 << 10         // after so much the first answer is waited for: little is in its way
 	paceWindow = 128 << 10        // so much may be under way on any line
 	paceShare  = 32               // or that part of what has been sent, if it is more,
-	paceNear   = 1 << 20          // up to so much
+	paceNear   = 512 << 10        // up to so much
 	paceMost   = 4 << 20          // and so much on the longest line: more than the channel's own window
 	paceFar    = time.Millisecond // a line on which answers take no longer needs no more
 )
@@ -25,7 +25,7 @@ const (
 //
 // Questions cost both sides something as well: of 200 MiB to ten hosts, asking after each
 // 64 KiB took a quarter of all CPU time. So whatever the line, more is under way the more
-// has been sent: a host that fills a buffer of 1 MiB has a large release to take in.
+// has been sent: a host that fills a buffer of 512 KiB has a large release to take in.
 type pacer struct {
 	ask      func() error // returns once the other side has read what was written before; an error ends the pacing
 	now      func() time.Time

@@ -181,7 +181,7 @@ func buildPack(r hostdriver.Release, b *base, enc encoding) (*pack, error) {
 		mean = b.mean
 	}
 	key := newProofKey()
-	outlines := sync.OnceValues(func() (*outline, error) { return outlineOf(r, mean, key) })
+	outlines := sync.OnceValues(func() (*outline, error) { return outlineOf(r, mean, b, key) })
 	var steps []step
 	if b != nil {
 		l, err := outlines()
@@ -212,14 +212,14 @@ func buildPack(r hostdriver.Release, b *base, enc encoding) (*pack, error) {
 	return p, nil
 }
 
-func outlineOf(r hostdriver.Release, mean int64, key *proofKey) (*outline, error) {
+func outlineOf(r hostdriver.Release, mean int64, b *base, key *proofKey) (*outline, error) {
 	from, err := r.Open()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the release %s: %w", r.Path, err)
 	}
 	defer from.Close()
 	w := newWitness(key)
-	l, err := readOutline(io.TeeReader(io.LimitReader(from, r.Size), w), r.Form, mean)
+	l, err := readOutline(io.TeeReader(io.LimitReader(from, r.Size), w), r.Form, mean, b)
 	w.end()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the release %s: %w", r.Path, err)

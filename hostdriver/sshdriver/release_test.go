@@ -226,7 +226,7 @@ func TestDamagedBeginningAndBase(t *testing.T) {
 
 	// A base whose stat is as it was, but not its content: the index tells of another.
 	key := releaseKey(r.Path)
-	other, err := readOutline(bytes.NewReader(append(noise(8, 100_000), data...)), hostdriver.FormFile, leastChunk)
+	other, err := readOutline(bytes.NewReader(append(noise(8, 100_000), data...)), hostdriver.FormFile, leastChunk, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
