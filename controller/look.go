@@ -154,6 +154,9 @@ func (f *Fleet) lookAt(ctx context.Context, h inventory.Host, salt string) (in r
 		in.Skip = "not among the hosts asked for"
 	}
 	in.Hold = f.holds(h)
+	if c, ok := f.Driver.(hostdriver.Connector); ok && in.Skip == "" {
+		c.Connect(h) // while artifacts are read, and secrets decrypted
+	}
 	hs, faults := f.Revision.Resolve(ctx, h)
 	in.Desired = hs
 	in.Desired.Host = h

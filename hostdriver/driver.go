@@ -32,7 +32,14 @@ type Dialer interface {
 	DialHost(ctx context.Context, host inventory.Host, network, address string) (net.Conn, error)
 }
 
-// Driver is all of them.
+// Connector is a Driver that can begin to connect to a host before it is asked.
+type Connector interface {
+	// Connect returns at once. Whatever comes of it is told to who asks the host
+	// next, as if they had begun.
+	Connect(host inventory.Host)
+}
+
+// Driver is all of them but the Connector, which need not be there.
 type Driver interface {
 	Observer
 	Applier

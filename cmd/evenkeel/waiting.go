@@ -35,6 +35,13 @@ func (p *pendingHosts) Observe(ctx context.Context, h inventory.Host, q hostdriv
 	return p.Driver.Observe(ctx, h, q)
 }
 
+// Connect begins to connect to the host; see hostdriver.Connector.
+func (p *pendingHosts) Connect(h inventory.Host) {
+	if c, ok := p.Driver.(hostdriver.Connector); ok {
+		c.Connect(h)
+	}
+}
+
 // patience is how long nothing is said while hosts are being read.
 const patience = 1500 * time.Millisecond
 

@@ -34,7 +34,10 @@ type Driver struct {
 	known map[string]ownManifest // by host name
 }
 
-var _ hostdriver.Driver = (*Driver)(nil)
+var (
+	_ hostdriver.Driver    = (*Driver)(nil)
+	_ hostdriver.Connector = (*Driver)(nil)
+)
 
 // New returns a Driver that reaches hosts as o says. No host is dialled yet.
 func New(o Options) (*Driver, error) {
@@ -67,6 +70,13 @@ func (d *Driver) Close() error {
 		return nil
 	}
 	return d.pool.Close()
+}
+
+// Connect begins to connect to the host; see hostdriver.Connector.
+func (d *Driver) Connect(host inventory.Host) {
+	if d.pool != nil {
+		d.pool.Connect(TargetFor(host))
+	}
 }
 
 // DialHost reaches a socket from the host's side.

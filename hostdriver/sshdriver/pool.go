@@ -54,14 +54,16 @@ type entry struct {
 	failures int
 	next     time.Time // not dialled before
 	failed   error     // the last dial's
+	untold   bool      // nobody has asked since
 	stamp    string    // of what the login depends on, at that time
 }
 
 // dialing is a dial under way, for all who wait for it.
 type dialing struct {
-	done chan struct{}
-	conn *Conn
-	err  error
+	done  chan struct{}
+	asked bool // somebody waits for it, or has
+	conn  *Conn
+	err   error
 }
 
 var errPoolClosed = errors.New("connections are closed")
@@ -99,7 +101,7 @@ func (p *Pool) connect(ctx context.Context, l *login) (*Conn, error) {
 	if p.stuck(l) {
 		stamp = loginStamp(l) // asks files and the agent, so not under the lock
 	}
-	conn, waiting, err := p.begin(l, stamp)
+	conn, waiting, err := p.begin(l, stamp, true)
 	if conn != nil || err != nil {
 		return conn, err
 	}
@@ -108,6 +110,14 @@ func (p *Pool) connect(ctx context.Context, l *login) (*Conn, error) {
 		return waiting.conn, waiting.err
 	case <-ctx.Done():
 		return nil, connectError(l, hostdriver.Unreachable, fmt.Errorf("%s: not yet connected: %w", l, ctx.Err()), "")
+	}
+}
+
+// Connect begins to make the connection to t, and returns at once. An error is told to who
+// asks for it next.
+func (p *Pool) Connect(t Target) {
+	if l, err := p.resolve(t); err == nil && !p.stuck(l) {
+		_, _, _ = p.begin(l, "", false)
 	}
 }
 
@@ -161,8 +171,9 @@ func (p *Pool) stuck(l *login) bool {
 }
 
 // begin returns the connection that is up, or the reason not to dial, or the dial
-// that is under way. stamp is what the login depends on now, "" if not looked at.
-func (p *Pool) begin(l *login, stamp string) (*Conn, *dialing, error) {
+// that is under way. stamp is what the login depends on now, "" if not looked at; asked
+// tells that somebody will hear of it.
+func (p *Pool) begin(l *login, stamp string, asked bool) (*Conn, *dialing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -181,13 +192,14 @@ func (p *Pool) begin(l *login, stamp string) (*Conn, *dialing, error) {
 		p.lost(e)
 	}
 	if e.dialing == nil {
-		if err := p.notYet(e, stamp); err != nil {
+		if err := p.notYet(e, stamp, asked); err != nil {
 			return nil, nil, err
 		}
 		e.dialing = &dialing{done: make(chan struct{})}
 		p.wg.Add(1)
 		go p.dial(e, l, e.dialing)
 	}
+	e.dialing.asked = e.dialing.asked || asked
 	return nil, e.dialing, nil
 }
 
@@ -205,7 +217,7 @@ func (p *Pool) lost(e *entry) {
 }
 
 func (p *Pool) failure(e *entry, err error) {
-	e.failed = err
+	e.failed, e.untold = err, false
 	pause := p.pauses.first << min(e.failures, 16)
 	if pause > p.pauses.longest || pause <= 0 {
 		pause = p.pauses.longest
@@ -218,9 +230,13 @@ func (p *Pool) failure(e *entry, err error) {
 }
 
 // notYet returns the error that stands in the way of dialling now.
-func (p *Pool) notYet(e *entry, stamp string) error {
+func (p *Pool) notYet(e *entry, stamp string, asked bool) error {
 	if e.failed == nil {
 		return nil
+	}
+	if e.untold && asked {
+		e.untold = false
+		return e.failed
 	}
 	kind := hostdriver.KindOf(e.failed)
 	if stamp != "" && stamp != e.stamp {
@@ -269,6 +285,7 @@ func (p *Pool) dial(e *entry, l *login, d *dialing) {
 	case blame:
 		e.stamp = stamp
 		p.failure(e, err)
+		e.untold = !d.asked
 	}
 	close(d.done)
 }

@@ -136,6 +136,44 @@ func TestFailuresPauseLongerAndLonger(t *testing.T) {
 	}
 }
 
+func TestConnectIsForWhoAsksNext(t *testing.T) {
+	f := newFixture(t, nil)
+	f.pool.Connect(f.server.target("web-1"))
+	f.conn(t)
+	f.pool.Connect(f.server.target("web-1"))
+	if n := f.server.accepted.Load(); n != 1 {
+		t.Errorf("dialled %d times", n)
+	}
+}
+
+// Who asks first hears of a failure as if they had dialled, and not that it was tried before.
+func TestConnectsFailureIsToldOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := Target{Name: "web-9", Address: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}
+	_ = l.Close()
+	f := newFixture(t, nil)
+	f.pool.pauses.first, f.pool.pauses.longest = time.Hour, time.Hour
+	f.pool.Connect(target)
+	for failed := false; !failed; time.Sleep(time.Millisecond) {
+		f.pool.mu.Lock()
+		for _, e := range f.pool.entries {
+			failed = failed || e.failed != nil
+		}
+		f.pool.mu.Unlock()
+	}
+	f.pool.Connect(target)
+	var paused *PausedError
+	if _, err := f.pool.Conn(t.Context(), target); errors.As(err, &paused) || hostdriver.KindOf(err) != hostdriver.Unreachable {
+		t.Errorf("the first who asks is told: %v", err)
+	}
+	if _, err := f.pool.Conn(t.Context(), target); !errors.As(err, &paused) {
+		t.Errorf("the second who asks is told: %v", err)
+	}
+}
+
 func TestARefusedLoginIsNotTriedAgain(t *testing.T) {
 	f := newFixture(t, nil)
 	other, _ := newIdentity(t, "")
