@@ -250,7 +250,8 @@ func wholePack(r hostdriver.Release) *pack {
 
 // spoolPack writes what is to be sent into a file without a name.
 func spoolPack(r hostdriver.Release, b *base, steps []step, enc encoding) (_ *pack, err error) {
-	if steps == nil {
+	whole := steps == nil
+	if whole {
 		steps = []step{{size: r.Size}}
 	}
 	file, err := os.CreateTemp("", "evenkeel-pack-*")
@@ -268,6 +269,16 @@ func spoolPack(r hostdriver.Release, b *base, steps []step, enc encoding) (_ *pa
 	out := &spool{file: file, sum: sha256.New()}
 	if err := writeSent(out, r, steps, enc); err != nil {
 		return nil, fmt.Errorf("cannot pack the release %s: %w", r.Path, err)
+	}
+	if !whole && enc != plain && out.size > sentBytes(steps)/10*9 {
+		// Compressed it is hardly less, and every host would have to unpack it.
+		enc = plain
+		if err := out.empty(); err != nil {
+			return nil, fmt.Errorf("cannot pack the release %s: %w", r.Path, err)
+		}
+		if err := writeSent(out, r, steps, enc); err != nil {
+			return nil, fmt.Errorf("cannot pack the release %s: %w", r.Path, err)
+		}
 	}
 	p := &pack{encoding: enc, size: out.size, close: func() { _ = file.Close() },
 		open: func(from int64) (io.ReadCloser, error) {
@@ -295,6 +306,25 @@ func (s *spool) Write(p []byte) (int, error) {
 	s.sum.Write(p[:n])
 	s.size += int64(n)
 	return n, err
+}
+
+// empty begins anew.
+func (s *spool) empty() error {
+	s.sum.Reset()
+	s.size = 0
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return s.file.Truncate(0)
+}
+
+func sentBytes(steps []step) (n int64) {
+	for _, s := range steps {
+		if !s.copied {
+			n += s.size
+		}
+	}
+	return n
 }
 
 // writeSent writes the parts of the stream that are sent.

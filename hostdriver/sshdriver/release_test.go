@@ -373,3 +373,54 @@ func TestReleaseIsReadOnceForAllHosts(t *testing.T) {
 		}
 	}
 }
+
+// What changed is compressed where that makes it less, and comes out whole either way.
+func TestWhatChangedIsCompressedWhereItHelps(t *testing.T) {
+	data := noise(14, 2<<20)
+	for _, tt := range []struct {
+		name string
+		put  []byte
+		want encoding
+	}{
+		{"text", bytes.Repeat([]byte("a line that is there again and again\n"), 5_000), gzipped},
+		{"noise", noise(15, 200_000), plain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newShellHost(t, "dash")
+			one := releaseOf(h.path("app/.releases/app"), hostdriver.FormFile, data)
+			h.apply(h.stageRelease(1, one))
+			h.apply(hostdriver.Switch{To: 1})
+			next := bytes.Clone(data)
+			copy(next[700_000:], tt.put)
+			two := releaseOf(filepath.Dir(one.Path), hostdriver.FormFile, next)
+			sent := h.apply(h.stageRelease(2, two)).Staged
+			h.holds(two.Path, next)
+			if most := int64(len(tt.put)) + 100_000; sent > most || tt.want == gzipped && sent > most/2 {
+				t.Errorf("%d bytes were sent", sent)
+			}
+			l, err := readOutline(bytes.NewReader(data), hostdriver.FormFile, leastChunk, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			index, err := l.index()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := parseIndex(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := buildPack(two, b, gzipped)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.close()
+			if p.encoding != tt.want {
+				t.Errorf("it is sent as %s, want %s", p.encoding, tt.want)
+			}
+			if _, err := p.trailer(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
