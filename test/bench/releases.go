@@ -246,6 +246,9 @@ func releaseTable(r *results, o options) *table {
 	t.target(r, "`ansible-playbook` over evenkeel, 1 % changed", copyNext, releaseNext, releaseNextUnderPeer)
 	t.target(r, "the faster rsync over evenkeel, 1 % changed and the rest moved", r.faster(rsyncMoved, rsyncZMoved), releaseMoved, releaseNextUnderRsync)
 	t.target(r, "`ansible-playbook` over evenkeel, 1 % changed and the rest moved", copyMoved, releaseMoved, releaseNextUnderPeer)
+	if x, ok := r.ratio(r.faster(rsyncNext, rsyncZNext), floorNext); ok {
+		t.conclude("the faster rsync over the floor, 1 %% changed: %.2f ×: what no way can exceed that keeps the former release and proves the new one", x)
+	}
 	return t
 }
 
