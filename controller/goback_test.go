@@ -131,6 +131,39 @@ func TestRetryDuringAnUndo(t *testing.T) {
 	}
 }
 
+// An undo that stops before it has switched anything leaves drift what it is: only reported,
+// also once somebody retries.
+func TestUndoThatChangesNothingLeavesDrift(t *testing.T) {
+	ctx := context.Background()
+	l := newLoop(t, 1, func(o *Options) { o.Drift.Report = true })
+	l.git.commit("c1", fleetFiles(1, "A=1\n"))
+	l.start()
+	l.eventually("the first revision", reconciledAt("c1"))
+	l.git.commit("c2", fleetFiles(1, "A=2\n"))
+	l.eventually("the second revision", reconciledAt("c2"))
+	h := l.hosts.Host("h1")
+	h.WriteFile("/etc/web/web.env", "A=9\n", 0o600)
+	l.eventually("drift is reported", func(*Snapshot) bool { return len(l.events(ReasonDrift)) > 0 })
+	h.FillDisk()
+	if _, err := l.c.Do(ctx, Action{Verb: VerbUndo, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("the undo has stopped", func(s *Snapshot) bool {
+		return s.Rollout != nil && s.Rollout.Why == "undo" && !s.Rollout.Ended.IsZero() && s.Rollout.Outcome.Result != Converged
+	})
+	h.FreeDisk()
+	if _, err := l.c.Do(ctx, Action{Verb: VerbRetry, By: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		l.c.queue.Add(hostKey("h1"))
+		time.Sleep(30 * time.Millisecond)
+	}
+	if got := l.env("h1"); got != "A=9\n" {
+		t.Errorf("what was only to be reported was rolled out: %q", got)
+	}
+}
+
 // What a retry brings again is the revision, and no drift: it comes out where drift is
 // only reported, too.
 func TestRetryIsNoDrift(t *testing.T) {
