@@ -72,9 +72,13 @@ func (d *Driver) Close() error {
 	return d.pool.Close()
 }
 
-// Connect begins to connect to the host; see hostdriver.Connector.
+// Connect begins to connect to the host; see hostdriver.Connector. One that was observed
+// before has its connection, or is connected to as it is asked: most passes find all as it was.
 func (d *Driver) Connect(host inventory.Host) {
-	if d.pool != nil {
+	d.mu.Lock()
+	_, observed := d.known[host.Name]
+	d.mu.Unlock()
+	if d.pool != nil && !observed {
 		d.pool.Connect(TargetFor(host))
 	}
 }

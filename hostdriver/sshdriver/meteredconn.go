@@ -16,9 +16,12 @@ type meteredConn struct {
 
 	whole   bool // packets are written as one
 	mu      sync.Mutex
-	held    []byte // the beginning of a packet; empty: none
+	held    *[packetBegin]byte // the beginning of a packet; nil: none
 	overdue *time.Timer
 }
+
+// beginnings are lent for as long as one is held: most connections write little.
+var beginnings = sync.Pool{New: func() any { return new([packetBegin]byte) }}
 
 // x/crypto's ssh writes through a bufio.Writer of the usual size: of a longer packet, first
 // so many bytes, and then the rest. As each write is a TCP segment of its own (Go sets
@@ -51,11 +54,12 @@ func (m *meteredConn) Write(p []byte) (int, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.held) == 0 {
+	if m.held == nil {
 		if len(p) != packetBegin {
 			return m.Conn.Write(p)
 		}
-		m.held = append(m.held, p...) // p is only lent
+		m.held, _ = beginnings.Get().(*[packetBegin]byte)
+		copy(m.held[:], p) // which is only lent
 		if m.overdue == nil {
 			m.overdue = time.AfterFunc(heldAtMost, m.writeHeld)
 		} else {
@@ -64,19 +68,23 @@ func (m *meteredConn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	m.overdue.Stop()
-	held := int64(len(m.held))
-	both := net.Buffers{m.held, p}
+	both := net.Buffers{m.held[:], p}
 	n, err := both.WriteTo(m.Conn)
-	m.held = m.held[:0]
-	return int(max(n-held, 0)), err
+	m.release()
+	return int(max(n-packetBegin, 0)), err
 }
 
 // writeHeld is for what had no rest.
 func (m *meteredConn) writeHeld() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.held) > 0 {
-		_, _ = m.Conn.Write(m.held) // whoever writes next has the error as well
-		m.held = m.held[:0]
+	if m.held != nil {
+		_, _ = m.Conn.Write(m.held[:]) // whoever writes next has the error as well
+		m.release()
 	}
+}
+
+func (m *meteredConn) release() {
+	beginnings.Put(m.held)
+	m.held = nil
 }
