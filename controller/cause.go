@@ -68,7 +68,7 @@ func causeOf(name string, u hostdriver.UnitState) (c Cause, ok bool) {
 		return c, true
 	}
 	switch {
-	case u.Load == "masked" || u.File == "masked" || u.File == "masked-runtime":
+	case u.Masked():
 		return say("somebody has masked it", "systemctl unmask %s")
 	case u.Load == "bad-setting":
 		return say("systemd cannot read its unit file", "systemd-analyze verify %s")

@@ -48,7 +48,7 @@ func (p *patient) diagnosis() (c Cause, ok bool) {
 	}
 	failing := p.state.Active != "active" && p.state.Result != "" && p.state.Result != "success" || p.state.Restarts > 0
 	switch {
-	case p.state.Load != "loaded" || strings.HasPrefix(p.state.File, "masked"):
+	case p.state.Load != "loaded" || p.state.Masked():
 	case p.unmet(&c), p.inExec(&c), p.timedOut(&c), p.ofJournal(failing, &c), p.bySignal(&c), p.ofSystemd(&c):
 	}
 	switch {

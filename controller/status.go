@@ -190,7 +190,7 @@ func sightOf(v *View, in *rollout.HostInput, inst *desired.Instance, d rollout.D
 	}
 	for _, p := range d.Problems {
 		if p.Service == inst.Service {
-			if in.Observation.Units[p.Subject].Load == "masked" {
+			if in.Observation.Units[p.Subject].Masked() {
 				s.down(p.Subject, time.Time{})
 			}
 			differs(p.Words())

@@ -192,6 +192,13 @@ func (u UnitState) Running() bool {
 	return false
 }
 
+// Masked tells whether somebody has masked the unit, for good or until the next boot. Where its
+// file was linked to /dev/null by hand systemd may not know yet; and of what is masked it may still
+// have loaded what was there before.
+func (u UnitState) Masked() bool {
+	return u.Load == "masked" || u.File == "masked" || u.File == "masked-runtime"
+}
+
 // ProcessState is what the main process of a unit really has.
 type ProcessState struct {
 	PID int

@@ -342,7 +342,7 @@ func (d *differ) enablement(inst *desired.Instance) {
 			d.problem(u.Name, "the host did not say anything of this unit", "run with --log-level debug")
 			continue
 		}
-		if got.Load == "masked" || got.File == "masked" || got.File == "masked-runtime" {
+		if got.Masked() {
 			d.problem(u.Name, "is masked on the host", hostdriver.Systemctl("unmask", u.Name))
 			continue
 		}

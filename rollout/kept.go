@@ -80,7 +80,7 @@ func (h *HostInput) Idle(in Input, service string) (idle []Change, startable boo
 // idleUnit is the start of a unit that the manifest has.
 func (h *HostInput) idleUnit(e hostdriver.Entry) (Change, bool) {
 	u, told := h.Observation.Units[e.Name]
-	if !told || e.State != "started" || u.Running() || u.Load == "masked" || u.File == "masked" || u.Load == "not-found" {
+	if !told || e.State != "started" || u.Running() || u.Masked() || u.Load == "not-found" {
 		return Change{}, false
 	}
 	reason := fmt.Sprintf("is not running, and revision %s, which the host has, wants it to", ShortRevision(h.Observation.Manifest.Revision))

@@ -299,7 +299,7 @@ func differs(e hostdriver.Entry, o *hostdriver.Observation) bool {
 		return got.Type != "" && (got.Type != hostdriver.PathDir || !sameAccess(got, e.Owner, e.Group, e.Mode))
 	case hostdriver.KindUnit:
 		u, told := o.Units[e.Name]
-		return told && (u.Load == "masked" || e.Enabled == "yes" && u.File != "enabled" || e.Enabled == "no" && (u.File == "enabled" || u.File == "enabled-runtime"))
+		return told && (u.Masked() || e.Enabled == "yes" && u.File != "enabled" || e.Enabled == "no" && (u.File == "enabled" || u.File == "enabled-runtime"))
 	}
 	return false
 }

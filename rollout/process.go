@@ -18,7 +18,7 @@ import (
 // stale, however that came about.
 func (d *differ) process(inst *desired.Instance, u *desired.Unit) {
 	got, known := d.o.Units[u.Name]
-	if !known || got.Load == "masked" || got.File == "masked" {
+	if !known || got.Masked() {
 		return
 	}
 	switch u.State {

@@ -89,7 +89,7 @@ func JudgeUnits(inst *desired.Instance, units map[string]hostdriver.UnitState) I
 		if got.Active == "failed" {
 			is.Reason += " (" + ResultWords(got) + ")"
 		}
-		if got.Load == "masked" {
+		if got.Masked() {
 			is.Reason = u.Name + " is masked"
 		}
 		return is

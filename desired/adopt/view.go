@@ -78,7 +78,7 @@ func (h *Host) checkUnit(u *Unit, o Options) {
 		u.leave("a secret stands in " + at + ": move it into an env file, or say --plain KEY if it is none")
 	}
 	for _, name := range u.names() {
-		if st := h.seen.Units[name]; st.Load == "masked" {
+		if st := h.seen.Units[name]; st.Masked() {
 			u.leave("it is masked")
 		} else if st.Fragment != "" && st.Fragment != u.Path {
 			u.leave("systemd has it from " + st.Fragment)

@@ -8,12 +8,13 @@ import "time"
 // of CPU time so, and 15 ms where no more than some packets are under way.
 
 const (
-	paceFirst  = 32 << 10         // after so much the first answer is waited for: little is in its way
-	paceWindow = 128 << 10        // so much may be under way on any line
-	paceShare  = 32               // or that part of what has been sent, if it is more,
-	paceNear   = 512 << 10        // up to so much
-	paceMost   = 4 << 20          // and so much on the longest line: more than the channel's own window
-	paceFar    = time.Millisecond // a line on which answers take no longer needs no more
+	paceFirst  = 32 << 10               // after so much the first answer is waited for: little is in its way
+	paceWindow = 128 << 10              // so much may be under way on any line
+	paceShare  = 32                     // or that part of what has been sent, if it is more,
+	paceNear   = 512 << 10              // up to so much,
+	paceMost   = 4 << 20                // and so much on the longest line: more than the channel's own window
+	paceFar    = time.Millisecond       // a line on which answers take no longer needs no more for its length
+	paceSoon   = 100 * time.Millisecond // a line on which answers take as long is slow: what waits on it keeps others waiting
 )
 
 // pacer holds a sender back to what the other side takes in. It asks (a channel request
@@ -24,7 +25,7 @@ const (
 // data that the host has not read: half as much.
 //
 // Questions cost both sides something as well: of 200 MiB to ten hosts, asking after each
-// 64 KiB took a quarter of all CPU time. So whatever the line, more is under way the more
+// 64 KiB took a quarter of all CPU time. So unless the line is slow, more is under way the more
 // has been sent: a host that fills a buffer of 512 KiB has a large release to take in.
 type pacer struct {
 	ask      func() error // returns once the other side has read what was written before; an error ends the pacing
@@ -103,5 +104,8 @@ func (p *pacer) learn(a answer) {
 	case took > 4*p.least:
 		p.window /= 2
 	}
-	p.window = max(p.window, paceWindow, min(p.sent/paceShare, paceNear))
+	p.window = max(p.window, paceWindow)
+	if took < paceSoon {
+		p.window = max(p.window, min(p.sent/paceShare, paceNear))
+	}
 }

@@ -61,6 +61,7 @@ func TestPacer(t *testing.T) {
 	}{
 		{"beside it", 50 * time.Microsecond, 400e6, paceNear + 2*packetSize, 1.7},
 		{"beside it, slow", 50 * time.Microsecond, 5e6, paceNear + 2*packetSize, 1.1},
+		{"beside it, very slow", 50 * time.Microsecond, 200e3, 2 * paceWindow, 1.1},
 		{"near", time.Millisecond, 100e6, 1 << 20, 1.4},
 		{"far", 50 * time.Millisecond, 10e6, paceMost, 1.6},
 	} {
