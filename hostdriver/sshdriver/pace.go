@@ -25,7 +25,7 @@ const (
 // data that the host has not read: half as much.
 //
 // Questions cost both sides something as well: of 200 MiB to ten hosts, asking after each
-// 64 KiB took a quarter of all CPU time. So unless the line is slow, more is under way the more
+// 64 KiB took about a fifth of all CPU time, by a profile. So unless the line is slow, more is under way the more
 // has been sent: a host that fills a buffer of 512 KiB has a large release to take in.
 type pacer struct {
 	ask      func() error // returns once the other side has read what was written before; an error ends the pacing
