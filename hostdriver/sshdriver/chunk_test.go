@@ -33,6 +33,24 @@ func rebuild(steps []step, stream []byte, files map[string][]byte) []byte {
 	return out
 }
 
+// baseOf is what a host that has such a release tells of it.
+func baseOf(t rapid.TB, release []byte) *base {
+	t.Helper()
+	l, err := readOutline(bytes.NewReader(release), hostdriver.FormFile, leastChunk, nil)
+	if err != nil || l.size() != int64(len(release)) {
+		t.Fatalf("%d of %d bytes: %v", l.size(), len(release), err)
+	}
+	index, err := l.index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := parseIndex(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // Whatever is cut out of, put into or overwritten in a release: the recipe gives it back.
 func TestRecipeGivesTheRelease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -43,18 +61,7 @@ func TestRecipeGivesTheRelease(t *testing.T) {
 			gone := rapid.IntRange(0, min(len(after)-at, 50_000)).Draw(t, "gone")
 			after = slices.Replace(after, at, at+gone, noise(9, rapid.IntRange(0, 50_000).Draw(t, "new"))...)
 		}
-		old, err := readOutline(bytes.NewReader(before), hostdriver.FormFile, leastChunk, nil)
-		if err != nil || old.size() != int64(len(before)) {
-			t.Fatalf("%d of %d bytes: %v", old.size(), len(before), err)
-		}
-		index, err := old.index()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := parseIndex(index)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := baseOf(t, before)
 		now, err := readOutline(bytes.NewReader(after), hostdriver.FormFile, b.mean, b)
 		if err != nil {
 			t.Fatal(err)

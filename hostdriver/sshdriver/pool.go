@@ -234,10 +234,6 @@ func (p *Pool) notYet(e *entry, stamp string, asked bool) error {
 	if e.failed == nil {
 		return nil
 	}
-	if e.untold && asked {
-		e.untold = false
-		return e.failed
-	}
 	kind := hostdriver.KindOf(e.failed)
 	if stamp != "" && stamp != e.stamp {
 		return nil
@@ -246,6 +242,10 @@ func (p *Pool) notYet(e *entry, stamp string, asked bool) error {
 		return e.failed
 	}
 	if wait := time.Until(e.next); wait > 0 {
+		if e.untold && asked {
+			e.untold = false
+			return e.failed
+		}
 		return &PausedError{Err: e.failed, Next: e.next}
 	}
 	return nil

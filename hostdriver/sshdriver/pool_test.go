@@ -174,6 +174,22 @@ func TestConnectsFailureIsToldOnce(t *testing.T) {
 	}
 }
 
+// Nobody is told what a host said long ago: once it may be dialled again, it is.
+func TestConnectsOldFailureIsForgotten(t *testing.T) {
+	f := newFixture(t, nil)
+	p := f.pool
+	e := &entry{untold: true, failed: &hostdriver.Error{Kind: hostdriver.Unreachable, Err: errors.New("long ago")}, next: time.Now().Add(-time.Second)}
+	l, err := p.resolve(f.server.target("web-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.login = l
+	p.mu.Lock()
+	p.entries[l.key()] = e
+	p.mu.Unlock()
+	f.conn(t)
+}
+
 func TestARefusedLoginIsNotTriedAgain(t *testing.T) {
 	f := newFixture(t, nil)
 	other, _ := newIdentity(t, "")

@@ -398,19 +398,7 @@ func TestWhatChangedIsCompressedWhereItHelps(t *testing.T) {
 			if most := int64(len(tt.put)) + 100_000; sent > most || tt.want == gzipped && sent > most/2 {
 				t.Errorf("%d bytes were sent", sent)
 			}
-			l, err := readOutline(bytes.NewReader(data), hostdriver.FormFile, leastChunk, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			index, err := l.index()
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := parseIndex(index)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := buildPack(two, b, gzipped)
+			p, err := buildPack(two, baseOf(t, data), gzipped)
 			if err != nil {
 				t.Fatal(err)
 			}
